@@ -1,0 +1,1 @@
+"""What a loss landscape is: directions, grid, perturbed weights, values, surface."""

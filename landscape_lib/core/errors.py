@@ -1,0 +1,12 @@
+"""How a user's mistake is told apart from everything else that can go wrong."""
+
+
+class InputError(ValueError):
+    """Say that the user's input is wrong: what was found, what was wanted, what to do.
+
+    Scripts print the message alone, without a traceback, and exit with 2.
+    """
+
+
+class DisagreementError(RuntimeError):
+    """Say that two files or two evaluations, which must agree, do not."""

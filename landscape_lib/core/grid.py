@@ -1,0 +1,115 @@
+"""Where on the landscape we look, and how the looking is divided."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from landscape_lib.core.errors import InputError
+
+
+def exact(number: float) -> Fraction:
+    """Read a number as the decimal that its shortest spelling shows: 0.1 is one tenth."""
+    return Fraction(repr(float(number)))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Evenly spaced steps along one direction, both ends included.
+
+    Units: one step of 1.0 is one whole direction vector.  An axis of one step stands still:
+    its low equals its high.
+    """
+
+    low: float
+    high: float
+    count: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise InputError(f"An axis runs from {self.low} to {self.high}; both must be finite.")
+        if self.count < 1:
+            raise InputError(f"An axis has {self.count} steps; it needs at least 1.")
+        if self.count > 1 and not self.low < self.high:
+            raise InputError(
+                f"An axis runs from {self.low} to {self.high}; low must be below high."
+            )
+        if self.count == 1 and self.low != self.high:
+            raise InputError(
+                f"An axis of 1 step runs from {self.low} to {self.high}; "
+                "with one step, low must equal high."
+            )
+
+    def steps(self) -> np.ndarray:
+        """Return the coordinates of the steps, each rounded once from its exact value.
+
+        step[i] = low + (high - low) * i / (count - 1), in rationals of the decimals given, so
+        that axes on the same spacing share their points to the last bit.
+
+        Returns:
+            Shape (count,), float64, ascending.
+        """
+        low, high = exact(self.low), exact(self.high)
+        parts = max(self.count - 1, 1)
+        return np.array(
+            [float(low + (high - low) * number / parts) for number in range(self.count)]
+        )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One axis for a curve, two for a surface.
+
+    ``values[i, j]`` belongs to ``axes[0].steps()[i], axes[1].steps()[j]``, in memory and on
+    disk.  Only ``viz`` turns this round, because contour plots want rows to be y.
+    """
+
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        if len(self.axes) not in (1, 2):
+            raise InputError(f"A grid has {len(self.axes)} axes; it needs one or two.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of steps along each axis."""
+        return tuple(axis.count for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return math.prod(self.shape)
+
+    def points(self, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """Return the coordinates of points, all of them when ``indices`` is left out.
+
+        Args:
+            indices: Flat row-major indices, shape (n,).
+
+        Returns:
+            Shape (n, axes), float64.
+        """
+        flat = np.arange(self.size) if indices is None else np.asarray(indices, dtype=np.int64)
+        places = np.unravel_index(flat, self.shape)
+        return np.stack(
+            [axis.steps()[place] for axis, place in zip(self.axes, places, strict=True)], axis=1
+        )
+
+    def shard(self, number: int, of: int) -> range:
+        """Return the flat indices of one shard: contiguous, sizes differing by at most one.
+
+        Args:
+            number: Which shard, from 0.
+            of: Number of shards.
+
+        Raises:
+            InputError: If there is no such shard, or there are more shards than points.
+        """
+        if not 1 <= of <= self.size:
+            raise InputError(f"{of} shards of {self.size} points; choose 1 to {self.size} shards.")
+        if not 0 <= number < of:
+            raise InputError(f"Shard {number} of {of}; choose 0 to {of - 1}.")
+        return range(number * self.size // of, (number + 1) * self.size // of)

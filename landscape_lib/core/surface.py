@@ -1,0 +1,192 @@
+"""What was measured: pieces of a grid, and the whole that they make."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.grid import Grid
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a metric is called, measured in, and which end of it is the good one.
+
+    Attributes:
+        long_name: Words for titles and axes.
+        units: ``"%"`` for accuracies, empty where a number has no unit.
+        goal: ``"min"`` or ``"max"``.
+    """
+
+    long_name: str
+    units: str = ""
+    goal: str = "min"
+
+    def __post_init__(self) -> None:
+        if self.goal not in {"min", "max"}:
+            raise InputError(f"Unknown goal {self.goal!r}; choose 'min' or 'max'.")
+
+    @classmethod
+    def of(cls, key: str) -> "Label":
+        """Read the label off a metric key: accuracies are percentages to be high."""
+        split, _, name = key.partition("_")
+        kind, _, own_name = name.partition("_")
+        if kind == "acc" and not own_name:
+            return cls(f"{split} accuracy", "%", "max")
+        return cls(f"{split} {own_name or kind or 'value'}".strip())
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Values at some points of a grid.
+
+    Attributes:
+        grid: The whole grid, of which this is a part.
+        indices: Sorted flat row-major indices, shape (n,), int64.
+        values: For every metric key, shape (n,), float64, in the order of ``indices``.
+        fingerprint: What decided the values; shards of another one are strangers.
+        plans: The plans that evaluated these points, as canonical JSON.
+        attributes: What is worth knowing beside the values (versions, counts).
+    """
+
+    grid: Grid
+    indices: np.ndarray
+    values: Mapping[str, np.ndarray]
+    fingerprint: str = ""
+    plans: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.indices, dtype=np.int64)
+        object.__setattr__(self, "indices", indices)
+        if indices.ndim != 1 or (np.diff(indices) <= 0).any():
+            raise InputError("A shard's indices must be ascending, each once.")
+        if indices.size and not (0 <= indices[0] and indices[-1] < self.grid.size):
+            raise InputError(
+                f"A shard holds the indices {indices[0]} to {indices[-1]}; "
+                f"its grid has 0 to {self.grid.size - 1}."
+            )
+        object.__setattr__(self, "values", _checked_values(self.values, indices.shape))
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Values at every point of a grid; a curve where the grid has one axis.
+
+    Attributes:
+        grid: Where the values belong: ``values[key][i, j]`` at x step i, y step j.
+        values: For every metric key, shape ``grid.shape``, float64.  NaN and inf are kept.
+        attributes: Provenance: fingerprint, config, seed, versions, date.
+        labels: For every metric key its label; read off the key where it is left out.
+    """
+
+    grid: Grid
+    values: Mapping[str, np.ndarray]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Label] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
+        labels = {key: self.labels.get(key) or Label.of(key) for key in self.values}
+        object.__setattr__(self, "labels", labels)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The metric keys, in the order in which they were measured."""
+        return tuple(self.values)
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """Return one metric's values.
+
+        Raises:
+            InputError: If there is no such metric; the message lists those there are.
+        """
+        if key not in self.values:
+            raise InputError(f"There is no metric {key!r} here; choose one of {list(self.keys)}.")
+        return self.values[key]
+
+
+def _checked_values(values: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    found = {key: np.asarray(array, dtype=np.float64) for key, array in values.items()}
+    if not found:
+        raise InputError("There are no values: at least one metric is needed.")
+    for key, array in found.items():
+        if array.shape != shape:
+            raise InputError(f"Values of {key!r} have shape {array.shape}, wanted {shape}.")
+    return found
+
+
+def merge(shards: Iterable[Shard]) -> Surface:
+    """Put shards together into the surface that they are parts of, in any order.
+
+    Memory: the surface and one shard at a time, when ``shards`` is a generator.
+
+    Returns:
+        The surface, with the common fingerprint and the plans used among its attributes.
+
+    Raises:
+        DisagreementError: If a point is missing, comes twice with different values, or a shard
+            belongs to another grid, fingerprint or set of metrics.
+    """
+    first: Shard | None = None
+    plans: set[str] = set()
+    for shard in shards:
+        if first is None:
+            first = shard
+            came = np.zeros(first.grid.size, dtype=bool)
+            whole = {key: np.full(first.grid.size, np.nan) for key in first.values}
+        _refuse_stranger(shard, first)
+        _refuse_other_values(shard, whole, came)
+        for key, values in shard.values.items():
+            whole[key][shard.indices] = values
+        came[shard.indices] = True
+        plans.update(shard.plans)
+    if first is None:
+        raise DisagreementError("No shard was given; there is nothing to merge.")
+    missing = np.flatnonzero(~came)
+    if missing.size:
+        raise DisagreementError(
+            f"{missing.size} of {first.grid.size} points are missing: flat indices "
+            f"{_some(missing)}. Evaluate the shards that hold them."
+        )
+    return Surface(
+        first.grid,
+        {key: array.reshape(first.grid.shape) for key, array in whole.items()},
+        {"fingerprint": first.fingerprint, "plans": tuple(sorted(plans))},
+    )
+
+
+def _some(indices: np.ndarray) -> str:
+    shown = ", ".join(str(index) for index in indices[:10])
+    return shown + (", ..." if indices.size > 10 else "")
+
+
+def _refuse_stranger(shard: Shard, first: Shard) -> None:
+    for what, found, wanted in (
+        ("grid", shard.grid, first.grid),
+        ("fingerprint", shard.fingerprint, first.fingerprint),
+        ("metrics", sorted(shard.values), sorted(first.values)),
+    ):
+        if found != wanted:
+            raise DisagreementError(
+                f"The shard at point {shard.indices[:1].tolist()} has the {what} {found}, "
+                f"the first one {wanted}: they are parts of different surfaces."
+            )
+
+
+def _refuse_other_values(shard: Shard, whole: dict[str, np.ndarray], came: np.ndarray) -> None:
+    again = came[shard.indices]
+    if not again.any():
+        return
+    points = shard.indices[again]
+    for key, values in shard.values.items():
+        same = (values[again] == whole[key][points]) | (
+            np.isnan(values[again]) & np.isnan(whole[key][points])
+        )
+        if not same.all():
+            raise DisagreementError(
+                f"{key!r} came twice with different values at the flat indices "
+                f"{_some(points[~same])}."
+            )

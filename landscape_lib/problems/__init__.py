@@ -1,0 +1,1 @@
+"""Whose landscape it is: model, data and metrics, and how they are built by name."""

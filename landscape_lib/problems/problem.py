@@ -1,0 +1,54 @@
+"""What a user brings: a trained model, the data it is judged on, and the metrics that judge it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from landscape_lib.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, its data, its metrics.
+
+    Attributes:
+        model: The network with its trained weights; the centre of the landscape.
+        data: A ``Dataset``, a ``DataLoader``, or a tuple of tensors ``(inputs, targets)``.  A
+            batch may be any nest of tensors that ends in the targets.
+        metrics: One of
+
+            * a loss module: keys ``train_loss``, and ``train_acc`` (percent) where outputs are
+              class scores and targets classes;
+            * ``{name: loss module | function(outputs, targets) -> per-sample tensor |
+              torchmetrics.Metric}``: keys ``train_loss_<name>``, one forward pass for all;
+            * a function ``f(net, dataloader, use_cuda) -> {name: float}``: keys
+              ``train_loss_<name>``.
+        splits: More data under other names; ``{"test": test_set}`` adds ``test_loss`` and so on.
+    """
+
+    model: nn.Module
+    data: Any
+    metrics: nn.Module | Mapping[str, Any] | Callable[..., Mapping[str, float]] = field(
+        default_factory=nn.CrossEntropyLoss
+    )
+    splits: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise InputError(
+                f"Problem.model is a {type(self.model).__name__}; it must be a torch.nn.Module."
+            )
+        if isinstance(self.metrics, Mapping) and not self.metrics:
+            raise InputError("Problem.metrics is an empty dict; name at least one metric.")
+        if not (isinstance(self.metrics, Mapping) or callable(self.metrics)):
+            raise InputError(
+                f"Problem.metrics is a {type(self.metrics).__name__}; it must be a loss module, a "
+                "dict of metrics, or a function f(net, dataloader, use_cuda) -> dict."
+            )
+        if not isinstance(self.splits, Mapping):
+            raise InputError(
+                f"Problem.splits is a {type(self.splits).__name__}; it must be a dict of data, "
+                "as {'test': test_set}."
+            )

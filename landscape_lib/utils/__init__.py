@@ -1,0 +1,1 @@
+"""What the way through needs beside the mathematics: files, journals, signals, progress."""

@@ -1,0 +1,1 @@
+"""What a surface looks like: figures for print, files for ParaView."""
