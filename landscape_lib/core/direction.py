@@ -1,0 +1,285 @@
+"""Which way we walk from the trained weights."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from landscape_lib.core.errors import InputError
+
+DIR_TYPES = ("weights", "states")
+EPSILON = 1e-10  # keeps a filter of zeros from dividing by zero, as in the original program
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One tensor for every parameter (or state entry) that moves; iterates as their list.
+
+    Attributes:
+        names: The parameters' names, in the model's order.
+        tensors: One tensor a name, in weight units per step, on the CPU.
+        attributes: How it came about: kind, seed, stream, dir_type, normalize, ignore.
+    """
+
+    names: tuple[str, ...]
+    tensors: tuple[Tensor, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "tensors", tuple(self.tensors))
+        if len(self.names) != len(self.tensors):
+            raise InputError(f"{len(self.names)} names for {len(self.tensors)} tensors.")
+        bad = [
+            name
+            for name, tensor in zip(self.names, self.tensors, strict=True)
+            if not torch.isfinite(tensor).all()
+        ]
+        if bad:
+            raise InputError(f"The direction of {bad[0]!r} holds NaN or infinity.")
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, number: int) -> Tensor:
+        return self.tensors[number]
+
+
+def movable(model: nn.Module, dir_type: str = "weights") -> dict[str, Tensor]:
+    """Return what a direction of this type moves, by name, in the model's order.
+
+    ``weights``: every floating-point parameter.  ``states``: every floating-point entry of the
+    state_dict, running statistics among them; counters stay.  A tied tensor comes once, under
+    its first name.
+
+    Returns:
+        The model's own tensors, not copies.
+
+    Raises:
+        InputError: If the type is unknown, or a parameter is complex or not yet initialised.
+    """
+    _refuse_unknown("dir_type", dir_type, DIR_TYPES)
+    if dir_type == "weights":
+        entries: dict[str, Any] = dict(model.named_parameters())
+    else:
+        entries = model.state_dict(keep_vars=True)
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in entries.items():
+        if not isinstance(tensor, Tensor) or id(tensor) in seen:
+            continue
+        if is_lazy(tensor):
+            raise InputError(f"Parameter {name!r} has no shape yet; run the model once first.")
+        if tensor.is_complex():
+            raise InputError(f"Parameter {name!r} is complex; only real parameters can move.")
+        if tensor.is_floating_point():
+            seen.add(id(tensor))
+            found[name] = tensor
+    if not found:
+        raise InputError("The model has no floating-point parameter, so nothing can move.")
+    return found
+
+
+def get_weights(model: nn.Module) -> list[Tensor]:
+    """Return copies of the model's parameters, in order."""
+    return [tensor.detach().clone() for tensor in movable(model).values()]
+
+
+def get_states(model: nn.Module) -> list[Tensor]:
+    """Return copies of the floating-point entries of the model's state_dict, in order."""
+    return [tensor.detach().clone() for tensor in movable(model, "states").values()]
+
+
+def _filter_norms(tensor: Tensor) -> Tensor:
+    within_filter = tuple(range(1, tensor.ndim))
+    return torch.linalg.vector_norm(tensor, dim=within_filter, keepdim=True)
+
+
+def match_filter_norms(noise: Tensor, weight: Tensor) -> Tensor:
+    """Give each filter of the noise the norm of the same filter of the weight.
+
+    For every index j of dimension 0:  d_j = e_j * |w_j| / (|e_j| + 1e-10),  |.| the Frobenius
+    norm.  Row j of a fully connected layer, the weights into neuron j, counts as filter j.
+
+    Source:
+        Li et al. (2018), Visualizing the Loss Landscape of Neural Nets, section 4.
+    """
+    return noise * _filter_norms(weight) / (_filter_norms(noise) + EPSILON)
+
+
+def match_layer_norm(noise: Tensor, weight: Tensor) -> Tensor:
+    """Give the noise the norm of the whole weight:  d = e * |w| / |e|."""
+    return noise * torch.linalg.vector_norm(weight) / torch.linalg.vector_norm(noise)
+
+
+def scale_by_weight(noise: Tensor, weight: Tensor) -> Tensor:
+    """Multiply noise and weight element by element:  d = e * w."""
+    return noise * weight
+
+
+def unit_filters(noise: Tensor, weight: Tensor) -> Tensor:
+    """Give each filter of the noise the norm 1:  d_j = e_j / (|e_j| + 1e-10)."""
+    return noise / (_filter_norms(noise) + EPSILON)
+
+
+def unit_layer(noise: Tensor, weight: Tensor) -> Tensor:
+    """Give the noise the norm 1:  d = e / |e|."""
+    return noise / torch.linalg.vector_norm(noise)
+
+
+NORMALIZERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "filter": match_filter_norms,
+    "layer": match_layer_norm,
+    "weight": scale_by_weight,
+    "dfilter": unit_filters,
+    "dlayer": unit_layer,
+}
+
+
+def _nothing(noise: Tensor, weight: Tensor) -> Tensor:
+    return torch.zeros_like(noise)
+
+
+def _weight_itself(noise: Tensor, weight: Tensor) -> Tensor:
+    return weight.clone()
+
+
+# What a tensor of at most one dimension (bias, norm parameter) gets: it has no filters.
+IGNORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "biasbn": _nothing,
+    "none": _weight_itself,
+    "scaled": match_layer_norm,
+}
+
+
+def normalize_direction(
+    noise: list[Tensor], weights: list[Tensor], normalize: str = "filter", ignore: str = "biasbn"
+) -> list[Tensor]:
+    """Return the noise scaled to the weights, tensor by tensor.
+
+    Tensors with at most one dimension follow ``ignore``: ``biasbn`` sets them to zero, ``none``
+    (also ``None`` and ``''``) to the weight itself as the original program does, ``scaled`` to
+    the noise at the weight's norm.  All others follow ``normalize``: see ``NORMALIZERS``.
+    Computed in float64, rounded once to the weight's type (half precision to float32).
+
+    Raises:
+        InputError: If a choice is unknown, or the shapes differ.
+    """
+    ignore = ignore or "none"
+    _refuse_unknown("normalize", normalize, NORMALIZERS)
+    _refuse_unknown("ignore", ignore, IGNORES)
+    scaled = []
+    for e, w in zip(noise, weights, strict=True):
+        if e.shape != w.shape:
+            raise InputError(f"Noise has shape {tuple(e.shape)}, weight {tuple(w.shape)}.")
+        rule = IGNORES[ignore] if w.ndim <= 1 else NORMALIZERS[normalize]
+        direction = rule(e.to("cpu", torch.float64), w.detach().to("cpu", torch.float64))
+        # |e| = 0 happens only to empty tensors and to noise that was zero to begin with
+        direction = torch.nan_to_num(direction, nan=0.0) if not e.any() else direction
+        scaled.append(direction.to(_direction_dtype(w)))
+    return scaled
+
+
+def _direction_dtype(weight: Tensor) -> torch.dtype:
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
+def noise_stream(seed: int, axis: int = 0) -> np.random.Generator:
+    """Return the stream of random numbers of one axis; axes are independent for every seed."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(axis,))))
+
+
+def create_random_direction(
+    model: nn.Module,
+    dir_type: str = "weights",
+    ignore: str = "biasbn",
+    norm: str = "filter",
+    seed: int | None = None,
+    axis: int = 0,
+) -> Direction:
+    """Draw Gaussian noise for the model and normalize it.
+
+    The noise is drawn on the CPU in the model's order, so every device sees the same; torch's
+    and numpy's global random state stay untouched.
+
+    Args:
+        model: The network at its trained weights.
+        dir_type: ``weights`` or ``states``.
+        ignore: See ``normalize_direction``.
+        norm: See ``normalize_direction``.
+        seed: ``None`` draws fresh entropy, recorded in the direction's attributes.
+        axis: 0 for x, 1 for y: independent streams of one seed.
+
+    Source:
+        Li et al. (2018), Visualizing the Loss Landscape of Neural Nets, section 4.
+    """
+    weights = movable(model, dir_type)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    stream = noise_stream(seed, axis)
+    noise = [
+        torch.from_numpy(stream.standard_normal(tuple(weight.shape), dtype=np.float32))
+        if weight.ndim
+        else torch.tensor(stream.standard_normal(dtype=np.float32))
+        for weight in weights.values()
+    ]
+    return Direction(
+        tuple(weights),
+        tuple(normalize_direction(noise, list(weights.values()), norm, ignore)),
+        {
+            "kind": "random",
+            "seed": seed,
+            "axis": axis,
+            "dir_type": dir_type,
+            "normalize": norm,
+            "ignore": ignore or "none",
+        },
+    )
+
+
+def create_target_direction(
+    model: nn.Module, target: nn.Module | Mapping[str, Tensor], dir_type: str = "weights"
+) -> Direction:
+    """Point from this model to another: step 0 is this one, step 1 exactly the other.
+
+    d = w_target - w, in float64, so that w + 1 d rounds to w_target itself.
+
+    Raises:
+        InputError: If the target lacks an entry, or has it in another shape.
+    """
+    weights = movable(model, dir_type)
+    state = target.state_dict() if isinstance(target, nn.Module) else target
+    tensors = []
+    for name, weight in weights.items():
+        found = state.get(name)
+        if found is None or found.shape != weight.shape:
+            shape = "nothing" if found is None else f"shape {tuple(found.shape)}"
+            raise InputError(
+                f"The target model has {shape} for {name!r}; this model has shape "
+                f"{tuple(weight.shape)}. A target must be a state_dict of the same network."
+            )
+        other, here = (tensor.detach().to("cpu", torch.float64) for tensor in (found, weight))
+        tensors.append(other - here)
+    return Direction(tuple(weights), tuple(tensors), {"kind": "target", "dir_type": dir_type})
+
+
+def cosine(one: Direction, other: Direction) -> float:
+    """Return the cosine of the angle between two directions, over all entries together."""
+    dot, one_square, other_square = (
+        sum(float(torch.sum(a.double() * b.double())) for a, b in zip(left, right, strict=True))
+        for left, right in ((one, other), (one, one), (other, other))
+    )
+    length = (one_square * other_square) ** 0.5
+    return dot / length if length else float("nan")
+
+
+def _refuse_unknown(what: str, found: Any, allowed: Any) -> None:
+    if found not in allowed:
+        raise InputError(f"Unknown {what} {found!r}; choose one of {sorted(allowed)}.")

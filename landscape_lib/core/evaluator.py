@@ -1,0 +1,336 @@
+"""What the model is worth, here and at every point of a grid."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape_lib.core.direction import Direction
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Grid
+from landscape_lib.core.meters import Meter, label_for, meters_for
+from landscape_lib.core.perturbation import excursion
+from landscape_lib.core.samples import (
+    DEFAULT_BATCH_SIZE,
+    ResidentLoader,
+    Samples,
+    copied,
+    fixed_randomness,
+    gather,
+    on_device,
+    reseed,
+    split_batch,
+)
+from landscape_lib.core.surface import Label, Shard
+
+log = logging.getLogger(__name__)
+
+EVALUATION_VERSION = 1  # raise it when a change of this code changes values: old points go stale
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+LONGEST_NAME = 100  # bytes
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the problem is evaluated, chosen once and used by every shard.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``float32`` or ``float64``; the model and its floating-point inputs.
+        batch_size: Samples a batch; None: the loader's own batches.
+        threads: CPU threads, which decide the order of sums in a matrix product.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    batch_size: int | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
+            )
+
+    def canonical(self) -> str:
+        """Return the plan as JSON that is the same for the same plan."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+class Evaluator:
+    """Evaluates metrics of a model on the whole of its data.
+
+    A loss module, or a dict of metrics, shares one forward pass per batch; a function
+    ``f(net, dataloader, use_cuda)`` runs its own loop over resident batches.  Call it with the
+    model to get ``{key: float}``.
+
+    Args:
+        model: The network at the centre; used once here, to see what it returns.
+        metrics: As ``Problem.metrics``.
+        data: For every split its samples, ``train`` first.
+        plan: How to evaluate.
+    """
+
+    def __init__(
+        self, model: nn.Module, metrics: Any, data: Mapping[str, Samples], plan: Plan | None = None
+    ) -> None:
+        self.plan = plan or Plan()
+        self.device = torch.device(self.plan.device)
+        dtype = PRECISIONS[self.plan.precision]
+        self.metrics = metrics
+        self.data = {split: samples.to(self.device, dtype) for split, samples in data.items()}
+        self.samples_per_point = sum(samples.count for samples in data.values())
+        self.own_loop = not isinstance(metrics, nn.Module | Mapping)
+        self._writes_inputs = False
+        self._meters: dict[str, dict[str, Meter]] = {}
+        _check_names(metrics, data)
+        if self.own_loop:
+            self._loaders = {
+                split: ResidentLoader(samples, self.plan.batch_size, self.device)
+                for split, samples in self.data.items()
+            }
+        else:
+            self._batches = {
+                split: samples.cut(self.plan.batch_size) for split, samples in self.data.items()
+            }
+            self._settle(model)
+
+    def __call__(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> Values:
+        """Evaluate the model as it is now.
+
+        Args:
+            model: In eval mode.
+            pause: Called between batches; may raise to abandon the point.
+
+        Raises:
+            InputError: If a metric is not a number.
+        """
+        found: dict[str, Any] = {}
+        for split in self.data:
+            if self.own_loop:
+                found |= self._run_function(model, split)
+            else:
+                found |= self._run_meters(model, split, pause)
+        return _numbers(found)
+
+    def labels(self, keys: Sequence[str]) -> dict[str, Label]:
+        """Return the label of every key."""
+        metrics = self.metrics if isinstance(self.metrics, Mapping) else {}
+        return {key: label_for(key, metrics.get(key.split("_loss_", 1)[-1])) for key in keys}
+
+    def _run_function(self, model: nn.Module, split: str) -> dict[str, Any]:
+        found = self.metrics(model, self._loaders[split], self.device.type == "cuda")
+        if not isinstance(found, Mapping) or not found:
+            raise InputError(
+                f"The metric function returned {found!r:.60}; wanted a dict with at least one "
+                "metric, as {'ce': 0.3}."
+            )
+        for name in found:
+            check_metric_name(name)
+        return {f"{split}_loss_{name}": value for name, value in found.items()}
+
+    @torch.inference_mode()
+    def _run_meters(
+        self, model: nn.Module, split: str, pause: Callable[[], None]
+    ) -> dict[str, Any]:
+        meters = self._meters[split]
+        for meter in meters.values():
+            meter.reset()
+        for batch in self._batches[split]:
+            pause()
+            outputs, targets = self._forward(model, batch)
+            for meter in meters.values():
+                meter.add(outputs, targets)
+        return {key: meter.result() for key, meter in meters.items()}
+
+    def _forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+        batch = on_device(batch, self.device)
+        inputs, named, targets = split_batch(copied(batch) if self._writes_inputs else batch)
+        return model(*inputs, **named), targets
+
+    def _settle(self, model: nn.Module) -> None:
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            with torch.inference_mode(), fixed_randomness():
+                for split, batches in self._batches.items():
+                    batch = copied(on_device(batches[0], self.device))
+                    inputs, named, targets = split_batch(batch)
+                    before = _contents(batch)
+                    outputs = model(*inputs, **named)
+                    self._writes_inputs |= _contents(batch) != before
+                    self._meters[split] = meters_for(self.metrics, split, outputs, targets)
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def _contents(batch: Any) -> list[bytes]:
+    """Copy what a batch holds, to see whether a model writes to its inputs (inplace=True)."""
+    leaves = torch.utils._pytree.tree_leaves(batch)
+    return [leaf.cpu().numpy().tobytes() for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def check_metric_name(name: Any, what: str = "metric") -> None:
+    """Refuse names that could leave the results folder or break a file.
+
+    Raises:
+        InputError: If the name is empty, no text, too long, or holds ``/``, ``..`` or control
+            characters.
+    """
+    wrong = (
+        not isinstance(name, str)
+        or not name.strip()
+        or "/" in name
+        or ".." in name
+        or any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
+    )
+    if wrong:
+        raise InputError(
+            f"The {what} name {name!r} is refused: a name must be text, not empty, without '/', "
+            "'..' or control characters."
+        )
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        raise InputError(
+            f"The {what} name {name[:20]!r}... is longer than {LONGEST_NAME} bytes; shorten it."
+        )
+
+
+def _check_names(metrics: Any, data: Mapping[str, Samples]) -> None:
+    for name in metrics if isinstance(metrics, Mapping) else ():
+        check_metric_name(name)
+    for split in data:
+        check_metric_name(split, "split")
+
+
+def _numbers(found: Mapping[str, Any]) -> Values:
+    """Turn everything into floats, the tensors with one read from the device."""
+    scalars = {
+        key: value.detach().reshape(()).double()
+        for key, value in found.items()
+        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
+    }
+    read: Values = {}
+    for device in {value.device for value in scalars.values()}:
+        here = [key for key, value in scalars.items() if value.device == device]
+        read |= dict(zip(here, torch.stack([scalars[key] for key in here]).tolist(), strict=True))
+    return {key: read[key] if key in read else _number(key, found[key]) for key in found}
+
+
+def _number(key: str, value: Any) -> float:
+    array = np.asarray(value) if isinstance(value, int | float | np.generic | np.ndarray) else None
+    if array is None or array.size != 1 or array.dtype.kind not in "biuf":
+        raise InputError(
+            f"Metric {key!r} is {value!r:.60} ({type(value).__name__}); wanted one real number."
+        )
+    return float(array.reshape(()))
+
+
+def prepare(data: Any, splits: Mapping[str, Any] | None = None) -> dict[str, Samples]:
+    """Gather the samples of the data and of every split, ``train`` first.
+
+    Raises:
+        InputError: If a split is called train, or data are empty.
+    """
+    if "train" in (splits or {}):
+        raise InputError("A split is called 'train', which is the name of the data themselves.")
+    return {
+        "train": gather(data, "train"),
+        **{n: gather(split, n) for n, split in (splits or {}).items()},
+    }
+
+
+def plain_plan(plan: Plan, own_loop: bool) -> Plan:
+    """Return the plan of the plain model: no choice made for speed."""
+    size = None if own_loop else DEFAULT_BATCH_SIZE
+    return Plan(plan.device, plan.precision, size, plan.threads)
+
+
+def measure(
+    model: nn.Module,
+    values_at: Callable[[nn.Module], Mapping[str, float]],
+    directions: Sequence[Direction],
+    grid: Grid,
+    indices: Sequence[int],
+    *,
+    known: Mapping[tuple[float, ...], Values] | None = None,
+    record: Callable[[tuple[float, ...], Values], None] = lambda point, values: None,
+    fingerprint: str = "",
+) -> Shard:
+    """Evaluate the model at points of a grid, always from its own weights.
+
+    The model, its modes and the global random state are afterwards what they were, also after
+    an exception.  Every point starts from the same random state.
+
+    Args:
+        model: At its trained weights, the centre.
+        values_at: The model's metrics; keys must be the same everywhere.
+        directions: One an axis.
+        grid: Where the points belong.
+        indices: Flat row-major indices of the points, ascending.
+        known: Values of points that need no evaluation, by coordinates.
+        record: Called with every point's coordinates and values as soon as they are there.
+        fingerprint: Passed on to the shard.
+
+    Returns:
+        The shard with the values of all ``indices``.
+
+    Raises:
+        InputError: If the number of directions is not that of the axes, or the metric keys
+            differ between points.
+    """
+    if len(directions) != len(grid.axes):
+        raise InputError(f"{len(directions)} directions for a grid of {len(grid.axes)} axes.")
+    known = known or {}
+    rows: list[Mapping[str, float]] = []
+    with excursion(model, directions) as trip, fixed_randomness():
+        for coordinates in grid.points(indices):
+            point = tuple(float(step) for step in coordinates)
+            values: Mapping[str, float] | None = known.get(point)
+            if values is None:
+                trip.move(point)
+                reseed()
+                values = dict(values_at(model))
+                _same_keys(values, rows, point)
+                record(point, values)
+            _same_keys(values, rows, point)
+            rows.append(values)
+    if trip.clamped:
+        log.warning("%d running variances became negative and were held at zero.", trip.clamped)
+    columns = {key: np.array([row[key] for row in rows], dtype=np.float64) for key in rows[0]}
+    return Shard(grid, np.asarray(indices), columns, fingerprint)
+
+
+def _same_keys(
+    values: Mapping[str, float], rows: Sequence[Mapping[str, float]], point: tuple[float, ...]
+) -> None:
+    if rows and set(values) != set(rows[0]):
+        raise InputError(
+            f"The metric function returned {sorted(values)} at {point}, but {sorted(rows[0])} "
+            "before; the keys must be the same at every point."
+        )
+
+
+def disagreement(found: Mapping[str, float], wanted: Mapping[str, float]) -> tuple[str, float]:
+    """Return the key that differs most between two evaluations, and by how much (relative).
+
+    NaN agrees with NaN, an infinity with itself; anything else against them differs by inf.
+    """
+    worst = ("", 0.0)
+    for key, value in wanted.items():
+        other = found[key]
+        if value == other or (math.isnan(value) and math.isnan(other)):
+            continue
+        apart = abs(other - value) / max(abs(value), abs(other))
+        apart = apart if math.isfinite(apart) else math.inf
+        if apart > worst[1]:
+            worst = (key, apart)
+    return worst

@@ -1,0 +1,321 @@
+"""How many batches become one number: sums in float64, divided once."""
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.surface import Label
+
+log = logging.getLogger(__name__)
+
+REGRESSIONS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+CLASSIFICATIONS = (nn.CrossEntropyLoss, nn.NLLLoss)
+AGREEMENT = 1e-4  # relative; how near a module's own value its per-sample values must come
+
+
+class Mean:
+    """A weighted mean over everything that is added, in float64 on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._total = torch.zeros((), dtype=torch.float64, device=device)
+        self._weight = torch.zeros((), dtype=torch.float64, device=device)
+
+    def reset(self) -> None:
+        """Forget what was added."""
+        self._total.zero_()
+        self._weight.zero_()
+
+    def add(self, total: Tensor, weight: Tensor | float) -> None:
+        """Add a sum and what it is to be divided by."""
+        self._total += total
+        self._weight += weight
+
+    def result(self, *, divide: bool = True) -> Tensor:
+        """Return the mean, or the sum; no synchronisation."""
+        return self._total / self._weight if divide else self._total.clone()
+
+
+class LossMeter:
+    """The value that a loss module would give on the whole data set as one batch.
+
+    ``reduction='mean'`` is sum(l_i) / sum(w_i) over everything that counts: class weights and
+    ``ignore_index`` as torch defines them.  ``'sum'`` is the sum.  Modules without per-sample
+    values are averaged over batches, weighted by the number of samples.
+    """
+
+    def __init__(self, loss: nn.Module, device: torch.device) -> None:
+        self.loss = loss
+        self.each = _per_sample(loss)
+        self.reduction = getattr(loss, "reduction", None)
+        self._mean = Mean(device)
+
+    def settle(self, outputs: Any, targets: Any) -> None:
+        """Decide on a first batch whether the module's per-sample values can be trusted.
+
+        Raises:
+            InputError: If the module returns anything but one number.
+        """
+        targets = self._fit(outputs, targets)
+        if self.each is None or self.reduction == "none":
+            return
+        own = self.loss(outputs, targets)
+        if not _is_scalar(own):
+            raise InputError(
+                f"{type(self.loss).__name__} returned {_say(own)}; wanted one number a batch."
+            )
+        self._mean.reset()
+        self.add(outputs, targets)
+        found = float(self._mean.result(divide=self.reduction != "sum"))
+        if not math.isclose(found, float(own), rel_tol=AGREEMENT, abs_tol=1e-6) and (
+            math.isfinite(float(own))
+        ):
+            log.info("%s is averaged over batches, not samples.", type(self.loss).__name__)
+            self.each = None
+        self._mean.reset()
+
+    def reset(self) -> None:
+        """Begin a new point."""
+        self._mean.reset()
+
+    def add(self, outputs: Any, targets: Any) -> None:
+        """Add one batch."""
+        targets = self._fit(outputs, targets)
+        count = len(targets) if isinstance(targets, Tensor) and targets.ndim else 1
+        if self.each is None:
+            value = self.loss(outputs, targets)
+            whole = value.double() if self.reduction == "sum" else value.double() * count
+            self._mean.add(whole, count)
+            return
+        losses = self.each(outputs, targets)
+        self._mean.add(losses.sum(dtype=torch.float64), self._weight(losses, targets, count))
+
+    def result(self) -> Tensor:
+        """Return the loss of everything added."""
+        return self._mean.result(divide=self.reduction != "sum")
+
+    def _weight(self, losses: Tensor, targets: Tensor, count: int) -> Tensor | float:
+        if self.reduction == "batchmean":
+            return count
+        if isinstance(self.loss, CLASSIFICATIONS):
+            if targets.is_floating_point():  # class probabilities: one number a position
+                return losses.numel()
+            kept = targets != self.loss.ignore_index
+            if self.loss.weight is None:
+                return kept.sum(dtype=torch.float64)
+            return self.loss.weight[targets[kept]].sum(dtype=torch.float64)
+        return losses.numel()
+
+    def _fit(self, outputs: Any, targets: Any) -> Any:
+        """Make class numbers one-hot for a regression loss.
+
+        Raises:
+            InputError: If the shapes would be broadcast against each other in silence.
+        """
+        both = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+        if not both or not isinstance(self.loss, REGRESSIONS) or outputs.shape == targets.shape:
+            return targets
+        if has_classes(outputs, targets):
+            return functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+        raise InputError(
+            f"{type(self.loss).__name__} got outputs of shape {tuple(outputs.shape)} and targets "
+            f"of shape {tuple(targets.shape)}, which would be spread over each other in silence. "
+            "Give the targets the shape of the outputs."
+        )
+
+
+def _per_sample(loss: nn.Module) -> nn.Module | None:
+    if getattr(loss, "reduction", None) not in {"mean", "sum", "none", "batchmean"}:
+        return None
+    each = copy.copy(loss)
+    each.reduction = "none"  # type: ignore[assignment]
+    return _NoReduction(each)
+
+
+class _NoReduction(nn.Module):
+    """Calls a module that was told not to reduce."""
+
+    def __init__(self, each: nn.Module) -> None:
+        super().__init__()
+        self.each = each
+
+    def forward(self, outputs: Any, targets: Any) -> Tensor:
+        return self.each(outputs, targets)
+
+
+def has_classes(outputs: Any, targets: Any) -> bool:
+    """Say whether outputs are class scores (n, classes, ...) and targets class numbers (n, ...)."""
+    return (
+        isinstance(outputs, Tensor)
+        and isinstance(targets, Tensor)
+        and outputs.is_floating_point()
+        and not targets.is_floating_point()
+        and targets.dtype != torch.bool
+        and outputs.ndim >= 2
+        and outputs.shape[1] >= 2
+        and outputs.shape[:1] + outputs.shape[2:] == targets.shape
+    )
+
+
+class AccuracyMeter:
+    """Percent of the targets that are the class of the highest score.
+
+    Positions of ``ignore_index`` don't count.  Scores that hold NaN predict nothing, hence are
+    wrong.
+    """
+
+    def __init__(self, ignore_index: int, device: torch.device) -> None:
+        self.ignore_index = ignore_index
+        self._mean = Mean(device)
+
+    def reset(self) -> None:
+        """Begin a new point."""
+        self._mean.reset()
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add one batch."""
+        best, predicted = outputs.max(dim=1)
+        kept = targets != self.ignore_index
+        right = (predicted == targets) & kept & (best == best)  # noqa: PLR0124  (NaN is no score)
+        self._mean.add(100.0 * right.sum(dtype=torch.float64), kept.sum(dtype=torch.float64))
+
+    def result(self) -> Tensor:
+        """Return the accuracy in percent, 0 to 100."""
+        return self._mean.result()
+
+
+class FunctionMeter:
+    """The mean of ``function(outputs, targets) -> per-sample tensor`` over all samples."""
+
+    def __init__(self, name: str, function: Callable[..., Any], device: torch.device) -> None:
+        self.name = name
+        self.function = function
+        self._mean = Mean(device)
+
+    def reset(self) -> None:
+        """Begin a new point."""
+        self._mean.reset()
+
+    def add(self, outputs: Any, targets: Any) -> None:
+        """Add one batch; a single number counts as the mean of the batch.
+
+        Raises:
+            InputError: If the function returns anything but real numbers.
+        """
+        found = self.function(outputs, targets)
+        if isinstance(found, int | float):
+            found = torch.tensor(float(found))
+        if not isinstance(found, Tensor) or found.is_complex():
+            raise InputError(
+                f"Metric {self.name!r} returned {_say(found)}; wanted a tensor with one number "
+                "a sample."
+            )
+        count = _count(targets)
+        if found.ndim == 0:
+            self._mean.add(found.double() * count, count)
+        else:
+            self._mean.add(found.sum(dtype=torch.float64), found.numel())
+
+    def result(self) -> Tensor:
+        """Return the mean over samples."""
+        return self._mean.result()
+
+
+class TorchMetricMeter:
+    """Whatever has ``update`` and ``compute``, as the metrics of torchmetrics."""
+
+    def __init__(self, metric: Any, device: torch.device) -> None:
+        self.metric = copy.deepcopy(metric)
+        if hasattr(self.metric, "to"):
+            self.metric = self.metric.to(device)
+
+    def reset(self) -> None:
+        """Begin a new point."""
+        self.metric.reset()
+
+    def add(self, outputs: Any, targets: Any) -> None:
+        """Add one batch."""
+        self.metric.update(outputs, targets)
+
+    def result(self) -> Any:
+        """Return what the metric computes over everything added."""
+        return self.metric.compute()
+
+
+Meter = LossMeter | AccuracyMeter | FunctionMeter | TorchMetricMeter
+
+
+def meters_for(
+    metrics: nn.Module | Mapping[str, Any], split: str, outputs: Any, targets: Any
+) -> dict[str, Meter]:
+    """Return a meter for every metric key of a split, settled on a first batch.
+
+    Raises:
+        InputError: If a loss module meets outputs that are no tensor, or a metric is of no kind
+            that can be evaluated.
+    """
+    device = _device(outputs)
+    if isinstance(metrics, Mapping):
+        named = {f"{split}_loss_{name}": metric for name, metric in metrics.items()}
+        return {key: _meter(key, metric, outputs, targets, device) for key, metric in named.items()}
+    meters: dict[str, Meter] = {
+        f"{split}_loss": _meter(f"{split}_loss", metrics, outputs, targets, device)
+    }
+    if has_classes(outputs, targets):
+        if isinstance(metrics, REGRESSIONS):
+            log.info("%s compares scores with one-hot classes.", type(metrics).__name__)
+        ignored = getattr(metrics, "ignore_index", -100)
+        meters[f"{split}_acc"] = AccuracyMeter(ignored, device)
+    return meters
+
+
+def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.device) -> Meter:
+    if hasattr(metric, "update") and hasattr(metric, "compute"):
+        return TorchMetricMeter(metric, device)
+    if isinstance(metric, nn.Module):
+        if not isinstance(outputs, Tensor):
+            raise InputError(
+                f"The model returned {_say(outputs)}, which {type(metric).__name__} cannot judge; "
+                "wanted a tensor. Return a tensor, or give metrics as functions(outputs, targets)."
+            )
+        loss = LossMeter(copy.deepcopy(metric).to(device), device)
+        loss.settle(outputs, targets)
+        return loss
+    if callable(metric):
+        return FunctionMeter(key, metric, device)
+    raise InputError(
+        f"Metric {key!r} is a {type(metric).__name__}; wanted a loss module, a function(outputs, "
+        "targets), or a torchmetrics.Metric."
+    )
+
+
+def label_for(key: str, metric: Any) -> Label:
+    """Return a metric's label; torchmetrics say themselves whether higher is better."""
+    label = Label.of(key)
+    if getattr(metric, "higher_is_better", None):
+        return Label(label.long_name, label.units, "max")
+    return label
+
+
+def _device(outputs: Any) -> torch.device:
+    return outputs.device if isinstance(outputs, Tensor) else torch.device("cpu")
+
+
+def _count(targets: Any) -> int:
+    return len(targets) if isinstance(targets, Tensor) and targets.ndim else 1
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}" + ("" if value is None else f" ({value!r:.60})")

@@ -1,0 +1,29 @@
+"""How two processes that want the same shard take turns."""
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def turn(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock; wait, and say so, while another living process holds it.
+
+    The kernel drops the lock when its holder dies, however it dies.  Where the file system has
+    no locks, the work goes on without one, with a warning.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.warning("Another process is still at work on %s; waiting for it.", what)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            log.warning("No file locks here (%s); do not start %s twice.", error.strerror, what)
+        yield

@@ -1,0 +1,65 @@
+"""How a program ends when it is told to."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """Carry a signal up to where the program ends; no ``except Exception`` catches it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+class Stops:
+    """Turns stop signals into ``Stopped``, at once, but never while a line is being written."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._shields = 0
+
+    def _arrive(self, number: int, frame: FrameType | None) -> None:
+        self.number = self.number or number
+        if not self._shields:
+            raise Stopped(self.number)
+
+    def check(self) -> None:
+        """Raise if a stop has come, also one that the user's code has swallowed.
+
+        Raises:
+            Stopped: If a signal came.
+        """
+        if self.number is not None:
+            raise Stopped(self.number)
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """Hold signals back while something is written; they come at the end."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        self.check()
+
+
+@contextmanager
+def stops() -> Iterator[Stops]:
+    """Listen to SIGTERM, SIGINT and SIGHUP; put the old handlers back."""
+    listener = Stops()
+    before = {number: signal.signal(number, listener._arrive) for number in STOPS}
+    try:
+        yield listener
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_code(number: int) -> int:
+    """Return the exit code of a program that a signal ended."""
+    return 128 + number

@@ -1,0 +1,289 @@
+"""How surfaces, shards and directions lie on disk: the only place that knows HDF5."""
+
+import errno
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape_lib.core.direction import Direction, cosine, movable
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Label, Shard, Surface
+from landscape_lib.utils.files import whole_file
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unreadable
+COORDINATES = ("xcoordinates", "ycoordinates")
+GROUPS = ("xdirection", "ydirection")
+NOT_COMPUTED = -1.0  # the original program's mark
+
+
+class DamagedFileError(RuntimeError):
+    """Say that a file cannot be trusted, and what to do."""
+
+
+@contextmanager
+def _writing(path: Path | str) -> Iterator[h5py.File]:
+    with whole_file(path) as temporary:
+        try:
+            with h5py.File(temporary, "w", libver=LIBVER) as handle:
+                yield handle
+        except (OSError, RuntimeError) as error:
+            for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                if f"errno = {number}" in str(error):
+                    raise OSError(number, "cannot be written", str(path)) from error
+            raise
+
+
+@contextmanager
+def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: there is no such file.")
+    try:
+        with h5py.File(path, "r") as handle:
+            yield handle
+    except (OSError, KeyError, RuntimeError) as error:
+        if isinstance(error, DamagedFileError):
+            raise
+        raise DamagedFileError(f"{path}: cannot be read, it is damaged ({error}). {remedy}") from (
+            error
+        )
+
+
+def _put(group: h5py.Group, name: str, array: np.ndarray, *, gzip: bool = True) -> h5py.Dataset:
+    if not array.size or not array.ndim:
+        return group.create_dataset(name, data=array)
+    packing = {"compression": "gzip", "shuffle": True} if gzip else {}
+    return group.create_dataset(name, data=array, fletcher32=True, chunks=True, **packing)
+
+
+# ---------------------------------------------------------------------------------- shards
+
+
+def save_shard(path: Path | str, shard: Shard) -> None:
+    """Write a shard, whole or not at all."""
+    with _writing(path) as handle:
+        handle.attrs["format"] = "landscape shard"
+        handle.attrs["format_version"] = FORMAT_VERSION
+        handle.attrs["grid"] = json.dumps([[a.low, a.high, a.count] for a in shard.grid.axes])
+        handle.attrs["fingerprint"] = shard.fingerprint
+        handle.attrs["plans"] = json.dumps(shard.plans)
+        handle.attrs["keys"] = json.dumps(list(shard.values))
+        _put(handle, "indices", shard.indices)
+        for key, values in shard.values.items():
+            _put(handle.require_group("values"), key, values)
+
+
+def load_shard(path: Path | str) -> Shard:
+    """Read a shard.
+
+    Raises:
+        DamagedFileError: If the file is torn, or its checksums do not hold.
+        InputError: If there is none.
+    """
+    with _reading(path, "Remove it and type the same command again.") as handle:
+        axes = tuple(Axis(*axis) for axis in json.loads(handle.attrs["grid"]))
+        values = {key: handle["values"][key][()] for key in json.loads(handle.attrs["keys"])}
+        return Shard(
+            Grid(axes),
+            handle["indices"][()],
+            values,
+            str(handle.attrs["fingerprint"]),
+            tuple(json.loads(handle.attrs["plans"])),
+        )
+
+
+# ---------------------------------------------------------------------------------- surfaces
+
+
+def save_surface(path: Path | str, surface: Surface) -> None:
+    """Write a surface: ``value[i, j]`` at ``xcoordinates[i], ycoordinates[j]``, whole or not.
+
+    Coordinates are HDF5 dimension scales, so that xarray shows named axes.
+    """
+    with _writing(path) as handle:
+        handle.attrs["format"] = "landscape surface"
+        handle.attrs["format_version"] = FORMAT_VERSION
+        handle.attrs["axis_order"] = "xy"[: len(surface.grid.axes)]
+        handle.attrs["axes"] = json.dumps([[a.low, a.high, a.count] for a in surface.grid.axes])
+        handle.attrs["keys"] = json.dumps(list(surface.keys))
+        for name, value in surface.attributes.items():
+            plain = isinstance(value, str | int | float)
+            handle.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
+        for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
+            _put(handle, name, axis.steps()).make_scale(name)
+        for key in surface.keys:
+            dataset = _put(handle, key, surface[key])
+            label = surface.labels[key]
+            dataset.attrs["long_name"] = label.long_name
+            dataset.attrs["units"] = label.units
+            dataset.attrs["goal"] = label.goal
+            for number, name in enumerate(COORDINATES[: surface[key].ndim]):
+                dataset.dims[number].label = name
+                dataset.dims[number].attach_scale(handle[name])
+
+
+def load_surface(path: Path | str) -> Surface:
+    """Read a surface of ours or of an earlier tool.
+
+    The original program (Li et al., 2018; a ``dir_file`` is present) stores (ny, nx) values in a
+    box declared (nx, ny), and -1 in every metric of a point that was not computed, which becomes
+    NaN here.  The single-GPU library stores (nx, ny).
+
+    Raises:
+        DamagedFileError: If the file is torn, or its checksums do not hold.
+        InputError: If there is none, or it is no surface.
+    """
+    remedy = "Remove it and type the same command again."
+    with _reading(path, remedy) as handle:
+        if "xcoordinates" not in handle:
+            raise InputError(f"{path}: there are no 'xcoordinates' in it; wanted a surface file.")
+        attributes = {name: _native(value) for name, value in handle.attrs.items()}
+        grid = _grid(handle, attributes, path)
+        if attributes.get("format") != "landscape surface":
+            return _earlier_surface(handle, grid, path)
+        keys = json.loads(attributes["keys"])
+        values = {key: handle[key][()] for key in keys}
+        labels = {
+            key: Label(
+                *(str(_native(handle[key].attrs[n])) for n in ("long_name", "units", "goal"))
+            )
+            for key in keys
+        }
+        return Surface(grid, values, attributes, labels)
+
+
+def _native(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _grid(handle: h5py.File, attributes: Mapping[str, Any], path: Path | str) -> Grid:
+    if "axes" in attributes:
+        grid = Grid(tuple(Axis(*axis) for axis in json.loads(attributes["axes"])))
+    else:
+        steps = [handle[name][()] for name in COORDINATES if name in handle]
+        grid = Grid(tuple(Axis(float(s[0]), float(s[-1]), len(s)) for s in steps))
+    for name, axis in zip(COORDINATES, grid.axes, strict=False):
+        if not np.allclose(handle[name][()], axis.steps(), rtol=1e-6, atol=1e-9):
+            raise InputError(f"{path}: {name!r} are not evenly spaced.")
+    return grid
+
+
+def _earlier_surface(handle: h5py.File, grid: Grid, path: Path | str) -> Surface:
+    original = "dir_file" in handle
+    boxes = {
+        key: np.asarray(handle[key][()], dtype=np.float64)
+        for key in handle
+        if key not in (*COORDINATES, "dir_file") and getattr(handle[key], "shape", 0) == grid.shape
+    }
+    if not boxes:
+        raise InputError(f"{path}: no values of the shape {grid.shape} of its coordinates in it.")
+    if original:
+        boxes = {key: box.ravel().reshape(grid.shape[::-1]).T.copy() for key, box in boxes.items()}
+        missing = np.logical_and.reduce([box == NOT_COMPUTED for box in boxes.values()])
+        if missing.any():
+            log.warning("%s: %d points were not computed; shown as missing.", path, missing.sum())
+            boxes = {key: np.where(missing, np.nan, box) for key, box in boxes.items()}
+    return Surface(grid, boxes, {"source": "original" if original else "single-GPU library"})
+
+
+# -------------------------------------------------------------------------------- directions
+
+
+def content_hash(directions: Sequence[Direction]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of directions."""
+    digest = hashlib.sha256()
+    for direction in directions:
+        digest.update(b"direction")
+        for name, tensor in zip(direction.names, direction.tensors, strict=True):
+            digest.update(f"{name}\0{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_directions(
+    path: Path | str, directions: Sequence[Direction], attributes: Mapping[str, Any] | None = None
+) -> None:
+    """Write one or two directions in the original program's layout, with names and a hash."""
+    with _writing(path) as handle:
+        handle.attrs["format"] = "landscape directions"
+        handle.attrs["format_version"] = FORMAT_VERSION
+        handle.attrs["content"] = content_hash(directions)
+        if len(directions) > 1:
+            handle.attrs["cosine"] = cosine(*directions)
+        handle.attrs.update(attributes or {})
+        for group_name, direction in zip(GROUPS, directions, strict=False):
+            group = handle.create_group(group_name)
+            group.attrs.update(direction.attributes)
+            for number, (name, tensor) in enumerate(zip(direction.names, direction, strict=True)):
+                dataset = _put(group, str(number), tensor.numpy(), gzip=False)
+                dataset.attrs["name"] = name
+
+
+def load_directions(path: Path | str, model: nn.Module | None = None) -> tuple[Direction, ...]:
+    """Read the directions of ours or of the original program.
+
+    Args:
+        path: The file.
+        model: Names the tensors of a file that has no names, by their order.
+
+    Raises:
+        DamagedFileError: If the file is torn, or its content is not what its hash says.
+        InputError: If there is none, or it does not fit the model.
+    """
+    with _reading(path, "Remove it and type the same command again.") as handle:
+        groups = [handle[name] for name in GROUPS if name in handle]
+        if not groups:
+            raise InputError(f"{path}: there is no group 'xdirection' in it.")
+        directions = tuple(_direction(group, model, path) for group in groups)
+        content = handle.attrs.get("content")
+        if content is not None and content != content_hash(directions):
+            raise DamagedFileError(
+                f"{path}: its content is not what its checksum says. Remove it and type the same "
+                "command again."
+            )
+    return directions
+
+
+def directions_attributes(path: Path | str) -> dict[str, Any]:
+    """Read what a direction file says of itself: content hash, cosine, the model's hash."""
+    with _reading(path, "Remove it and type the same command again.") as handle:
+        return {name: _native(value) for name, value in handle.attrs.items()}
+
+
+def _direction(group: h5py.Group, model: nn.Module | None, path: Path | str) -> Direction:
+    boxes = [group[str(number)] for number in range(len(group))]
+    tensors = [torch.from_numpy(np.asarray(box[()])) for box in boxes]
+    attributes = {name: _native(value) for name, value in group.attrs.items()}
+    if boxes and "name" in boxes[0].attrs:
+        return Direction(tuple(box.attrs["name"] for box in boxes), tuple(tensors), attributes)
+    if model is None:
+        names = [str(number) for number in range(len(tensors))]
+        return Direction(tuple(names), tuple(tensors), {"kind": "file"})
+    return _named_by(model, tensors, path)
+
+
+def _named_by(model: nn.Module, tensors: list[Tensor], path: Path | str) -> Direction:
+    weights, states = movable(model), model.state_dict()
+    if len(tensors) == len(weights):
+        return Direction(tuple(weights), tuple(tensors), {"kind": "file", "dir_type": "weights"})
+    if len(tensors) == len(states):
+        moving = movable(model, "states")
+        chosen = {n: t for n, t in zip(states, tensors, strict=True) if n in moving}
+        found = tuple(chosen.values())
+        return Direction(tuple(chosen), found, {"kind": "file", "dir_type": "states"})
+    raise InputError(
+        f"{path}: a direction of {len(tensors)} tensors; the model has {len(weights)} parameters "
+        f"and {len(states)} state entries. It belongs to another network."
+    )
