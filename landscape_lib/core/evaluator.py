@@ -31,7 +31,6 @@ from landscape_lib.core.surface import Label, Shard
 
 log = logging.getLogger(__name__)
 
-EVALUATION_VERSION = 1  # raise it when a change of this code changes values: old points go stale
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 LONGEST_NAME = 100  # bytes
 
@@ -263,7 +262,7 @@ def measure(
     *,
     known: Mapping[tuple[float, ...], Values] | None = None,
     record: Callable[[tuple[float, ...], Values], None] = lambda point, values: None,
-    fingerprint: str = "",
+    keys: Sequence[str] = (),
 ) -> Shard:
     """Evaluate the model at points of a grid, always from its own weights.
 
@@ -278,7 +277,7 @@ def measure(
         indices: Flat row-major indices of the points, ascending.
         known: Values of points that need no evaluation, by coordinates.
         record: Called with every point's coordinates and values as soon as they are there.
-        fingerprint: Passed on to the shard.
+        keys: The metric keys that are expected; left out, those of the first point.
 
     Returns:
         The shard with the values of all ``indices``.
@@ -299,34 +298,36 @@ def measure(
                 trip.move(point)
                 reseed()
                 values = dict(values_at(model))
-                _same_keys(values, rows, point)
+                keys = _same_keys(values, keys, point)
                 record(point, values)
-            _same_keys(values, rows, point)
+            keys = _same_keys(values, keys, point)
             rows.append(values)
     if trip.clamped:
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
-    columns = {key: np.array([row[key] for row in rows], dtype=np.float64) for key in rows[0]}
-    return Shard(grid, np.asarray(indices), columns, fingerprint)
+    columns = {key: np.array([row[key] for row in rows], dtype=np.float64) for key in keys}
+    return Shard(grid, np.asarray(indices), columns)
 
 
 def _same_keys(
-    values: Mapping[str, float], rows: Sequence[Mapping[str, float]], point: tuple[float, ...]
-) -> None:
-    if rows and set(values) != set(rows[0]):
+    values: Mapping[str, float], wanted: Sequence[str], point: tuple[float, ...]
+) -> Sequence[str]:
+    if wanted and set(values) != set(wanted):
         raise InputError(
-            f"The metric function returned {sorted(values)} at {point}, but {sorted(rows[0])} "
-            "before; the keys must be the same at every point."
+            f"The metrics returned {sorted(values)} at the point {point}, but {sorted(wanted)} "
+            "before; the names must be the same at every point."
         )
+    return wanted or tuple(values)
 
 
 def disagreement(found: Mapping[str, float], wanted: Mapping[str, float]) -> tuple[str, float]:
     """Return the key that differs most between two evaluations, and by how much (relative).
 
     NaN agrees with NaN, an infinity with itself; anything else against them differs by inf.
+    Accuracies are left out: they move in steps of a sample, and losses are the sharper test.
     """
     worst = ("", 0.0)
     for key, value in wanted.items():
-        other = found[key]
+        other = value if Label.of(key).units == "%" else found[key]
         if value == other or (math.isnan(value) and math.isnan(other)):
             continue
         apart = abs(other - value) / max(abs(value), abs(other))

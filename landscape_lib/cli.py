@@ -1,0 +1,115 @@
+"""What all scripts share: arguments, logging, signals, and what goes wrong turned into exit codes.
+
+Exit codes: 0 done; 2 the user's input is wrong; 1 anything else; 128 + n ended by signal n.
+"""
+
+import argparse
+import errno
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
+
+log = logging.getLogger("landscape_lib")
+
+_OURS = Path(__file__).resolve().parent
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the arguments that every script has."""
+    found = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    found.add_argument("--config", default="config/config.yaml", help="the config file")
+    found.add_argument("--run", required=True, help="which of the config's runs")
+    found.add_argument("--log", help="a file that gets everything the terminal gets")
+    return found
+
+
+def execute(work: Callable[[argparse.Namespace, Stops], None], args: argparse.Namespace) -> int:
+    """Do the work; return the exit code, having said what went wrong."""
+    handlers = _start_logging(args.log)
+    try:
+        with stops() as listener:
+            return _guarded(work, args, listener)
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def _guarded(
+    work: Callable[[argparse.Namespace, Stops], None], args: argparse.Namespace, listener: Stops
+) -> int:
+    try:
+        work(args, listener)
+    except Stopped as stop:
+        log.warning("%s: %s; everything finished is kept.", args.run, stop)
+        return exit_code(stop.number)
+    except InputError as error:
+        _show_users_frames(error)
+        log.error("Error: %s", error)
+        return 2
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _unexpected(error)
+        where = f"{error.filename}: " if error.filename else ""
+        log.error(
+            "Error: %sthe disk is full, or a size limit was reached (%s). Everything finished is "
+            "kept; make space and type the same command again.",
+            where,
+            error.strerror,
+        )
+        return 1
+    except Exception as error:
+        return _unexpected(error)
+    return 0
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, DisagreementError) or type(error).__name__ == "DamagedFileError":
+        log.error("Error: %s", error)
+    elif not _show_users_frames(error):
+        log.error("Error: %s", "".join(traceback.format_exception(error)))
+    else:
+        log.error("Error: %s: %s", type(error).__name__, error)
+    return 1
+
+
+def _show_users_frames(error: BaseException) -> bool:
+    """Show where the user's own code raised, from its first frame on; ours are left out."""
+    cause = error.__cause__ if isinstance(error, InputError) else error
+    if cause is None:
+        return False
+    frames = traceback.extract_tb(cause.__traceback__)
+    first = next((n for n, frame in enumerate(frames) if _is_users(frame.filename)), None)
+    if first is None:
+        return False
+    shown = "".join(traceback.format_list(frames[first:]))
+    last = "".join(traceback.format_exception_only(cause))
+    log.error("In your code:\n%s%s", shown, last.rstrip())
+    return True
+
+
+def _is_users(name: str) -> bool:
+    path = Path(name)
+    library = "site-packages" in path.parts or "<" in name or path.is_relative_to(sys.base_prefix)
+    return not (library or path.resolve().is_relative_to(_OURS) or path.parent.name == "scripts")
+
+
+def _start_logging(path: str | None) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        log.addHandler(handler)
+    return handlers

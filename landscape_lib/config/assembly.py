@@ -1,0 +1,134 @@
+"""How a run's own keys and the defaults for all runs become one experiment."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from landscape_lib.config.directions import directions, split
+from landscape_lib.config.experiment import Experiment
+from landscape_lib.config.layers import Written, build, layer, merged
+from landscape_lib.config.mistakes import Mistakes, below, spelled
+from landscape_lib.config.settings import (
+    AXES,
+    NAME,
+    SECTIONS,
+    DirectionSettings,
+    EvaluationSettings,
+    FigureSettings,
+    GridSettings,
+    ParaviewSettings,
+    ProblemSettings,
+    Train,
+)
+
+ONLY_IN_RUNS = (*ProblemSettings.model_fields, "train")
+_RUNS = "a mapping with at least one run"
+_NAMES = "up to 100 of A-Z a-z 0-9 . _ -, not starting with . or -"
+
+
+def assemble(tree: Mapping[Any, Any], mistakes: Mistakes) -> dict[str, Experiment]:
+    """Return every run of a config that is right; ``mistakes`` grows by what is wrong."""
+    for key in tree:
+        if key in ONLY_IN_RUNS:
+            mistakes.say(key, "a key that only a run has", "below the name of a run")
+        elif key not in ("runs", *SECTIONS):
+            mistakes.unknown("", key, ("runs", *SECTIONS))
+    whole = Written(tree, "")
+    _check_defaults(whole, mistakes)
+    named = tree.get("runs")
+    if "runs" not in tree:
+        mistakes.missing("runs", _RUNS)
+    elif not isinstance(named, dict) or not named:
+        mistakes.add("runs", named, _RUNS)
+    if not isinstance(named, dict):
+        return {}
+    _check_names(list(named), mistakes)
+    runs = {name: _run(name, whole["runs"][name], whole, mistakes) for name in named}
+    return {name: run for name, run in runs.items() if run is not None}
+
+
+def _check_defaults(whole: Written, mistakes: Mistakes) -> None:
+    """Check the defaults by themselves, too: the runs may hide what is wrong with them."""
+    for name, model in SECTIONS.items():
+        if model is DirectionSettings:
+            parts = list((split(whole[name], mistakes) or {}).values())
+        else:
+            parts = [layer(whole[name], tuple(model.model_fields), mistakes) or {}]
+        for part in parts:
+            build(model, part, mistakes)
+
+
+def _check_names(names: Sequence[Any], mistakes: Mistakes) -> None:
+    folded: dict[str, str] = {}
+    for name in names:
+        path, found = below("runs", name), f"the name {spelled(name)}"
+        if not isinstance(name, str):
+            mistakes.say(path, found, "a string; put it in quotes")
+        elif not re.fullmatch(NAME, name):
+            mistakes.say(path, found, _NAMES)
+        elif folded.setdefault(name.lower(), name) != name:
+            other = folded[name.lower()]
+            mistakes.say(path, found, f"names that differ from {other!r} in more than case")
+
+
+def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experiment | None:
+    known = layer(own, (*ONLY_IN_RUNS, *SECTIONS), mistakes)
+    if known is None:
+        return None
+    head = {key: entry for key, entry in known.items() if key in ProblemSettings.model_fields}
+    problem = build(ProblemSettings, head, mistakes, own.path)
+    train = _train(own["train"], mistakes)
+    grid = _grid(own, whole, mistakes)
+    axes = AXES[:1] if grid is not None and grid.y is None else AXES
+    found = directions(whole["directions"], own["directions"], axes, mistakes)
+    evaluation, _ = merged(EvaluationSettings, whole["evaluation"], own["evaluation"], mistakes)
+    figures = _figures(own, whole, mistakes)
+    paraview, _ = merged(ParaviewSettings, whole["paraview"], own["paraview"], mistakes)
+    if not (problem and grid and found and evaluation and figures and paraview):
+        return None
+    return Experiment(
+        name=name,
+        problem=problem.problem,
+        grid=grid.grid,
+        args=problem.args,
+        files=problem.files,
+        train=train,
+        shards=grid.shards,
+        directions=found,
+        evaluation=evaluation,
+        figures=figures,
+        paraview=paraview,
+    )
+
+
+def _train(own: Written, mistakes: Mistakes) -> Train | None:
+    if own.value is None:
+        return None
+    return merged(Train, Written(None, own.path), own, mistakes)[0]
+
+
+def _grid(own: Written, whole: Written, mistakes: Mistakes) -> GridSettings | None:
+    grid, written = merged(GridSettings, whole["grid"], own["grid"], mistakes)
+    if grid is None:
+        return None
+    size = grid.grid.size
+    if grid.shards != "auto" and grid.shards > size:
+        allowed = f"'auto', 1 to {size}, the number of points of {own.path}"
+        mistakes.add(written["shards"].path, grid.shards, allowed)
+    if grid.y is None and own["directions"]["y"].value is not None:
+        mistakes.say(
+            own["directions"]["y"].path,
+            "a direction for y",
+            f"x alone, since {own['grid'].path} has no y: it is a curve",
+        )
+    return grid
+
+
+def _figures(own: Written, whole: Written, mistakes: Mistakes) -> FigureSettings | None:
+    figures, written = merged(FigureSettings, whole["figures"], own["figures"], mistakes)
+    if figures is None or figures.vmin is None or figures.vmax is None:
+        return figures
+    if not figures.vmin < figures.vmax:
+        entry = written["vmin"]
+        mistakes.add(entry.path, entry.value, f"a number below vmax, which is {figures.vmax:g}")
+    return figures

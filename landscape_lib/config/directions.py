@@ -1,0 +1,106 @@
+"""Which direction each axis gets, from keys for both axes and keys for one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from landscape_lib.config.layers import Layer, Written, allowed, build, layer, over
+from landscape_lib.config.mistakes import Mistakes, below
+from landscape_lib.config.settings import AXES, KEYS_OF_KIND, DirectionSettings
+
+_OWN_KEYS = {key: kind for kind, keys in KEYS_OF_KIND.items() for key in keys}
+_KNOWN = tuple(DirectionSettings.model_fields)
+
+
+def split(whole: Written, mistakes: Mistakes) -> Mapping[str, Layer] | None:
+    """Return the keys for both axes, under ``both``, and those for each; None if broken."""
+    found = layer(whole, (*_KNOWN, *AXES), mistakes)
+    if found is None:
+        return None
+    parts = {axis: layer(whole[axis], _KNOWN, mistakes) for axis in AXES}
+    parts["both"] = {key: entry for key, entry in found.items() if key not in AXES}
+    whole_parts = {name: _told(part) for name, part in parts.items() if part is not None}
+    return whole_parts if len(whole_parts) == len(parts) else None
+
+
+def _told(part: Layer) -> Layer:
+    """Leave out ``model: null`` and ``path: null``, which say nothing."""
+    unsaid = ("model", "path")
+    return {
+        key: entry for key, entry in part.items() if key not in unsaid or entry.value is not None
+    }
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The keys of one axis, sorted by whether its kind of direction has them."""
+
+    kind: Written
+    kept: Layer
+    foreign: Sequence[tuple[str, Written]]
+
+    @classmethod
+    def among(cls, layers: Sequence[Layer]) -> "_Choice":
+        """Take the kind from the last layer that names one.
+
+        Keys of other kinds in the layers before it were meant for another kind, and are
+        left out; from it on, they are mistakes.
+        """
+        last = max((number for number, part in enumerate(layers) if "kind" in part), default=0)
+        kind = over(layers).get("kind", Written("random", ""))
+        strangers = {key for key, of in _OWN_KEYS.items() if of != kind.value}
+        if kind.value not in list(KEYS_OF_KIND):
+            strangers = set()
+        return cls(
+            kind,
+            {key: entry for key, entry in over(layers).items() if key not in strangers},
+            [
+                (key, entry)
+                for part in layers[last:]
+                for key, entry in part.items()
+                if key in strangers
+            ],
+        )
+
+
+def directions(
+    default: Written, own: Written, axes: Sequence[str], mistakes: Mistakes
+) -> tuple[DirectionSettings, ...] | None:
+    """Return the settings of each axis, or None and what is wrong with them.
+
+    Later wins: the defaults for both axes, those for the axis, the run's own for both axes,
+    its own for the axis.
+    """
+    lower, upper = split(default, mistakes), split(own, mistakes)
+    if lower is None or upper is None:
+        return None
+    choices = [
+        _Choice.among([lower["both"], lower[axis], upper["both"], upper[axis]]) for axis in axes
+    ]
+    _refuse_other_kinds(choices, mistakes)
+    built = [build(DirectionSettings, choice.kept, mistakes) for choice in choices]
+    found = tuple(settings for settings in built if settings is not None)
+    if len(found) < len(built):
+        return None
+    for choice, settings in zip(choices, found, strict=True):
+        _require_keys_of_kind(choice, settings, mistakes)
+    if len({settings.dir_type for settings in found}) > 1:
+        entry = choices[-1].kept.get("dir_type") or choices[0].kept["dir_type"]
+        mistakes.add(entry.path, entry.value, "the same dir_type on both axes")
+    return found
+
+
+def _refuse_other_kinds(choices: Sequence[_Choice], mistakes: Mistakes) -> None:
+    used = {entry.path for choice in choices for entry in choice.kept.values()}
+    for choice in choices:
+        for key, entry in choice.foreign:
+            if entry.path not in used:  # a key for both axes may serve the other one
+                only = f"with kind {_OWN_KEYS[key]!r} only; the kind here is {choice.kind.value!r}"
+                mistakes.add(entry.path, entry.value, only)
+
+
+def _require_keys_of_kind(choice: _Choice, settings: DirectionSettings, mistakes: Mistakes) -> None:
+    for key in KEYS_OF_KIND[settings.kind]:
+        if getattr(settings, key) is None:
+            place = choice.kind.path.rpartition(".")[0]
+            told = allowed(DirectionSettings, key).removesuffix(", null")
+            mistakes.missing(below(place, key), f"{told}; kind {settings.kind!r} needs it")

@@ -1,0 +1,139 @@
+"""What an experiment is, once its config is read: every choice made, nothing left open."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from landscape_lib.config.settings import (
+    AXES,
+    DirectionSettings,
+    EvaluationSettings,
+    FigureSettings,
+    ParaviewSettings,
+    Train,
+)
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Grid
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run of a config: a landscape, and how it is computed and drawn.
+
+    Attributes:
+        name: The run's name in the config.
+        problem: Function that builds the problem, ``path/to/file.py:function`` or
+            ``package.module:function``.
+        grid: Where on the landscape we look.
+        args: Keyword arguments of that function.
+        files: Other files that the problem reads.
+        train: How ``model.pt`` is made, where the pipeline makes it.
+        shards: Number of parts, or ``"auto"``.
+        directions: One for each axis of the grid.
+        evaluation: How the metrics are computed.
+        figures: How the pictures look.
+        paraview: What the ParaView files hold.
+    """
+
+    name: str
+    problem: str
+    grid: Grid
+    args: dict[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    train: Train | None = None
+    shards: int | Literal["auto"] = "auto"
+    directions: tuple[DirectionSettings, ...] = ()
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    figures: FigureSettings = field(default_factory=FigureSettings)
+    paraview: ParaviewSettings = field(default_factory=ParaviewSettings)
+
+    def __post_init__(self) -> None:
+        given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
+        object.__setattr__(self, "directions", given)
+        if len(given) != len(self.grid.axes):
+            raise InputError(
+                f"There are {len(given)} directions for the {len(self.grid.axes)} axes of the "
+                f"grid; give one for each."
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this run is written, relative to the working directory."""
+        return Path("results") / self.name
+
+    def path(self, *parts: str) -> Path:
+        """Return a path below the run's folder."""
+        return self.folder.joinpath(*parts)
+
+    def settings(self, part: str) -> str:
+        """Return what one part says, as canonical JSON: same meaning, same string.
+
+        Args:
+            part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
+                ``directions``, ``evaluation``, ``figures`` or ``paraview``.
+
+        Raises:
+            InputError: If there is no such part.
+        """
+        if part not in _PARTS:
+            raise InputError(f"There is no part {part!r}; choose one of {list(_PARTS)}.")
+        told = _by_name(_PARTS[part](self))
+        return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_PARTS: Mapping[str, Callable[[Experiment], Any]] = {
+    "problem": lambda run: {
+        "problem": run.problem,
+        "args": run.args,
+        "files": sorted(set(run.files)),
+    },
+    "train": lambda run: run.train and run.train.settings(),
+    "grid": lambda run: {
+        name: [float(axis.low), float(axis.high), axis.count]
+        for name, axis in zip(AXES[: len(run.grid.axes)], run.grid.axes, strict=True)
+    },
+    "directions": lambda run: {
+        name: direction.settings()
+        for name, direction in zip(AXES[: len(run.directions)], run.directions, strict=True)
+    },
+    "evaluation": lambda run: run.evaluation.settings(),
+    "figures": lambda run: run.figures.settings(),
+    "paraview": lambda run: run.paraview.settings(),
+}
+
+
+def _by_name(value: Any) -> Any:
+    """Give every mapping keys that are strings and stay apart: 1 is not '1'."""
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, str) else f"{type(key).__name__} {key}": _by_name(item)
+            for key, item in value.items()
+        }
+    return [_by_name(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class Config:
+    """The runs of one config file.
+
+    Attributes:
+        path: The file, as it was named.
+        runs: Every experiment by its name, in the order of the file.
+    """
+
+    path: Path
+    runs: Mapping[str, Experiment]
+
+    def run(self, name: str) -> Experiment:
+        """Return one experiment.
+
+        Raises:
+            InputError: If there is no such run; the message lists those there are.
+        """
+        if name not in self.runs:
+            raise InputError(
+                f"{self.path}: there is no run {name!r}; choose one of {list(self.runs)}."
+            )
+        return self.runs[name]

@@ -1,0 +1,248 @@
+"""Which keys a config has: their types, defaults and meaning."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from landscape_lib.config import readers
+from landscape_lib.config.readers import FLAG, FUNCTION, NULL, NULL_AS_NONE, PLAIN_MAPPING
+from landscape_lib.core.grid import Axis, Grid
+
+AXES = ("x", "y")
+KEYS_OF_KIND = {
+    "random": ("seed", "normalize", "ignore"),
+    "target": ("model",),
+    "file": ("path",),
+}
+NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+FORMATS = ("pdf", "png", "svg")
+DEVICE = r"auto|cpu|cuda(:[0-9]+)?"
+
+_LIMITS = "[low, high, count] such as [-1, 1, 51]"
+_LIMITS_SCHEMA = {
+    "type": "array",
+    "items": [{"type": "number"}, {"type": "number"}, {"type": "integer", "minimum": 1}],
+    "minItems": 3,
+    "maxItems": 3,
+}
+_FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
+_FORMATS_SCHEMA = {
+    "type": "array",
+    "items": {"enum": list(FORMATS)},
+    "minItems": 1,
+    "uniqueItems": True,
+}
+_FILES_SCHEMA = {"type": ["array", "null"], "items": {"type": "string"}}
+_ARGS_SCHEMA = {"type": ["object", "null"]}
+
+
+def _ordered(limits: tuple[float, float, int]) -> tuple[float, float, int]:
+    low, high, count = limits
+    if count > 1 and not low < high:
+        raise readers.refusal("low below high")
+    if count == 1 and low != high:
+        raise readers.refusal("low equal to high where the count is 1")
+    return limits
+
+
+def _each_once(formats: tuple[str, ...]) -> tuple[str, ...]:
+    if not formats or len(set(formats)) < len(formats):
+        raise readers.refusal(_FORMATS)
+    return tuple(name for name in FORMATS if name in formats)
+
+
+_AXIS = Annotated[
+    tuple[
+        Annotated[float, readers.number()],
+        Annotated[float, readers.number()],
+        Annotated[int, readers.whole(1)],
+    ],
+    AfterValidator(_ordered),
+]
+_NUMBER_OR_NULL = Annotated[float | None, readers.number() | NULL]
+_TEXT_OR_NULL = Annotated[str | None, readers.text("a path") | NULL]
+_FUNCTION = Annotated[str, FUNCTION]
+_ARGS = Annotated[
+    dict[
+        Annotated[str, readers.text("a name; put it in quotes")],
+        Annotated[Any, readers.anything_plain()],
+    ],
+    readers.a_mapping("a mapping of keyword arguments", _ARGS_SCHEMA),
+]
+
+
+class Settings(BaseModel):
+    """A part of a config: frozen, every value checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a result depends on, as plain values."""
+        return self.model_dump()
+
+
+class GridSettings(Settings):
+    """Where on the landscape we look."""
+
+    x: Annotated[_AXIS, readers.a_list(_LIMITS, _LIMITS_SCHEMA, length=3)] = Field(
+        description="Steps along the first direction: both ends, and how many steps."
+    )
+    y: Annotated[_AXIS | None, readers.a_list(_LIMITS, _LIMITS_SCHEMA, 3, null=True)] = Field(
+        default=None, description="The same along the second direction. Left out or null: a curve."
+    )
+    shards: Annotated[int | Literal["auto"], readers.words("auto") | readers.whole(1)] = Field(
+        default="auto",
+        description="Number of parts that are evaluated one by one, at most one per point. "
+        "`auto`: as many as take some minutes each.",
+    )
+
+    @property
+    def grid(self) -> Grid:
+        """The points themselves."""
+        return Grid(tuple(Axis(*limits) for limits in (self.x, self.y) if limits))
+
+
+class DirectionSettings(Settings):
+    """Where the direction of one axis comes from."""
+
+    kind: Annotated[Literal["random", "target", "file"], readers.words(*KEYS_OF_KIND)] = Field(
+        default="random",
+        description="`random`: Gaussian noise. `target`: from the trained weights to those of "
+        "`model`. `file`: read from `path`.",
+    )
+    dir_type: Annotated[Literal["weights", "states"], readers.words("weights", "states")] = Field(
+        default="weights",
+        description="`weights`: all parameters move. `states`: running statistics, too. "
+        "The same on both axes.",
+    )
+    seed: Annotated[int, readers.whole(0)] = Field(
+        default=0,
+        description="Kind `random`: where the noise starts. "
+        "One seed gives x and y independent noise.",
+    )
+    normalize: Annotated[
+        Literal["filter", "layer", "weight", "dfilter", "dlayer"],
+        readers.words("filter", "layer", "weight", "dfilter", "dlayer"),
+    ] = Field(
+        default="filter",
+        description="Kind `random`: which norms of the weights the noise takes on.",
+    )
+    ignore: Annotated[
+        Literal["biasbn", "none", "scaled"],
+        readers.words("biasbn", "none", "scaled") | NULL_AS_NONE,
+    ] = Field(
+        default="biasbn",
+        description="Kind `random`: tensors of at most one dimension (biases, norm layers) stand "
+        "still (`biasbn`), move along themselves (`none`; null means the same), or along noise "
+        "of their norm (`scaled`).",
+    )
+    model: _TEXT_OR_NULL = Field(
+        default=None, description="Kind `target`, required there: a state_dict of the same network."
+    )
+    path: _TEXT_OR_NULL = Field(
+        default=None,
+        description="Kind `file`, required there: a `directions.h5` of ours or of the original "
+        "program.",
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """Return kind and dir_type with the keys that belong to the kind, and no others."""
+        return self.model_dump(include={"kind", "dir_type", *KEYS_OF_KIND[self.kind]})
+
+
+class EvaluationSettings(Settings):
+    """How the metrics are computed."""
+
+    device: Annotated[str, readers.text("'auto', 'cpu', 'cuda', 'cuda:N'", DEVICE)] = Field(
+        default="auto", description="`auto`: CUDA if there is one, else the CPU."
+    )
+    precision: Annotated[Literal["float32", "float64"], readers.words("float32", "float64")] = (
+        Field(default="float32", description="Floating-point type of weights and inputs.")
+    )
+    batch_size: Annotated[int | Literal["auto"], readers.words("auto") | readers.whole(1)] = Field(
+        default="auto",
+        description="Samples per forward pass. `auto`: the probe measures and picks.",
+    )
+    plan: Annotated[
+        dict[str, Any] | Literal["auto", "plain"], readers.words("auto", "plain") | PLAIN_MAPPING
+    ] = Field(
+        default="auto",
+        description="How points are evaluated. `auto`: the probe picks. `plain`: the model as it "
+        "is, at batch size 128. A mapping is a plan as `probe.json` shows it.",
+    )
+
+
+class FigureSettings(Settings):
+    """How the pictures look."""
+
+    cmap: Annotated[str, readers.text("a name of a matplotlib colour map")] = Field(
+        default="viridis", description="Matplotlib's colour map."
+    )
+    scale: Annotated[Literal["auto", "log", "linear"], readers.words("auto", "log", "linear")] = (
+        Field(default="auto", description="Scale of the values. `auto`: as suits them.")
+    )
+    vmin: _NUMBER_OR_NULL = Field(default=None, description="Lowest value shown; null: the data's.")
+    vmax: _NUMBER_OR_NULL = Field(
+        default=None, description="Highest value shown; null: the data's."
+    )
+    vlevel: Annotated[float | None, readers.number("a positive number", above=0) | NULL] = Field(
+        default=None, description="Step between contour lines; null: as suits the values."
+    )
+    formats: Annotated[
+        tuple[Annotated[str, readers.words(*FORMATS)], ...],
+        AfterValidator(_each_once),
+        readers.a_list(_FORMATS, _FORMATS_SCHEMA),
+    ] = Field(default=("pdf",), description="File formats; every picture is written in each.")
+
+
+class ParaviewSettings(Settings):
+    """What the ParaView files hold."""
+
+    log: Annotated[bool, FLAG] = Field(
+        default=False, description="Heights are log10 of the values (positive ones)."
+    )
+    zmax: _NUMBER_OR_NULL = Field(
+        default=None, description="Values above are clipped to it; null: none."
+    )
+    interp: Annotated[int | None, readers.whole(2) | NULL] = Field(
+        default=None,
+        description="Interpolate to so many steps along each axis; null: the grid as it is.",
+    )
+    zscale: Annotated[
+        float | Literal["auto"],
+        readers.number("a positive number", above=0) | readers.words("auto"),
+    ] = Field(
+        default=1.0,
+        description="Factor on the heights. `auto`: heights about as wide as the grid.",
+    )
+
+
+class Train(Settings):
+    """The function that makes results/<run>/model.pt."""
+
+    function: _FUNCTION = Field(description="Called with `args`; returns a state_dict.")
+    args: _ARGS = Field(default={}, description="Keyword arguments of the function.")
+
+
+class ProblemSettings(Settings):
+    """Whose landscape it is: the keys that only a run has."""
+
+    problem: _FUNCTION = Field(description="The function that builds the problem: model and data.")
+    args: _ARGS = Field(default={}, description="Keyword arguments of the function.")
+    files: Annotated[
+        tuple[Annotated[str, readers.text("a path")], ...],
+        readers.a_list("a list of paths", _FILES_SCHEMA, null_is_empty=True),
+    ] = Field(
+        default=(),
+        description="Other files it reads; when their content changes, the run starts anew.",
+    )
+
+
+SECTIONS: Mapping[str, type[Settings]] = {
+    "grid": GridSettings,
+    "directions": DirectionSettings,
+    "evaluation": EvaluationSettings,
+    "figures": FigureSettings,
+    "paraview": ParaviewSettings,
+}

@@ -1,0 +1,85 @@
+"""Whose landscape it is, built and ready to be measured."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from landscape_lib.config import Experiment
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import PRECISIONS, Evaluator, Plan, prepare
+from landscape_lib.core.samples import Samples
+from landscape_lib.problems.build import build_problem
+from landscape_lib.problems.problem import Problem
+from landscape_lib.problems.source import code_hash, split_name
+from landscape_lib.utils.fingerprint import problem_fingerprint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A built problem with its samples gathered and its fingerprint taken.
+
+    Attributes:
+        problem: What the user's function returned.
+        data: For every split its samples.
+        parts: What decides its values, part by part; ``parts["fingerprint"]`` is the hash of all.
+    """
+
+    problem: Problem
+    data: Mapping[str, Samples]
+    parts: Mapping[str, Any]
+
+    def evaluator(self, plan: Plan) -> Evaluator:
+        """Move the model to where and how the plan wants it, and return what evaluates it.
+
+        Raises:
+            InputError: If the plan needs a device that this machine lacks.
+        """
+        if plan.device.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError(
+                f"The plan in probe.json runs on {plan.device!r}, but there is no CUDA here. Run "
+                "where there is, or remove probe.json and the journal's copy to choose anew."
+            )
+        torch.set_num_threads(plan.threads)
+        self.problem.model.to(plan.device, PRECISIONS[plan.precision])
+        return Evaluator(self.problem.model, self.problem.metrics, self.data, plan)
+
+
+def set_up(experiment: Experiment) -> Bench:
+    """Build a run's problem, read its data once, and take its fingerprint."""
+    problem = build_problem(experiment.problem, experiment.args)
+    data = prepare(problem.data, problem.splits)
+    parts = problem_fingerprint(
+        problem.model,
+        data,
+        code=code_hash(split_name(experiment.problem)[0]),
+        args=experiment.args,
+        evaluation={"precision": experiment.evaluation.precision},
+    )
+    log.info(
+        "%s: %s parameters, %s",
+        experiment.name,
+        f"{sum(p.numel() for p in problem.model.parameters()):,}",
+        ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
+    )
+    return Bench(problem, data, parts)
+
+
+def refuse_changed(found: Mapping[str, Any], wanted: Mapping[str, Any], experiment: str) -> None:
+    """Raise unless a problem is the one that was probed.
+
+    Raises:
+        InputError: If any part differs; the message names the parts.
+    """
+    changed = [part for part in wanted if part != "fingerprint" and found.get(part) != wanted[part]]
+    if changed:
+        raise InputError(
+            f"{experiment}: the problem is not the one that was probed: its {', '.join(changed)} "
+            "changed. Does it read a file that the config doesn't name under 'files:', or draw "
+            f"random numbers without a seed? To start anew: rm -f results/{experiment}/probe.json "
+            f"results/{experiment}/directions.h5, and type the same command again."
+        )

@@ -1,0 +1,206 @@
+"""What each step's result depends on, found out before anything runs.
+
+The pipeline asks this while it reads its rules, so nothing heavy is imported here, and no user's
+code is run: settings are read from the config, contents are hashed, code is parsed.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from landscape_lib.config import Config, Experiment
+from landscape_lib.core import EVALUATION_VERSION
+from landscape_lib.core.errors import InputError
+from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
+from landscape_lib.utils.hashing import HashCache, canonical, hash_text
+from landscape_lib.viz.names import file_name
+
+SHARD_SECONDS = 120.0  # of evaluation in a shard: starting Python costs under 5 % of it
+FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
+_LIBRARY = Path(__file__).resolve().parents[1]
+
+
+class Dependencies:
+    """Answers, for every run of a config, what would make a step's result another one.
+
+    Args:
+        config: The whole config.
+        cache: Remembers the hashes of big files between starts.
+    """
+
+    def __init__(self, config: Config, cache: HashCache | None = None) -> None:
+        self.config = config
+        self._cache = cache or HashCache()
+        for experiment in config.runs.values():
+            self._check_files(experiment)
+        self._cache.save()
+
+    def directions(self, run: str) -> str:
+        """Return what the directions depend on: their settings, and the model's content."""
+        experiment = self.config.run(run)
+        models = [
+            self._content(path)
+            for settings in experiment.directions
+            for path in (settings.model, settings.path)
+            if path is not None
+        ]
+        return self._saved(
+            [self._content_of(experiment), experiment.settings("directions"), models]
+        )
+
+    def problem(self, run: str) -> str:
+        """Return what the problem's values depend on: content, code, evaluation settings."""
+        experiment = self.config.run(run)
+        code = code_hash(split_name(experiment.problem)[0])
+        parts = [self._content_of(experiment), code, experiment.settings("evaluation")]
+        return self._saved([*parts, EVALUATION_VERSION])
+
+    def shard(self, run: str) -> str:
+        """Return what a shard depends on beside its directions: problem, grid, plan, keys."""
+        report = self.report(run)
+        probed = [report.get(name) for name in ("problem", "plan", "keys")]
+        return self._saved([self.problem(run), self.config.run(run).settings("grid"), probed])
+
+    def training(self, run: str) -> str:
+        """Return what a trained model depends on: the config's ``train:``, not its code."""
+        return self.config.run(run).settings("train")
+
+    def figures(self, run: str) -> str:
+        """Return what pictures depend on beside the surface."""
+        return hash_text(self.config.run(run).settings("figures") + self._drawing)
+
+    def paraview(self, run: str) -> str:
+        """Return what ParaView files depend on beside the surface."""
+        return hash_text(self.config.run(run).settings("paraview") + self._drawing)
+
+    def files(self, run: str) -> list[str]:
+        """Return the hash files of what the pipeline makes itself and the run depends on."""
+        experiment = self.config.run(run)
+        return [f"{path}.sha256" for path in self._made_for(experiment)]
+
+    def report(self, run: str) -> dict[str, Any]:
+        """Return ``probe.json``, or nothing where there is none that can be read."""
+        try:
+            found = json.loads(self.config.run(run).path("probe.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def keys(self, run: str, key_file: str | None = None) -> list[str]:
+        """Return the run's metric keys.
+
+        Raises:
+            InputError: If ``key_file`` is not the file name of one of them.
+        """
+        keys = list(self.report(run).get("keys", ()))
+        if key_file is not None and key_file not in map(file_name, keys):
+            raise InputError(f"{run}: there is no metric {key_file!r}; it has {', '.join(keys)}.")
+        return keys
+
+    def shard_count(self, run: str) -> int:
+        """Return how many shards the grid is cut into; ``auto``: about two minutes each."""
+        experiment = self.config.run(run)
+        if experiment.shards != "auto":
+            return int(experiment.shards)
+        seconds = float(self.report(run)["seconds_per_point"]) * experiment.grid.size
+        return max(1, min(experiment.grid.size, math.ceil(seconds / SHARD_SECONDS)))
+
+    def targets(self, run: str) -> list[str]:
+        """Return every file that the run is for."""
+        experiment = self.config.run(run)
+        folder = experiment.folder.as_posix()
+        names = [file_name(key) for key in self.keys(run)]
+        curve = len(experiment.grid.axes) == 1
+        figures = [
+            f"{folder}/figures/{name}_{kind}.{ending}"
+            for name in names
+            for kind in (("1d",) if curve else FIGURES)
+            for ending in experiment.figures.formats
+        ]
+        vtp = [] if curve else [f"{folder}/paraview/{name}.vtp" for name in names]
+        return [f"{folder}/surface.h5", *figures, *vtp]
+
+    @cached_property
+    def _drawing(self) -> str:
+        return trees_hash((_LIBRARY / "viz").glob("*.py"))
+
+    def _saved(self, parts: Any) -> str:
+        self._cache.save()
+        return hash_text(canonical(parts))
+
+    def _check_files(self, experiment: Experiment) -> None:
+        """Refuse now what would stop a step later.
+
+        Raises:
+            InputError: If code or a file that the config names is not there.
+        """
+        locate(split_name(experiment.problem)[0])
+        if experiment.train is not None:
+            locate(split_name(experiment.train.function)[0])
+        made = self._made()
+        for path in [*experiment.files, *self._direction_files(experiment)]:
+            if path not in made and not Path(path).exists():
+                raise InputError(
+                    f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
+                    f"(looked in {Path.cwd()})."
+                )
+
+    def _direction_files(self, experiment: Experiment) -> list[str]:
+        named = [p for d in experiment.directions for p in (d.model, d.path)]
+        return [path for path in named if path is not None]
+
+    def _made(self) -> set[str]:
+        return {
+            e.path("model.pt").as_posix() for e in self.config.runs.values() if e.train is not None
+        }
+
+    def _made_for(self, experiment: Experiment) -> list[str]:
+        made = self._made()
+        named = [*_texts(experiment.args), *experiment.files, *self._direction_files(experiment)]
+        return sorted({Path(path).as_posix() for path in named} & made)
+
+    def _content_of(self, experiment: Experiment) -> list[Any]:
+        files = [self._content(path) for path in experiment.files]
+        return [experiment.problem, self._by_content(experiment.args), files]
+
+    def _by_content(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): self._by_content(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._by_content(item) for item in value]
+        if isinstance(value, str) and _is_file(value):
+            return self._content(value)
+        return self._content(value) if isinstance(value, str) and value in self._made() else value
+
+    def _content(self, path: str) -> str:
+        """Hash a file.  One that the pipeline makes is watched through its hash file instead."""
+        if Path(path).as_posix() not in self._made():
+            return self._cache.hash(path)
+        return self._by_hand(Path(path))
+
+    def _by_hand(self, path: Path) -> str:
+        """Return a made file's hash where it is no longer what the pipeline made, else nothing."""
+        try:
+            made = Path(f"{path}.sha256").read_text("utf-8").split()[0]
+            found = self._cache.hash(path)
+        except (OSError, IndexError, InputError):
+            return "made"
+        return "made" if found == made else found
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,91 @@
+"""Which way a run walks: its directions drawn once from the seed, and kept."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from landscape_lib.config import DirectionSettings, Experiment
+from landscape_lib.core.direction import (
+    Direction,
+    cosine,
+    create_random_direction,
+    create_target_direction,
+    movable,
+)
+from landscape_lib.core.errors import InputError
+from landscape_lib.problems.build import build_problem
+from landscape_lib.utils.files import write_text
+from landscape_lib.utils.fingerprint import hash_model
+from landscape_lib.utils.storage import content_hash, load_directions, save_directions
+
+log = logging.getLogger(__name__)
+
+
+def make_directions(experiment: Experiment, out: Path | str) -> None:
+    """Make one direction an axis, write them, and their content's hash beside them."""
+    model = build_problem(experiment.problem, experiment.args).model
+    directions = [
+        _MAKERS[settings.kind](model, settings, axis)
+        for axis, settings in enumerate(experiment.directions)
+    ]
+    _log_table(model, directions)
+    save_directions(out, directions, {"model": hash_model(model)})
+    write_text(f"{out}.sha256", f"{content_hash(directions)}  {Path(out).name}\n")
+    if len(directions) > 1:
+        log.info("cosine between the directions: %.6f", cosine(*directions))
+
+
+def _random(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
+    return create_random_direction(
+        model, settings.dir_type, settings.ignore, settings.normalize, settings.seed, axis
+    )
+
+
+def _target(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
+    return create_target_direction(model, load_state(str(settings.model)), settings.dir_type)
+
+
+def _file(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
+    directions = load_directions(str(settings.path), model)
+    if axis >= len(directions):
+        raise InputError(f"{settings.path}: it holds one direction, but the grid has two axes.")
+    return directions[axis]
+
+
+_MAKERS = {"random": _random, "target": _target, "file": _file}
+
+
+def load_state(path: str) -> dict[str, Tensor]:
+    """Read a state_dict onto the CPU, wherever its tensors were saved from.
+
+    A checkpoint that holds one under ``state_dict`` or ``model`` gives that one.
+
+    Raises:
+        InputError: If the file is missing, cannot be read, or holds no state_dict.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file.") from error
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a state_dict: {error}") from None
+    for name in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(name), dict):
+            found = found[name]
+    if not isinstance(found, dict) or not any(torch.is_tensor(t) for t in found.values()):
+        raise InputError(
+            f"{path}: it holds a {type(found).__name__}; wanted a state_dict of the same network."
+        )
+    return found
+
+
+def _log_table(model: nn.Module, directions: list[Direction]) -> None:
+    """Say for every entry how long it is and how far a whole step moves it."""
+    weights = movable(model, str(directions[0].attributes.get("dir_type", "weights")))
+    log.info("%-40s %-18s %10s %s", "parameter", "shape", "|w|", "|d| along each axis")
+    for number, (name, weight) in enumerate(weights.items()):
+        lengths = "  ".join(f"{float(d[number].double().norm()):10.4g}" for d in directions)
+        norm = float(weight.detach().double().norm())
+        log.info("%-40s %-18s %10.4g %s", name, tuple(weight.shape), norm, lengths)

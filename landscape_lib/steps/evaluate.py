@@ -1,0 +1,134 @@
+"""How one shard of a grid is evaluated so that no finished point is ever evaluated again."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from landscape_lib.config import Experiment
+from landscape_lib.core.direction import Direction
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import Plan, Values, disagreement, measure, plain_plan
+from landscape_lib.core.grid import Grid
+from landscape_lib.core.surface import Shard
+from landscape_lib.steps.bench import Bench, refuse_changed, set_up
+from landscape_lib.steps.probe import AGREEMENT, read_probe
+from landscape_lib.utils.fingerprint import points_fingerprint
+from landscape_lib.utils.journal import Journal
+from landscape_lib.utils.locks import turn
+from landscape_lib.utils.progress import Progress
+from landscape_lib.utils.signals import Stops
+from landscape_lib.utils.storage import (
+    content_hash,
+    directions_attributes,
+    load_directions,
+    save_shard,
+)
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stops: Stops) -> None:
+    """Evaluate the points of a shard that no journal has, and write the shard.
+
+    Every finished point is in the journal before the next one begins; a shard of another number
+    or grid, or a second start of this one, finds it there.
+
+    Args:
+        experiment: The run.
+        number: Which shard, from 0.
+        of: How many shards the grid is cut into.
+        out: The shard's file.
+        stops: Told when to end.
+    """
+    indices = experiment.grid.shard(number, of)
+    report = read_probe(experiment.path("probe.json"))
+    bench = set_up(experiment)
+    refuse_changed(bench.parts, report["problem"], experiment.name)
+    directions_path = experiment.path("directions.h5")
+    directions = load_directions(directions_path)
+    _refuse_other_model(directions_path, str(bench.parts["model"]))
+    plan = Plan(**report["plan"])
+    fingerprint = points_fingerprint(
+        bench.parts["fingerprint"], content_hash(directions), plan.canonical()
+    )
+    what = f"{experiment.name} shard {number + 1} of {of}"
+    folder = experiment.path("journal", fingerprint)
+    with turn(folder / f"{number}-of-{of}.lock", what), Journal(folder) as journal:
+        work = _Work(bench, plan, directions, experiment.grid, journal, stops)
+        shard = work.evaluate(indices, report["keys"], what)
+    save_shard(out, dataclasses.replace(shard, fingerprint=fingerprint))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    bench: Bench
+    plan: Plan
+    directions: Sequence[Direction]
+    grid: Grid
+    journal: Journal
+    stops: Stops
+
+    def evaluate(self, indices: Sequence[int], keys: Sequence[str], what: str) -> Shard:
+        known = self.journal.read()
+        points = [tuple(point) for point in self.grid.points(indices).tolist()]
+        missing = [point for point in points if point not in known]
+        found = len(points) - len(missing)
+        log.info("%s: %d points, %d of them in the journal", what, len(points), found)
+        evaluator = self.bench.evaluator(self.plan)
+        progress = Progress(what, len(missing), evaluator.samples_per_point)
+
+        def record(point: tuple[float, ...], values: Values) -> None:
+            with self.stops.shield():
+                self.journal.append(point, values, self.plan.canonical())
+                progress.step()
+
+        try:
+            shard = measure(
+                self.bench.problem.model,
+                lambda model: evaluator(model, self.stops.check),
+                self.directions,
+                self.grid,
+                indices,
+                known=known,
+                record=record,
+                keys=keys,
+            )
+        finally:
+            progress.close()
+        if missing:
+            self._check_farthest(shard, evaluator.own_loop)
+        plans = {self.journal.plans[point] for point in points}
+        return dataclasses.replace(shard, plans=tuple(sorted(plans)))
+
+    def _check_farthest(self, shard: Shard, own_loop: bool) -> None:
+        """Compare the plan with the plain model where rounding is worst: far from the centre."""
+        plain = plain_plan(self.plan, own_loop)
+        if plain == self.plan or own_loop:
+            return
+        far = int(np.argmax(np.linalg.norm(self.grid.points(shard.indices), axis=1)))
+        model, point = self.bench.problem.model, [int(shard.indices[far])]
+        again = measure(model, self.bench.evaluator(plain), self.directions, self.grid, point)
+        key, apart = disagreement(
+            {key: float(values[far]) for key, values in shard.values.items()},
+            {key: float(values[0]) for key, values in again.values.items()},
+        )
+        if apart > AGREEMENT:
+            log.warning(
+                "At %s, %s differs by %.1e between this plan and the plain model: so far from the "
+                "centre, rounding decides that much. Use 'precision: float64' if it matters.",
+                self.grid.points(point)[0].tolist(),
+                key,
+                apart,
+            )
+
+
+def _refuse_other_model(path: Path, model: str) -> None:
+    found = directions_attributes(path).get("model")
+    if found != model:
+        raise InputError(
+            f"{path}: these directions were made for other weights. Remove the file and type the "
+            "same command again."
+        )

@@ -1,0 +1,208 @@
+"""What the problem's metrics are called, what a point costs, and how it is best evaluated."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landscape_lib.config import Experiment
+from landscape_lib.core.direction import create_random_direction
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import (
+    PRECISIONS,
+    Evaluator,
+    Plan,
+    Values,
+    disagreement,
+    measure,
+    plain_plan,
+)
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.samples import Samples
+from landscape_lib.steps.bench import Bench, set_up
+from landscape_lib.utils.files import write_text
+
+log = logging.getLogger(__name__)
+
+AGREEMENT = 1e-3  # relative; what a batch size may change, rounding of sums in float32 included
+CANDIDATES = {"cpu": (32, 64, 256), "cuda": (256, 512, 1024, 2048)}
+TRIAL_SAMPLES = {"cpu": 256, "cuda": 4096}
+WORTH_IT = 0.9  # a batch size is taken when it needs at most this share of the plain model's time
+
+Points = list[tuple[float, ...]]
+AWAY: Points = [(0.0,), (1.0,)]  # the centre, and weights moved by noise of length 1
+
+
+def probe(experiment: Experiment, out: Path | str) -> None:
+    """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``.
+
+    Plan and time are kept beside the journal and used again by every later probe of the same
+    problem: timing it anew must never throw points away.
+    """
+    bench = set_up(experiment)
+    wishes = experiment.evaluation.model_dump(mode="json")
+    kept_path = experiment.path("journal", f"probe-{bench.parts['fingerprint']}.json")
+    kept = _kept(kept_path, wishes)
+    if kept is None:
+        kept = {"wishes": wishes, **_measured(experiment, bench)}
+        write_text(kept_path, json.dumps(kept, indent=1))
+    evaluator = bench.evaluator(Plan(**kept["plan"]))
+    centre = _values(bench, evaluator, AWAY[:1])[0]
+    labels = evaluator.labels(list(centre))
+    report = {
+        "keys": list(centre),
+        "centre": centre,
+        "labels": {key: vars(label) for key, label in labels.items()},
+        "samples_per_point": evaluator.samples_per_point,
+        "plan": kept["plan"],
+        "seconds_per_point": kept["seconds_per_point"],
+        "problem": dict(bench.parts),
+    }
+    write_text(out, json.dumps(report, indent=1))
+    for key, value in centre.items():
+        log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
+
+
+def read_probe(path: Path | str) -> dict[str, Any]:
+    """Read a ``probe.json``.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        Plan(**found["plan"])
+        float(found["seconds_per_point"]), list(found["keys"]), dict(found["problem"])
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; run the probe first.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: it is damaged ({error}). Remove it and type the same command again."
+        ) from None
+    return found
+
+
+def _kept(path: Path, wishes: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        Plan(**found["plan"])
+        float(found["seconds_per_point"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found.get("wishes") == wishes else None
+
+
+def _measured(experiment: Experiment, bench: Bench) -> dict[str, Any]:
+    plan = choose_plan(experiment, bench)
+    evaluator = bench.evaluator(plan)
+    start = time.perf_counter()
+    _values(bench, evaluator, AWAY[1:])
+    seconds = time.perf_counter() - start
+    log.info(
+        "%s: %.3g s a point, %s samples/s, plan %s",
+        experiment.name,
+        seconds,
+        f"{evaluator.samples_per_point / seconds:,.0f}",
+        plan.canonical(),
+    )
+    return {"plan": vars(plan), "seconds_per_point": seconds}
+
+
+def choose_plan(experiment: Experiment, bench: Bench) -> Plan:
+    """Find how to evaluate the problem: as the config says, or the fastest batch size.
+
+    A batch size is trusted after it agreed with the plain model (batches of 128) at the centre
+    and at weights moved by filter-normalized noise of length 1.
+
+    Raises:
+        InputError: If the config's ``plan:`` cannot be read.
+    """
+    wishes = experiment.evaluation
+    own_loop = not isinstance(bench.problem.metrics, torch.nn.Module | dict)
+    device = _device(wishes.device)
+    base = Plan(device, wishes.precision, None, torch.get_num_threads())
+    plain = plain_plan(base, own_loop)
+    if isinstance(wishes.plan, dict):
+        try:
+            return Plan(**{**vars(plain), **wishes.plan})
+        except TypeError as error:
+            raise InputError(
+                f"evaluation.plan is {wishes.plan}; its keys are {sorted(vars(plain))}."
+            ) from error
+    if wishes.batch_size != "auto":
+        return Plan(device, wishes.precision, wishes.batch_size, plain.threads)
+    if wishes.plan == "plain" or own_loop or not all(s.whole for s in bench.data.values()):
+        return plain
+    plan = _fastest(bench, plain)
+    if plan == plain or _agrees(bench, plan, plain):
+        return plan
+    return plain
+
+
+def _device(wish: str) -> str:
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wish.startswith("cuda") and not torch.cuda.is_available():
+        log.warning("There is no CUDA here; evaluating on the CPU.")
+        return "cpu"
+    return wish
+
+
+def _fastest(bench: Bench, plain: Plan) -> Plan:
+    kind = torch.device(plain.device).type
+    train = bench.data["train"]
+    trial = min(TRIAL_SAMPLES[kind], train.count)
+    few = {"train": _first(train, trial)}
+    model = bench.problem.model.to(plain.device, PRECISIONS[plain.precision]).eval()
+
+    def seconds(size: int | None) -> float:
+        plan = Plan(plain.device, plain.precision, size, plain.threads)
+        evaluator = Evaluator(model, bench.problem.metrics, few, plan)
+        evaluator(model)
+        start = time.perf_counter()
+        evaluator(model)
+        return time.perf_counter() - start
+
+    best, shortest = plain, seconds(plain.batch_size) * WORTH_IT
+    for size in CANDIDATES[kind]:
+        if size <= trial and (found := seconds(size)) < shortest:
+            best = Plan(plain.device, plain.precision, size, plain.threads)
+            shortest = found
+    return best
+
+
+def _first(samples: Samples, count: int) -> Samples:
+    return Samples(tuple(samples.cut(count)[:1]), count, True, None, samples.dataset)
+
+
+def _agrees(bench: Bench, plan: Plan, plain: Plan) -> bool:
+    found, wanted = (_values(bench, bench.evaluator(p), AWAY) for p in (plan, plain))
+    for point, one, other in zip(AWAY, found, wanted, strict=True):
+        key, apart = disagreement(one, other)
+        if apart > AGREEMENT:
+            log.warning(
+                "%s differs by %.1e between batches of %s and %s, %s from the centre: the plan "
+                "with batches of %s is dropped. Does the metric depend on the batch?",
+                key,
+                apart,
+                plan.batch_size,
+                plain.batch_size,
+                point[0],
+                plan.batch_size,
+            )
+            return False
+    return True
+
+
+def _values(bench: Bench, evaluator: Evaluator, points: Points) -> list[Values]:
+    """Evaluate at distances from the centre along one filter-normalized random direction."""
+    model = bench.problem.model
+    direction = create_random_direction(model, seed=0)
+    found = []
+    for (step,) in points:
+        shard = measure(model, evaluator, [direction], Grid((Axis(step, step, 1),)), [0])
+        found.append({key: float(values[0]) for key, values in shard.values.items()})
+    return found

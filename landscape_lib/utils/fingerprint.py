@@ -1,0 +1,80 @@
+"""What decides a value: same fingerprint, same numbers."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape_lib.core import EVALUATION_VERSION
+from landscape_lib.core.samples import Samples
+from landscape_lib.utils.hashing import canonical, hash_file, hash_text
+
+
+def hash_tensor(tensor: Tensor) -> str:
+    """Return the SHA-256 over type, shape and bytes of a tensor."""
+    plain = tensor.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
+    if plain.numel():
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def hash_model(model: nn.Module) -> str:
+    """Return the SHA-256 over a model's architecture as it prints itself, and its state."""
+    state = {
+        name: hash_tensor(entry) if isinstance(entry, Tensor) else repr(entry)
+        for name, entry in model.state_dict().items()
+    }
+    return hash_text(canonical([repr(model), list(state.items())]))
+
+
+def hash_samples(samples: Samples) -> str:
+    """Return the SHA-256 over every tensor of the samples, in order."""
+    own = samples.batch_size
+    return hash_text(canonical([samples.count, own, [hash_tensor(t) for t in samples.tensors()]]))
+
+
+def by_content(value: Any) -> Any:
+    """Replace every path to a file inside a value by the hash of the file's content."""
+    if isinstance(value, Mapping):
+        return {str(key): by_content(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [by_content(item) for item in value]
+    if isinstance(value, str) and value and len(value) < 4096 and Path(value).is_file():
+        return hash_file(value)
+    return value
+
+
+def problem_fingerprint(
+    model: nn.Module, data: Mapping[str, Samples], *, code: str, args: Any, evaluation: Any
+) -> dict[str, Any]:
+    """Return what decides a problem's values, part by part, and the hash of it all.
+
+    Args:
+        model: At its trained weights.
+        data: The gathered samples of every split.
+        code: Hash of the code that builds model and metrics.
+        args: What the code was called with.
+        evaluation: Settings that change values (precision).
+
+    Returns:
+        ``model``, ``data``, ``code``, ``args``, ``evaluation``, ``version``, and
+        ``fingerprint`` over them.
+    """
+    parts: dict[str, Any] = {
+        "model": hash_model(model),
+        "data": {split: hash_samples(samples) for split, samples in data.items()},
+        "code": code,
+        "args": hash_text(canonical(by_content(args))),
+        "evaluation": evaluation,
+        "version": EVALUATION_VERSION,
+    }
+    return {**parts, "fingerprint": hash_text(canonical(parts))}
+
+
+def points_fingerprint(problem: str, directions: str, plan: str) -> str:
+    """Return the fingerprint of points: the problem's, the directions', the plan's."""
+    return hash_text(canonical([problem, directions, plan]))

@@ -1,0 +1,43 @@
+"""How a run that died without cleaning up is told from one that is alive."""
+
+import fcntl
+import logging
+import shutil
+from pathlib import Path
+from typing import IO
+
+log = logging.getLogger(__name__)
+
+
+def drop_stale_lock(folder: Path = Path(".snakemake")) -> IO[str] | None:
+    """Remove Snakemake's own lock where no run is alive, and mark this one as alive.
+
+    Snakemake's lock is a list of file names without an owner: after ``kill -9`` or a power loss
+    it stays, and every later run refuses to start.  The kernel drops an flock when its owner
+    dies.  So every live run holds a shared one, and whoever can take it exclusively knows that
+    no run is alive here and that the files under ``locks`` are stale.
+
+    Returns:
+        The handle that holds the lock: keep it for the life of the process.  None where the file
+        system has no flock; a stale lock then needs ``snakemake --unlock``.
+    """
+    folder.mkdir(exist_ok=True)
+    handle = (folder / "run.flock").open("a+")  # close-on-exec: jobs do not inherit it
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass  # a live run: Snakemake's own lock decides
+    except OSError as error:
+        log.warning("No flock here (%s): a stale lock needs snakemake --unlock.", error.strerror)
+        handle.close()
+        return None
+    else:
+        if any((folder / "locks").glob("*.lock")):
+            log.warning("The last run here died without cleaning up; removing its stale lock.")
+            shutil.rmtree(folder / "locks")
+            (folder / "locks").mkdir()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        log.warning("The run's lock could not be shared: %s.", error.strerror)
+    return handle

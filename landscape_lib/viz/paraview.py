@@ -1,0 +1,296 @@
+"""What a surface looks like in ParaView: a sheet of quads that carries every metric."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import RectBivariateSpline
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.vtkCommonCore import vtkPoints, vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkFieldData, vtkPolyData
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.surface import Surface
+from landscape_lib.viz.names import whole
+from landscape_lib.viz.style import check_number, is_wide
+
+OURS = ("zvalue", "alpha", "beta")
+
+
+@dataclass(frozen=True)
+class Height:
+    """How a metric becomes the height of the sheet: interpolated, then clipped, then log10.
+
+    Attributes:
+        log: Whether the height is log10 of the value; points that are not positive are missing.
+        zmax: Values above it, +inf among them, are lowered to it; in the metric's unit.
+        interp: Points an axis after interpolation; None keeps the points measured.
+        zscale: The height in space is ``zvalue * zscale``; ``"auto"`` lets it span half of the
+            longer axis.
+    """
+
+    log: bool = False
+    zmax: float | None = None
+    interp: int | None = None
+    zscale: float | str = 1
+
+    def __post_init__(self) -> None:
+        check_number("zmax", self.zmax)
+        if self.log and self.zmax is not None and self.zmax <= 0:
+            raise InputError(f"zmax is {self.zmax}; with log it must be above 0.")
+        whole_number = isinstance(self.interp, int) and not isinstance(self.interp, bool)
+        if self.interp is not None and not (whole_number and self.interp >= 2):
+            raise InputError(
+                f"interp is {self.interp!r}; it must be a number of points an axis, at least 2, "
+                "or left out."
+            )
+        if self.zscale == "auto":
+            return
+        if isinstance(self.zscale, str) or self.zscale is None:
+            raise InputError(f"Unknown zscale {self.zscale!r}; choose 'auto' or a number above 0.")
+        check_number("zscale", self.zscale)
+        if self.zscale <= 0:
+            raise InputError(f"zscale is {self.zscale}; it must be above 0, or 'auto'.")
+
+
+PLAIN_HEIGHT = Height()
+
+
+def export_vtp(surface: Surface, key: str, path: Path, height: Height = PLAIN_HEIGHT) -> Path:
+    """Write one metric as a sheet for ParaView, whole or not at all; equal data, equal bytes.
+
+    Point i * ny + j lies at (x[i], y[j], zvalue * zscale) and carries ``zvalue``, every metric
+    and its ``<key>_log10``, ``alpha`` and ``beta``; cells carry ``averaged_zvalue``, the mean of
+    their corners.  What is not finite is NaN in these arrays, quads that touch a missing height
+    are left out, and the unused points there lie at the lowest height.  Field data holds the
+    provenance, the label, the axes and the options as JSON, and the ``zscale`` used.
+
+    Interpolation is bicubic and stays within the measured range, in log space for positive wide
+    values (see ``is_wide``).  A metric with a value that is not finite is interpolated bilinearly
+    instead, so that no value is invented: only between four finite corners, +inf spreading to
+    the points beside it.  With one step along an axis nothing is interpolated.
+
+    Args:
+        surface: Values on a grid with two axes.
+        key: The metric that becomes the height.
+        path: Where the file goes, ending in ``.vtp``; folders are made where they are missing.
+        height: How values become heights.
+
+    Returns:
+        The path as given.
+
+    Raises:
+        InputError: If the surface is a curve, there is no such metric, a metric has the name of
+            an array of ours, or the path does not end in ``.vtp``.
+    """
+    path = Path(path)
+    _refuse(surface, key, path)
+    fine = _Sheet.of(surface, height.interp)
+    zvalue = _heights(fine.values[key], height)
+    zscale = _zscale(fine, zvalue, height)
+    text = _written(_polydata(surface, key, fine, zvalue, zscale, height))
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Values on the points that the file gets; shapes (nx,), (ny,) and (nx, ny)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    values: Mapping[str, np.ndarray]
+    methods: Mapping[str, str]
+
+    @classmethod
+    def of(cls, surface: Surface, interp: int | None) -> "_Sheet":
+        x, y = (axis.steps() for axis in surface.grid.axes)
+        if interp is None or min(len(x), len(y)) == 1:
+            return cls(x, y, dict(surface.values), dict.fromkeys(surface.keys, "none"))
+        fine_x, fine_y = (np.linspace(steps[0], steps[-1], interp) for steps in (x, y))
+        found = {
+            key: interpolate(x, y, values, fine_x, fine_y, surface.labels[key].units)
+            for key, values in surface.values.items()
+        }
+        return cls(
+            fine_x,
+            fine_y,
+            {key: values for key, (values, _) in found.items()},
+            {key: method for key, (_, method) in found.items()},
+        )
+
+
+def interpolate(
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    fine_x: np.ndarray,
+    fine_y: np.ndarray,
+    units: str = "",
+) -> tuple[np.ndarray, str]:
+    """Interpolate between measured points, never beyond the measured range.
+
+    Args:
+        x: Measured steps, shape (nx,), at least two.
+        y: Measured steps, shape (ny,), at least two.
+        values: Shape (nx, ny).
+        fine_x: Wanted steps, shape (mx,).
+        fine_y: Wanted steps, shape (my,).
+        units: Unit of the values; percentages are never interpolated in log space.
+
+    Returns:
+        Values, shape (mx, my), and how they were found: ``"cubic"`` or ``"linear"``, with
+        ``" in log space"`` where so.
+    """
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.full((len(fine_x), len(fine_y)), np.nan), "none"
+    log = is_wide(values, units)
+    lowest, highest = values[finite].min(), values[finite].max()
+    degree = 3 if finite.all() else 1
+    filled = np.where(finite, values, lowest)  # a linear spline never looks beyond its cell
+    spline = _spline(x, y, np.log(filled) if log else filled, degree)
+    found = spline(fine_x, fine_y)
+    found = np.clip(np.exp(found) if log else found, lowest, highest)
+    for bad in (np.inf, -np.inf):
+        found[_spline(x, y, (values == bad) * 1.0, 1)(fine_x, fine_y) > 1e-9] = bad
+    unknown = np.isnan(values) | (values == -np.inf)
+    if not finite.all():
+        found[_spline(x, y, unknown * 1.0, 1)(fine_x, fine_y) > 1e-9] = np.nan
+    return found, ("cubic" if degree == 3 else "linear") + (" in log space" if log else "")
+
+
+def _spline(x: np.ndarray, y: np.ndarray, values: np.ndarray, degree: int) -> RectBivariateSpline:
+    return RectBivariateSpline(
+        x, y, values, kx=min(degree, len(x) - 1), ky=min(degree, len(y) - 1), s=0
+    )
+
+
+def _refuse(surface: Surface, key: str, path: Path) -> None:
+    if len(surface.grid.axes) != 2:
+        raise InputError(
+            f"{key!r} is a curve: its grid has one axis, and ParaView is shown surfaces. "
+            "Draw it with plot_curve()."
+        )
+    surface[key]
+    taken = sorted(set(OURS) & set(surface.keys))
+    if taken:
+        raise InputError(f"Metrics may not be called {taken} in a .vtp; rename them.")
+    if path.suffix != ".vtp":
+        raise InputError(f"{path} does not end in .vtp, as ParaView wants it; rename it.")
+
+
+def _log10(values: np.ndarray) -> np.ndarray:
+    positive = values > 0
+    return np.where(positive, np.log10(np.where(positive, values, 1.0)), np.nan)
+
+
+def _heights(values: np.ndarray, height: Height) -> np.ndarray:
+    if height.zmax is not None:
+        values = np.minimum(values, height.zmax)
+    return _finite(_log10(values) if height.log else values)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _zscale(sheet: _Sheet, zvalue: np.ndarray, height: Height) -> float:
+    if height.zscale != "auto":
+        return float(height.zscale)
+    known = zvalue[~np.isnan(zvalue)]
+    span = float(np.ptp(known)) if known.size else 0.0
+    extent = max(float(np.ptp(sheet.x)), float(np.ptp(sheet.y)))
+    return 0.5 * extent / span if span > 0 and extent > 0 else 1.0
+
+
+def _polydata(
+    surface: Surface, key: str, sheet: _Sheet, zvalue: np.ndarray, zscale: float, height: Height
+) -> vtkPolyData:
+    alpha, beta = np.meshgrid(sheet.x, sheet.y, indexing="ij")
+    missing = np.isnan(zvalue)
+    floor = zvalue[~missing].min() if (~missing).any() else 0.0
+    place = np.stack([alpha, beta, np.where(missing, floor, zvalue) * zscale], axis=-1)
+    quads = _quads(missing)
+    data = vtkPolyData()
+    points = vtkPoints()
+    points.SetData(numpy_to_vtk(place.reshape(-1, 3), deep=True))
+    data.SetPoints(points)
+    cells = vtkCellArray()
+    cells.SetData(4, numpy_to_vtkIdTypeArray(quads.ravel(), deep=True))
+    data.SetPolys(cells)
+    arrays = {"zvalue": zvalue} | {name: _finite(found) for name, found in sheet.values.items()}
+    for name, found in sheet.values.items():  # a metric measured under that name goes first
+        arrays.setdefault(f"{name}_log10", _finite(_log10(found)))
+    for name, values in (arrays | {"alpha": alpha, "beta": beta}).items():
+        _add(data.GetPointData(), name, values)
+    data.GetPointData().SetActiveScalars("zvalue")
+    _add(data.GetCellData(), "averaged_zvalue", zvalue.ravel()[quads].mean(axis=1))
+    _add(data.GetFieldData(), "zscale", np.array([zscale]))
+    for name, told in _told(surface, key, sheet, height).items():
+        _tell(data.GetFieldData(), name, told)
+    return data
+
+
+def _quads(missing: np.ndarray) -> np.ndarray:
+    """Return the corners of the cells without a missing one, counter-clockwise, shape (n, 4)."""
+    number = np.arange(missing.size).reshape(missing.shape)
+    corners = (number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:])
+    quads = np.stack([corner.ravel() for corner in corners], axis=1)
+    return quads[~missing.ravel()[quads].any(axis=1)]
+
+
+def _told(surface: Surface, key: str, sheet: _Sheet, height: Height) -> dict[str, str]:
+    return {
+        "metric": key,
+        "label": _json(asdict(surface.labels[key])),
+        "options": _json(asdict(height) | {"interpolation": sheet.methods[key]}),
+        "axes": _json([asdict(axis) for axis in surface.grid.axes]),
+        "provenance": _json(surface.attributes),
+    }
+
+
+def _json(told: Any) -> str:
+    return json.dumps(_plain(told), sort_keys=True)
+
+
+def _plain(told: Any) -> Any:
+    """Turn what attributes may hold into what JSON knows; the rest into its spelling."""
+    if isinstance(told, Mapping):
+        return {str(name): _plain(value) for name, value in told.items()}
+    if isinstance(told, set | frozenset):
+        return sorted(_plain(value) for value in told)
+    if isinstance(told, list | tuple):
+        return [_plain(value) for value in told]
+    if isinstance(told, np.ndarray | np.generic):
+        return _plain(told.tolist())
+    if isinstance(told, bytes):
+        return told.decode(errors="replace")
+    return told if isinstance(told, str | int | float | None) else str(told)
+
+
+def _add(attributes: vtkFieldData, name: str, values: np.ndarray) -> None:
+    array = numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float64).ravel(), deep=True)
+    array.SetName(name)
+    attributes.AddArray(array)
+
+
+def _tell(attributes: vtkFieldData, name: str, told: str) -> None:
+    array = vtkStringArray()
+    array.SetName(name)
+    array.InsertNextValue(told)
+    attributes.AddArray(array)
+
+
+def _written(data: vtkPolyData) -> str:
+    writer = vtkXMLPolyDataWriter()
+    writer.SetInputData(data)
+    writer.WriteToOutputStringOn()
+    if writer.Write() != 1:
+        raise RuntimeError("vtkXMLPolyDataWriter could not write the surface.")
+    return writer.GetOutputString()

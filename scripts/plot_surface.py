@@ -1,0 +1,27 @@
+"""Draw every picture of one metric: four of a surface, one of a curve."""
+
+import argparse
+import sys
+
+from landscape_lib import cli
+from landscape_lib.utils.signals import Stops
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw one metric; return the exit code."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--key", required=True, help="the metric, as train_loss")
+    parser.add_argument("--format", default="pdf", help="pdf, png or svg")
+    return cli.execute(work, parser.parse_args(argv))
+
+
+def work(args: argparse.Namespace, stops: Stops) -> None:
+    """Do it."""
+    from landscape_lib import config
+    from landscape_lib.steps.pictures import draw
+
+    draw(config.load(args.config).run(args.run), args.key, args.format)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Train a run's model, as its config says under 'train:', and write its state_dict."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from landscape_lib import cli
+from landscape_lib.utils.signals import Stops
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train one model; return the exit code."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the file for the state_dict")
+    return cli.execute(work, parser.parse_args(argv))
+
+
+def work(args: argparse.Namespace, stops: Stops) -> None:
+    """Do it."""
+    from landscape_lib import config
+    from landscape_lib.steps.train import train_model
+
+    train_model(config.load(args.config).run(args.run), args.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+# What every rule needs: the config, the runs in it, and what each result depends on.
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import ExecMode
+
+from landscape_lib import config as landscape_config
+from landscape_lib.core.errors import InputError
+from landscape_lib.steps.dependencies import Dependencies
+from landscape_lib.utils.runlock import drop_stale_lock
+from landscape_lib.viz.names import file_name
+
+logging.basicConfig(format="%(message)s")
+
+if workflow.exec_mode == ExecMode.DEFAULT:
+    RUN_LOCK = drop_stale_lock()  # held for as long as this process lives
+
+
+def read_config():
+    """Return the one config file's path, and what its runs depend on; end here if it is wrong."""
+    given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+    if len(given) > 1 or workflow.config_settings.config:
+        sys.exit(
+            "Error: settings come from one file: put them there and name it with --configfile."
+        )
+    path = given[0] if given else "config/config.yaml"
+    try:
+        return path, Dependencies(landscape_config.load(path))
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+CONFIG, DEPENDS = read_config()
+RUNS = list(DEPENDS.config.runs)
+SCRIPTS = os.path.relpath(Path(workflow.basedir).parent / "scripts")
+
+
+wildcard_constraints:
+    run="|".join(re.escape(run) for run in RUNS),
+    key="[A-Za-z0-9._%-]+",
+    k="[0-9]+",
+    n="[0-9]+",
+    format="pdf|png|svg",
+
+
+def or_stop(ask, *args):
+    """Ask, and turn a user's mistake into Snakemake's own error: one message, no traceback."""
+    try:
+        return ask(*args)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def targets_of(run):
+    """Return a run's input function: one a run, so that a failing probe stops its own run only."""
+
+    def targets(wildcards):
+        checkpoints.probe.get(run=run)
+        return DEPENDS.targets(run)
+
+    return targets
+
+
+def made_files(wildcards):
+    """Return the hash files of models that this pipeline makes itself."""
+    return DEPENDS.files(wildcards.run)
+
+
+def shards_of(wildcards):
+    """Return the run's shards; how many they are is known after the probe."""
+    checkpoints.probe.get(run=wildcards.run)
+    n = DEPENDS.shard_count(wildcards.run)
+    return [f"results/{wildcards.run}/shards/{k}-of-{n}.h5" for k in range(n)]
+
+
+def surface_of(wildcards):
+    """Return the run's surface, unless it has no such metric: then say so before computing."""
+    checkpoints.probe.get(run=wildcards.run)
+    or_stop(DEPENDS.keys, wildcards.run, wildcards.key)
+    return f"results/{wildcards.run}/surface.h5"
+
+
+def key_of(wildcards):
+    """Return the metric key that a file name spells."""
+    keys = DEPENDS.keys(wildcards.run)
+    return next((key for key in keys if file_name(key) == wildcards.key), wildcards.key)
+
+
+def on_problem(wildcards):
+    return or_stop(DEPENDS.problem, wildcards.run)
+
+
+def on_directions(wildcards):
+    return or_stop(DEPENDS.directions, wildcards.run)
+
+
+def on_shard(wildcards):
+    return or_stop(DEPENDS.shard, wildcards.run)
+
+
+def on_training(wildcards):
+    return DEPENDS.training(wildcards.run)
+
+
+def on_grid(wildcards):
+    return DEPENDS.config.run(wildcards.run).settings("grid")
+
+
+def on_figures(wildcards):
+    return DEPENDS.figures(wildcards.run)
+
+
+def on_paraview(wildcards):
+    return DEPENDS.paraview(wildcards.run)
