@@ -1,10 +1,8 @@
 """What the model is worth, here and at every point of a grid."""
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,8 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.meters import Meter, label_for, meters_for
 from landscape_lib.core.perturbation import excursion
+from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import (
-    DEFAULT_BATCH_SIZE,
     ResidentLoader,
     Samples,
     copied,
@@ -31,37 +29,9 @@ from landscape_lib.core.surface import Label, Shard
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 LONGEST_NAME = 100  # bytes
 
 Values = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the problem is evaluated, chosen once and used by every shard.
-
-    Attributes:
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``float32`` or ``float64``; the model and its floating-point inputs.
-        batch_size: Samples a batch; None: the loader's own batches.
-        threads: CPU threads, which decide the order of sums in a matrix product.
-    """
-
-    device: str = "cpu"
-    precision: str = "float32"
-    batch_size: int | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InputError(
-                f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
-            )
-
-    def canonical(self) -> str:
-        """Return the plan as JSON that is the same for the same plan."""
-        return json.dumps(asdict(self), sort_keys=True)
 
 
 class Evaluator:
@@ -83,7 +53,7 @@ class Evaluator:
     ) -> None:
         self.plan = plan or Plan()
         self.device = torch.device(self.plan.device)
-        dtype = PRECISIONS[self.plan.precision]
+        dtype = dtype_of(self.plan)
         self.metrics = metrics
         self.data = {split: samples.to(self.device, dtype) for split, samples in data.items()}
         self.samples_per_point = sum(samples.count for samples in data.values())
@@ -172,6 +142,11 @@ class Evaluator:
                 module.training = training
 
 
+def dtype_of(plan: Plan) -> torch.dtype:
+    """Return the torch type that a plan's precision names."""
+    return {"float32": torch.float32, "float64": torch.float64}[plan.precision]
+
+
 def _contents(batch: Any) -> list[bytes]:
     """Copy what a batch holds, to see whether a model writes to its inputs (inplace=True)."""
     leaves = torch.utils._pytree.tree_leaves(batch)
@@ -245,12 +220,6 @@ def prepare(data: Any, splits: Mapping[str, Any] | None = None) -> dict[str, Sam
         "train": gather(data, "train"),
         **{n: gather(split, n) for n, split in (splits or {}).items()},
     }
-
-
-def plain_plan(plan: Plan, own_loop: bool) -> Plan:
-    """Return the plan of the plain model: no choice made for speed."""
-    size = None if own_loop else DEFAULT_BATCH_SIZE
-    return Plan(plan.device, plan.precision, size, plan.threads)
 
 
 def measure(

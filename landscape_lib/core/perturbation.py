@@ -15,8 +15,9 @@ class Excursion:
     """Moves a model along directions, always from the weights it was found with.
 
     ``move(steps)`` sets  w = w0 + (a * d1 + b * d2),  computed in the wider type of weight and
-    direction and rounded once; everything that is not moved (buffers, modes) is as at the start,
-    with the model in eval mode.  ``restore()`` puts everything back, bit for bit.
+    direction and rounded once; everything that is not moved (buffers, ``requires_grad``) is as at
+    the start, with the model in eval mode and without gradients.  ``restore()`` puts everything
+    back, bit for bit.
 
     Memory: one copy of the model's tensors, the directions, and a working copy where the
     directions are wider than the weights.
@@ -91,8 +92,6 @@ class Excursion:
         self._undo()
         for module, training in self._modes:
             module.training = training
-        for tensor, wanted in self._flags:
-            tensor.requires_grad_(wanted)
         for tensor, grad in self._grads:
             tensor.grad = grad
 
@@ -100,9 +99,12 @@ class Excursion:
         for registry, name, tensor in self._slots:
             if registry.get(name) is not tensor:
                 registry[name] = tensor
+        for tensor, _ in self._grads:
+            tensor.grad = None  # the model's own are out of reach of a metric that goes backward
         for tensor, data in zip(self._tensors, self._data, strict=True):
-            if tensor.data_ptr() != data.data_ptr() or tensor.dtype != data.dtype:
-                tensor.data = data
+            tensor.data = data
+        for tensor, wanted in self._flags:
+            tensor.requires_grad_(wanted)
         torch._foreach_copy_(self._data, self._saved)
 
     def _hold_variances(self) -> None:

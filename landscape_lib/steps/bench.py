@@ -9,7 +9,8 @@ import torch
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import PRECISIONS, Evaluator, Plan, prepare
+from landscape_lib.core.evaluator import Evaluator, dtype_of, prepare
+from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import Samples
 from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.problem import Problem
@@ -45,7 +46,7 @@ class Bench:
                 "where there is, or remove probe.json and the journal's copy to choose anew."
             )
         torch.set_num_threads(plan.threads)
-        self.problem.model.to(plan.device, PRECISIONS[plan.precision])
+        self.problem.model.to(plan.device, dtype_of(plan))
         return Evaluator(self.problem.model, self.problem.metrics, self.data, plan)
 
 

@@ -15,8 +15,8 @@ from landscape_lib.core.direction import (
     movable,
 )
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import write_text
 from landscape_lib.problems.build import build_problem
-from landscape_lib.utils.files import write_text
 from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.storage import content_hash, load_directions, save_directions
 

@@ -10,11 +10,13 @@ import numpy as np
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import Plan, Values, disagreement, measure, plain_plan
+from landscape_lib.core.evaluator import Values, disagreement, measure
 from landscape_lib.core.grid import Grid
+from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
-from landscape_lib.steps.probe import AGREEMENT, read_probe
+from landscape_lib.steps.probe import AGREEMENT
+from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.fingerprint import points_fingerprint
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
@@ -105,7 +107,7 @@ class _Work:
 
     def _check_farthest(self, shard: Shard, own_loop: bool) -> None:
         """Compare the plan with the plain model where rounding is worst: far from the centre."""
-        plain = plain_plan(self.plan, own_loop)
+        plain = self.plan.plain()
         if plain == self.plan or own_loop:
             return
         far = int(np.argmax(np.linalg.norm(self.grid.points(shard.indices), axis=1)))

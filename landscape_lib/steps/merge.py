@@ -13,7 +13,7 @@ from typing import Any
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.surface import Label, Surface, merge
-from landscape_lib.steps.probe import read_probe
+from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import canonical
 from landscape_lib.utils.storage import directions_attributes, load_shard, save_surface
 from landscape_lib.viz.names import file_name

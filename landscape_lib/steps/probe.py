@@ -11,19 +11,12 @@ import torch
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import (
-    PRECISIONS,
-    Evaluator,
-    Plan,
-    Values,
-    disagreement,
-    measure,
-    plain_plan,
-)
+from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_of, measure
+from landscape_lib.core.files import write_text
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench, set_up
-from landscape_lib.utils.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -66,25 +59,6 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
 
 
-def read_probe(path: Path | str) -> dict[str, Any]:
-    """Read a ``probe.json``.
-
-    Raises:
-        InputError: If it is missing or damaged.
-    """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        Plan(**found["plan"])
-        float(found["seconds_per_point"]), list(found["keys"]), dict(found["problem"])
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; run the probe first.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path}: it is damaged ({error}). Remove it and type the same command again."
-        ) from None
-    return found
-
-
 def _kept(path: Path, wishes: dict[str, Any]) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -124,7 +98,7 @@ def choose_plan(experiment: Experiment, bench: Bench) -> Plan:
     own_loop = not isinstance(bench.problem.metrics, torch.nn.Module | dict)
     device = _device(wishes.device)
     base = Plan(device, wishes.precision, None, torch.get_num_threads())
-    plain = plain_plan(base, own_loop)
+    plain = base.plain()
     if isinstance(wishes.plan, dict):
         try:
             return Plan(**{**vars(plain), **wishes.plan})
@@ -156,7 +130,7 @@ def _fastest(bench: Bench, plain: Plan) -> Plan:
     train = bench.data["train"]
     trial = min(TRIAL_SAMPLES[kind], train.count)
     few = {"train": _first(train, trial)}
-    model = bench.problem.model.to(plain.device, PRECISIONS[plain.precision]).eval()
+    model = bench.problem.model.to(plain.device, dtype_of(plain)).eval()
 
     def seconds(size: int | None) -> float:
         plan = Plan(plain.device, plain.precision, size, plain.threads)

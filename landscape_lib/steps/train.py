@@ -8,8 +8,8 @@ import torch
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import whole_file, write_text
 from landscape_lib.problems.build import call
-from landscape_lib.utils.files import whole_file, write_text
 from landscape_lib.utils.hashing import hash_file
 
 log = logging.getLogger(__name__)

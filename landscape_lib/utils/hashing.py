@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.utils.files import write_text
+from landscape_lib.core.files import write_text
 
 CACHE = Path(".snakemake") / "landscape-hashes.json"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from landscape_lib.utils.files import sync_folder
+from landscape_lib.core.files import sync_folder
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,20 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from landscape_lib.core.direction import Direction, cosine, movable
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface
-from landscape_lib.utils.files import whole_file
+
+if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
+    from torch import Tensor, nn
+
+    from landscape_lib.core.direction import Direction
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +203,7 @@ def _earlier_surface(handle: h5py.File, grid: Grid, path: Path | str) -> Surface
 # -------------------------------------------------------------------------------- directions
 
 
-def content_hash(directions: Sequence[Direction]) -> str:
+def content_hash(directions: Sequence["Direction"]) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of directions."""
     digest = hashlib.sha256()
     for direction in directions:
@@ -213,9 +215,11 @@ def content_hash(directions: Sequence[Direction]) -> str:
 
 
 def save_directions(
-    path: Path | str, directions: Sequence[Direction], attributes: Mapping[str, Any] | None = None
+    path: Path | str, directions: Sequence["Direction"], attributes: Mapping[str, Any] | None = None
 ) -> None:
     """Write one or two directions in the original program's layout, with names and a hash."""
+    from landscape_lib.core.direction import cosine
+
     with _writing(path) as handle:
         handle.attrs["format"] = "landscape directions"
         handle.attrs["format_version"] = FORMAT_VERSION
@@ -231,7 +235,7 @@ def save_directions(
                 dataset.attrs["name"] = name
 
 
-def load_directions(path: Path | str, model: nn.Module | None = None) -> tuple[Direction, ...]:
+def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tuple[Direction, ...]":
     """Read the directions of ours or of the original program.
 
     Args:
@@ -262,7 +266,11 @@ def directions_attributes(path: Path | str) -> dict[str, Any]:
         return {name: _native(value) for name, value in handle.attrs.items()}
 
 
-def _direction(group: h5py.Group, model: nn.Module | None, path: Path | str) -> Direction:
+def _direction(group: h5py.Group, model: "nn.Module | None", path: Path | str) -> "Direction":
+    import torch
+
+    from landscape_lib.core.direction import Direction
+
     boxes = [group[str(number)] for number in range(len(group))]
     tensors = [torch.from_numpy(np.asarray(box[()])) for box in boxes]
     attributes = {name: _native(value) for name, value in group.attrs.items()}
@@ -274,7 +282,9 @@ def _direction(group: h5py.Group, model: nn.Module | None, path: Path | str) -> 
     return _named_by(model, tensors, path)
 
 
-def _named_by(model: nn.Module, tensors: list[Tensor], path: Path | str) -> Direction:
+def _named_by(model: "nn.Module", tensors: "list[Tensor]", path: Path | str) -> "Direction":
+    from landscape_lib.core.direction import Direction, movable
+
     weights, states = movable(model), model.state_dict()
     if len(tensors) == len(weights):
         return Direction(tuple(weights), tuple(tensors), {"kind": "file", "dir_type": "weights"})

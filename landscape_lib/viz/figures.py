@@ -22,8 +22,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import whole_file
 from landscape_lib.core.surface import Label, Surface
-from landscape_lib.viz.names import whole
 from landscape_lib.viz.style import Look, Scale, choose_scale, is_flat, number_text
 
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
@@ -218,7 +218,7 @@ def check_format(format: str) -> None:
 
 def save(figure: Figure, path: Path, format: str) -> Path:
     """Write a figure whole or not at all; equal figures give equal bytes."""
-    with settings(), whole(path) as temporary:
+    with settings(), whole_file(path) as temporary:
         figure.savefig(temporary, format=format, metadata=FORMATS[format])
     return path
 

@@ -1,17 +1,12 @@
-"""What the file of a picture is called, and how it appears: whole or not at all."""
+"""What the file of a metric's picture is called."""
 
-import os
 import string
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import unquote
 
 from landscape_lib.core.errors import InputError
 
 PLAIN = frozenset((string.ascii_letters + string.digits + "._-").encode())
-LONGEST = 230  # file systems allow 255 bytes, and suffixes like _2dcontourf.pdf come after it
+LONGEST = 220  # file systems allow 255 bytes; _2dcontourf.pdf and .<8 letters>.tmp come after it
 
 
 def file_name(key: str) -> str:
@@ -50,29 +45,3 @@ def key_of(name: str) -> str:
             "with everything outside [A-Za-z0-9._-] spelled %XX."
         )
     return key
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Hand out a temporary path beside ``path``, and rename it to ``path`` once it is written.
-
-    When the block raises, the temporary file is removed and ``path`` is what it was before.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are its owner's alone
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

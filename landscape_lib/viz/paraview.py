@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from scipy.interpolate import RectBivariateSpline
@@ -14,8 +15,8 @@ from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkFieldData, vtkPolyDat
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.names import whole
 from landscape_lib.viz.style import check_number, is_wide
 
 OURS = ("zvalue", "alpha", "beta")
@@ -93,8 +94,7 @@ def export_vtp(surface: Surface, key: str, path: Path, height: Height = PLAIN_HE
     zvalue = _heights(fine.values[key], height)
     zscale = _zscale(fine, zvalue, height)
     text = _written(_polydata(surface, key, fine, zvalue, zscale, height))
-    with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 
@@ -276,7 +276,7 @@ def _plain(told: Any) -> Any:
 
 def _add(attributes: vtkFieldData, name: str, values: np.ndarray) -> None:
     array = numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float64).ravel(), deep=True)
-    array.SetName(name)
+    array.SetName(escape(name, {'"': "&quot;"}))  # VTK writes names into its XML as they are
     attributes.AddArray(array)
 
 

@@ -56,9 +56,10 @@ def _sparse_notes(view: View) -> list[str]:
     drawn = [len(chosen(len(steps))) for steps in (view.x, view.y)]
     if drawn == [len(view.x), len(view.y)]:
         return []
+    times = "\N{MULTIPLICATION SIGN}"
     return [
-        f"every step is one of {len(view.x)} \N{MULTIPLICATION SIGN} {len(view.y)}, "
-        f"{drawn[0]} \N{MULTIPLICATION SIGN} {drawn[1]} are drawn, none interpolated"
+        f"{drawn[0]} {times} {drawn[1]} of {len(view.x)} {times} {len(view.y)} points are drawn, "
+        "none interpolated"
     ]
 
 

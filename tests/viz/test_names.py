@@ -1,4 +1,4 @@
-"""Every metric key has one file name, and every file is whole or absent."""
+"""Every metric key has one file name, and the file name gives the key back."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.viz.names import LONGEST, PLAIN, file_name, key_of, whole
+from landscape_lib.viz.names import LONGEST, PLAIN, file_name, key_of
 
 
 def test_a_key_is_spelled_with_percent_signs_outside_the_plain_characters():
@@ -53,16 +53,3 @@ def test_the_snakefile_gets_names_without_a_heavy_import():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
-
-
-def test_a_file_is_whole_or_what_it_was_before(tmp_path):
-    path = tmp_path / "new" / "figure.pdf"
-    with whole(path) as temporary:
-        temporary.write_text("first")
-        assert not path.exists()
-        assert temporary.parent == path.parent
-    with pytest.raises(RuntimeError, match="stopped"), whole(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("stopped")
-    assert path.read_text() == "first"
-    assert [found.name for found in path.parent.iterdir()] == ["figure.pdf"]

@@ -14,7 +14,7 @@ from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
-logging.basicConfig(format="%(message)s")
+logging.getLogger("landscape_lib").addHandler(logging.StreamHandler())
 
 if workflow.exec_mode == ExecMode.DEFAULT:
     RUN_LOCK = drop_stale_lock()  # held for as long as this process lives

@@ -1,0 +1,39 @@
+"""How a problem is evaluated: chosen once, the same for every shard."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from landscape_lib.core.errors import InputError
+
+PRECISIONS = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the problem is evaluated, chosen once and used by every shard.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``float32`` or ``float64``; the model and its floating-point inputs.
+        batch_size: Samples a batch; None: the loader's own batches.
+        threads: CPU threads, which decide the order of sums in a matrix product.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    batch_size: int | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
+            )
+
+    def canonical(self) -> str:
+        """Return the plan as JSON that is the same for the same plan."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def plain(self) -> "Plan":
+        """Return the plan of the plain model: no choice made for speed."""
+        return replace(self, batch_size=None)

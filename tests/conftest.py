@@ -1,0 +1,8 @@
+"""Lets every test import ``reference``, and takes the clock away from hypothesis."""
+
+import torch
+from hypothesis import settings
+
+settings.register_profile("landscape", deadline=None)
+settings.load_profile("landscape")
+torch.set_num_threads(1)  # sums in one order on every machine

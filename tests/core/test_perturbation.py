@@ -1,0 +1,340 @@
+"""A model goes exactly where it is told, and comes back to the last bit."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from landscape_lib.core.direction import Direction, create_random_direction, create_target_direction
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import measure
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.perturbation import excursion
+
+GRID = Grid((Axis(-1, 1, 3), Axis(0, 1, 2)))
+
+
+def lived_in_net():
+    """Batch norm, a frozen layer in eval mode, a tied weight, gradients, a non-persistent buffer."""
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 4), nn.Linear(4, 4, bias=False)
+    )
+    net[4].weight = nn.Parameter(torch.randn(4, 4))
+    net.append(nn.Linear(4, 4))
+    net[5].weight = net[4].weight
+    net.register_buffer("hidden", torch.randn(2), persistent=False)
+    net[3].bias.requires_grad_(False)
+    net[1].eval()
+    net(torch.randn(8, 4)).square().sum().backward()
+    net[0].weight.grad = None
+    return net
+
+
+def everything(net):
+    """All of a model and of the world that must come back."""
+    tensors = [*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False)]
+    return {
+        "bits": [(n, t.dtype, t.shape, t.detach().numpy().tobytes()) for n, t in tensors],
+        "storage": [(id(t), t.data_ptr(), t.stride()) for _, t in tensors],
+        "modes": [module.training for module in net.modules()],
+        "flags": [t.requires_grad for _, t in tensors],
+        "grads": [None if t.grad is None else (id(t.grad), t.grad.numpy().tobytes()) for _, t in tensors],
+        "random": (
+            random.getstate(),
+            np.random.get_state()[1].tobytes(),
+            np.random.get_state()[2:],
+            torch.get_rng_state().numpy().tobytes(),
+        ),
+    }
+
+
+def directions(net, dir_type="weights"):
+    return [create_random_direction(net, dir_type, "scaled", seed=0, axis=axis) for axis in (0, 1)]
+
+
+def heights(net):
+    with torch.no_grad():
+        return {"height": net(torch.ones(3, 4)).sum().item()}
+
+
+# --------------------------------------------------------------------------- what misbehaves
+
+
+def trains(net):
+    net.train()
+    net(torch.randn(5, 4))
+
+
+def halves(net):
+    net.half()
+
+
+def doubles(net):
+    net.double()
+
+
+def loads_another(net):
+    net.load_state_dict({name: entry + 1 for name, entry in net.state_dict().items()})
+
+
+def assigns_another(net):
+    state = {name: entry + 1 for name, entry in net.state_dict().items()}
+    net.load_state_dict(state, assign=True)
+
+
+def replaces_parameters(net):
+    net[0].weight = nn.Parameter(torch.zeros(6, 4))
+    net[1].running_mean = torch.zeros(6)
+
+
+def rebinds_storage(net):
+    for parameter in net.parameters():
+        parameter.data = torch.zeros_like(parameter)
+
+
+def reshapes(net):
+    for parameter in net.parameters():
+        parameter.data = parameter.data.flatten()
+
+
+def writes_in_place(net):
+    with torch.no_grad():
+        for tensor in net.state_dict().values():
+            tensor.zero_()
+
+
+def goes_backward(net):
+    net.requires_grad_(True)
+    net(torch.ones(3, 4)).sum().backward()
+
+
+def zeroes_gradients(net):
+    net.zero_grad(set_to_none=False)
+
+
+def freezes(net):
+    net.requires_grad_(False)
+
+
+def draws(net):
+    random.random()
+    np.random.rand()
+    torch.randn(3)
+
+
+MISDEEDS = [
+    trains, halves, doubles, loads_another, assigns_another, replaces_parameters, rebinds_storage, reshapes,
+    writes_in_place, goes_backward, zeroes_gradients, freezes, draws,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("misdeed", MISDEEDS, ids=lambda deed: deed.__name__)
+@pytest.mark.parametrize("dir_type", ["weights", "states"])
+def test_a_metric_that_misbehaves_spoils_neither_the_next_point_nor_the_model(misdeed, dir_type):
+    """Traps 16 and 17."""
+    net = lived_in_net()
+    before = everything(net)
+
+    def metric(net):
+        found = heights(net)
+        misdeed(net)
+        return found
+
+    clean = measure(net, heights, directions(net, dir_type), GRID, range(6))
+    found = measure(net, metric, directions(net, dir_type), GRID, range(6))
+    assert everything(net) == before
+    assert found.values["height"].tobytes() == clean.values["height"].tobytes()
+
+
+@given(ends_at=st.integers(0, 5), misdeed=st.sampled_from(MISDEEDS), dir_type=st.sampled_from(["weights", "states"]))
+def test_after_an_exception_at_any_point_everything_is_as_it_was(ends_at, misdeed, dir_type):
+    """Trap 17."""
+    net = lived_in_net()
+    before = everything(net)
+    seen = 0
+
+    def metric(net):
+        nonlocal seen
+        misdeed(net)
+        seen += 1
+        if seen > ends_at:
+            raise (KeyboardInterrupt if ends_at % 2 else ZeroDivisionError)
+        return {"height": 0.0}
+
+    with pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+        measure(net, metric, directions(net, dir_type), GRID, range(6))
+    assert everything(net) == before
+
+
+def test_gradients_do_not_pile_up_from_point_to_point():
+    def gradient_norm(net):
+        net.requires_grad_(True)
+        net(torch.ones(3, 4)).square().sum().backward()
+        return {"norm": net[0].weight.grad.norm().item()}
+
+    net = lived_in_net()
+    forward = measure(net, gradient_norm, directions(net), GRID, range(6))
+    alone = [measure(net, gradient_norm, directions(net), GRID, [n]).values["norm"][0] for n in range(6)]
+    assert forward.values["norm"].tolist() == alone
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_weights_of_any_type_come_back_to_the_last_bit(dtype):
+    """Trap 17: float64 weights put back through float32."""
+    net = nn.Linear(3, 2).to(dtype)
+    with torch.no_grad():
+        net.weight.div_(3)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    found = measure(
+        net,
+        lambda net: {"first": net.weight[0, 0].item()},
+        [create_random_direction(net, seed=0)],
+        Grid((Axis(-1, 1, 3),)),
+        range(3),
+    )
+    assert found.values["first"][1] == before[0][0, 0].item()
+    assert found.values["first"][0] != found.values["first"][2]
+    for was, parameter in zip(before, net.parameters(), strict=True):
+        assert torch.equal(was, parameter)
+        assert parameter.dtype == dtype
+
+
+# --------------------------------------------------------------------------- where it goes
+
+
+def test_every_point_starts_from_the_centre_and_not_from_its_neighbour():
+    net = nn.Linear(3, 2)
+    one, other = (create_random_direction(net, seed=0, axis=axis, ignore="scaled") for axis in (0, 1))
+    with torch.no_grad(), excursion(net, [one, other]) as trip:
+        trip.move((0.3, -0.7))
+        straight = net.weight.clone()
+        for steps in ((5.0, 5.0), (-1e6, 2.0), (0.3, -0.7)):
+            trip.move(steps)
+        assert torch.equal(net.weight, straight)
+        trip.move((0.0, 0.0))
+        centre = net.weight.clone()
+    assert torch.equal(net.weight, centre)
+
+
+@given(
+    w=st.floats(-100, 100, width=32), d=st.floats(-100, 100, width=32), e=st.floats(-100, 100, width=32),
+    a=st.floats(-2, 2), b=st.floats(-2, 2),
+)  # fmt: skip
+def test_the_point_is_the_formula_in_float64(w, d, e, a, b):
+    net = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    nn.init.constant_(net.weight, w)
+    there = [Direction(("weight",), (torch.tensor([[v]], dtype=torch.float64),)) for v in (d, e)]
+    with excursion(net, there) as trip:
+        trip.move((a, b))
+        assert net.weight.item() == pytest.approx(w + a * d + b * e, rel=1e-14, abs=1e-11)
+
+
+@given(
+    pairs=st.lists(
+        st.tuples(*[st.floats(-1e3, 1e3, width=32).filter(lambda v: v == 0 or abs(v) > 1e-4)] * 2), min_size=1
+    )
+)
+def test_step_1_towards_another_model_is_that_model_to_the_last_bit(pairs):
+    """For weights of usual sizes: below 2^-29 of the weight it comes from, a float32 gets lost."""
+    here, there = nn.Linear(len(pairs), 1, bias=False), nn.Linear(len(pairs), 1, bias=False)
+    for net, column in ((here, 0), (there, 1)):
+        net.weight.data = torch.tensor([[pair[column] for pair in pairs]])
+    with excursion(here, [create_target_direction(here, there)]) as trip:
+        trip.move((1.0,))
+        assert torch.equal(here.weight, there.weight)
+        trip.move((0.0,))
+        assert here.weight.tolist() == [[pair[0] for pair in pairs]]
+
+
+@pytest.mark.parametrize("dir_type", ["weights", "states"])
+def test_two_trained_networks_are_the_two_ends_of_the_walk_to_the_last_bit(dir_type):
+    from tests import reference
+
+    here, there = reference.digits_model("model_a"), reference.digits_state("model_b")
+    direction = create_target_direction(here, there, dir_type)
+    with excursion(here, [direction]) as trip:
+        trip.move((1.0,))
+        state = here.state_dict()
+        for name in direction.names:
+            assert state[name].numpy().tobytes() == there[name].numpy().tobytes(), name
+
+
+def test_variances_are_held_at_zero_on_extrapolation_and_it_is_said(caplog):
+    """Trap 8: a negative running variance is NaN without a word."""
+    here, there = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    there.running_var.copy_(torch.tensor([0.5, 2.0, 0.25]))
+    there.num_batches_tracked.fill_(1000)
+    lowest = []
+
+    def metric(net):
+        lowest.append(net.running_var.min().item())
+        return {"out": net(torch.ones(1, 3)).sum().item(), "count": int(net.num_batches_tracked)}
+
+    towards = create_target_direction(here, there, "states")
+    shard = measure(here, metric, [towards], Grid((Axis(0, 4, 5),)), range(5))
+    assert lowest == [1, 0.25, 0, 0, 0]
+    assert np.isfinite(shard.values["out"]).all()
+    assert "running variances became negative and were held at zero" in caplog.text
+    assert caplog.text.startswith("WARNING")
+    assert len(caplog.records) == 1  # trap 23: not one a point
+    assert shard.values["count"].tolist() == [0] * 5  # integer buffers get no float steps
+    assert here.num_batches_tracked.dtype == torch.int64
+    assert here.running_var.tolist() == [1, 1, 1]
+
+
+def test_a_tied_weight_moves_in_both_its_places():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    net[1].weight = net[0].weight
+    direction = Direction(("0.weight",), (torch.ones(2, 2),))
+    with excursion(net, [direction]) as trip:
+        centre = net[0].weight.detach().clone()
+        trip.move((2.0,))
+        assert net[1].weight is net[0].weight
+        torch.testing.assert_close(net[1].weight.detach(), centre + 2, rtol=0, atol=0)
+
+
+def test_training_on_does_not_move_the_centre_of_a_walk():
+    """Trap 17: weights kept by reference."""
+    net = nn.Linear(2, 1, bias=False)
+    direction = create_random_direction(net, seed=0)
+    with excursion(net, [direction]) as trip:
+        trip.move((0.0,))
+        centre = net.weight.detach().clone()
+        torch.optim.SGD(net.parameters(), 0.1).step(lambda: net(torch.ones(1, 2)).backward())
+        trip.move((0.0,))
+        assert torch.equal(net.weight, centre)
+
+
+# --------------------------------------------------------------------------- what does not fit
+
+
+def test_directions_of_another_network_are_refused():
+    net = nn.Linear(3, 2)
+    with pytest.raises(InputError, match="belong to another network"), excursion(net, [Direction(("w",), (torch.ones(1),))]):
+        pass
+    wrong = Direction(("weight", "bias"), (torch.ones(3, 2), torch.ones(2)))
+    with pytest.raises(InputError, match=r"'weight' has shape \(3, 2\), the model's \(2, 3\)"), excursion(net, [wrong]):
+        pass
+
+
+def test_two_directions_of_different_types_are_refused():
+    net = nn.BatchNorm1d(2)
+    mixed = [create_random_direction(net, dir_type, seed=0) for dir_type in ("weights", "states")]
+    with pytest.raises(InputError, match="use one dir_type"), excursion(net, mixed):
+        pass
+
+
+def test_the_number_of_steps_directions_and_axes_must_agree():
+    net = nn.Linear(2, 1)
+    direction = create_random_direction(net, seed=0)
+    with pytest.raises(InputError, match="No direction was given"), excursion(net, []):
+        pass
+    with pytest.raises(InputError, match="2 steps for 1 directions"), excursion(net, [direction]) as trip:
+        trip.move((1.0, 2.0))
+    with pytest.raises(InputError, match="1 directions for a grid of 2 axes"):
+        measure(net, heights, [direction], GRID, range(6))

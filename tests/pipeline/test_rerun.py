@@ -1,0 +1,188 @@
+"""What runs again after a change: what depends on it, and nothing else."""
+
+import os
+import shutil
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from tests.pipeline.conftest import REPO, Project
+
+PICTURES = {"plot_surface", "export_vtp"}
+AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES}
+EVERYTHING = {"make_directions", "probe", *AFTER_DIRECTIONS}
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_same_command_again_says_that_nothing_is_to_be_done(project):
+    start = time.monotonic()
+    output = project.run()
+    assert "Nothing to be done" in output
+    assert time.monotonic() - start < 60  # the goal is 5 s alone on two cores; see docs
+
+
+def test_touching_every_file_and_commenting_code_and_config_runs_nothing(project):
+    edit(project.folder / "config.yaml", "runs:", "# a comment\nruns:")
+    edit(project.folder / "one.py", "import torch\n", "# a comment\nimport torch\n\n")
+    edit(project.folder / "one_helper.py", "    return", '    """A docstring."""\n    return')
+    for path in project.folder.rglob("*"):
+        if ".snakemake" not in path.parts:
+            os.utime(path)
+    assert "Nothing to be done" in project.run()
+
+
+def test_a_colour_map_changes_pictures_only(project):
+    project.configure(lambda config: config["runs"]["one"].update(figures={"cmap": "cividis"}))
+    assert project.ran() == ({"one": {"plot_surface"}}, 0)
+
+
+def test_a_paraview_option_changes_vtp_files_only(project):
+    project.configure(lambda config: config["runs"]["two"].update(paraview={"log": True}))
+    assert project.ran() == ({"two": {"export_vtp"}}, 0)
+
+
+def test_code_that_draws_changes_pictures_only(project, tmp_path):
+    for name in ("landscape_lib", "scripts", "workflow"):
+        shutil.copytree(
+            REPO / name, tmp_path / "code" / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    # the same place relative to the project, so that only the code differs
+    other = Project(project.folder, tmp_path / "code")
+    other.run("--touch")
+    other.run("--forcerun", "plot_surface", "export_vtp", "--")
+    with (tmp_path / "code/landscape_lib/viz/style.py").open("a") as style:
+        style.write("\n_ANOTHER = 1\n")
+    rules, points = other.ran()
+    assert rules == {"one": PICTURES, "two": PICTURES}
+    assert points == 0
+
+
+def test_a_checkpoints_content_under_its_old_date_changes_all_of_its_run(project):
+    path = project.folder / "one.pt"
+    status = path.stat()
+    torch.save({"weight": torch.tensor([[5.0, 2.0]])}, path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert project.ran() == ({"one": EVERYTHING}, 20)
+
+
+@pytest.mark.parametrize("file", ["one.py", "one_helper.py"])
+def test_metric_code_changes_all_but_directions(project, file):
+    change = ("time.sleep(pause)", "time.sleep(2 * pause)") if file == "one.py" else ("10", "20")
+    edit(project.folder / file, *change)
+    assert project.ran() == ({"one": EVERYTHING - {"make_directions"}}, 20)
+
+
+def test_a_seed_changes_directions_and_what_follows_but_not_the_probe(project):
+    project.configure(lambda config: config["runs"]["two"].update(directions={"seed": 7}))
+    assert project.ran() == ({"two": EVERYTHING - {"probe"}}, 20)
+
+
+def test_a_normalization_changes_directions_and_what_follows_but_not_the_probe(project):
+    project.configure(lambda config: config["runs"]["two"].update(directions={"normalize": "layer"}))
+    # dimension 0 of the weight is 1, so the filter's norm is the layer's up to the last bits
+    rules, _ = project.ran()
+    assert rules["two"] >= {"make_directions"}
+    assert "probe" not in rules["two"]
+    assert "one" not in rules
+
+
+def test_a_metric_that_is_gone_leaves_no_pictures_beside_the_new_ones(project):
+    edit(project.folder / "one_helper.py", '"height"', '"depth"')
+    rules, _ = project.ran()
+    assert rules == {"one": EVERYTHING - {"make_directions"}}
+    results = project.folder / "results" / "one"
+    assert {p.name.split("_")[2] for p in (results / "figures").iterdir()} == {"depth"}
+    assert [p.name for p in (results / "paraview").iterdir()] == ["train_loss_depth.vtp"]
+    assert len(list((results / "stale" / "figures").iterdir())) == 4
+
+
+def test_a_refined_grid_evaluates_only_new_points(project):
+    project.configure(
+        lambda config: config["runs"]["one"]["grid"].update(x=[-1, 1, 9], y=[0, 3, 7], shards=3)
+    )
+    rules, points = project.ran()
+    assert rules == {"one": AFTER_DIRECTIONS}
+    assert points == 9 * 7 - 5 * 4
+    with h5py.File(project.folder / "results/one/surface.h5") as surface:
+        assert surface["train_loss_height"].shape == (9, 7)
+
+
+def test_another_number_of_shards_evaluates_nothing_and_changes_no_bit(project):
+    surface = project.folder / "results/one/surface.h5"
+    with h5py.File(surface) as before:
+        values = before["train_loss_height"][()]
+    project.configure(lambda config: config["runs"]["one"]["grid"].update(shards=3))
+    rules, points = project.ran()
+    assert points == 0
+    assert rules == {"one": AFTER_DIRECTIONS}
+    project.configure(lambda config: config["runs"]["one"]["grid"].update(shards="auto"))
+    assert project.ran()[1] == 0
+    with h5py.File(surface) as after:
+        assert after["train_loss_height"][()].tobytes() == values.tobytes()
+
+
+def test_a_deleted_probe_is_measured_again_and_nothing_else(project):
+    (project.folder / "results/one/probe.json").unlink()
+    assert project.ran() == ({"one": {"probe"}}, 0)
+
+
+def test_a_deleted_surface_is_merged_again_without_evaluating(project):
+    (project.folder / "results/one/surface.h5").unlink()
+    rules, points = project.ran()
+    assert points == 0
+    assert "merge_shards" in rules["one"]
+    assert rules["one"] <= {"merge_shards", *PICTURES}
+    assert "two" not in rules
+
+
+def test_a_run_that_is_added_runs_alone(project):
+    def add(config):
+        one = config["runs"]["one"]
+        grid = {"x": [-1, 1, 3]}
+        config["runs"]["three"] = {**one, "grid": grid, "directions": {"seed": 3}}
+
+    project.configure(add)
+    rules, points = project.ran()
+    assert set(rules) == {"three"}
+    assert points == 3
+    assert (project.folder / "results/three/figures/train_loss_height_1d.pdf").exists()
+
+
+def test_a_range_extended_on_the_same_spacing_keeps_its_points(tmp_path):
+    """A curve of 51 points on [-1, 1]; -2..2 in 101 and -1.5..1.5 in 151 hold all of them."""
+    from tests.pipeline.conftest import new_project
+
+    project = new_project(tmp_path)
+    grid = {"x": [-1, 1, 51], "shards": 1}
+
+    def curve(config):
+        config["runs"] = {"one": {**config["runs"]["one"], "grid": grid}}
+
+    target = "results/one/surface.h5"
+    evaluated = []
+    for x in ([-1, 1, 51], [-2, 2, 101], [-1.5, 1.5, 151], [-1.5, 1.5, 76]):
+        grid["x"] = x
+        project.configure(curve)
+        evaluated.append(project.ran(target)[1])
+    # of the 151 points at 0.02, those at 0.04 are known from -2..2; of -1.5..1.5 in 76, at 0.04
+    # but half a step beside -1..1 in 51, all are known from the 151
+    assert evaluated == [51, 50, 151 - 75, 0]
+
+
+def test_the_optimum_is_at_the_same_place_in_every_file(finished):
+    """f = 10 w0 + w1 with known directions: values[i, j] at x[i], y[j]; trap 1."""
+    with h5py.File(finished.folder / "results/one/surface.h5") as surface:
+        values = surface["train_loss_height"][()]
+        x, y = surface["xcoordinates"][()], surface["ycoordinates"][()]
+    with h5py.File(finished.folder / "results/one/directions.h5") as file:
+        dx, dy = (file[f"{axis}direction/0"][()].ravel() for axis in "xy")
+    w = np.array([1.0, 2.0]) + x[:, None, None] * dx + y[None, :, None] * dy
+    np.testing.assert_allclose(values, 10 * w[..., 0] + w[..., 1], rtol=1e-5)

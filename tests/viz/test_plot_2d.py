@@ -1,0 +1,277 @@
+"""The pictures of a surface show every value where it was measured, whatever the values are."""
+
+import gc
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from pypdf import PdfReader
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Surface
+from landscape_lib.viz import plot_3d
+from landscape_lib.viz.figures import MISSING, SETTINGS
+from landscape_lib.viz.plot_2d import KINDS, contour, filled_contour, heat_map, plot_surface
+from landscape_lib.viz.plot_3d import chosen, relief
+from landscape_lib.viz.style import Look
+
+GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))  # not square, not symmetric
+X, Y = (axis.steps() for axis in GRID.axes)
+PLANE = 10 * X[:, None] + Y[None, :]
+BOWL = (X[:, None] - 1.5) ** 2 + 3 * (Y[None, :] + 0.25) ** 2 + 0.5  # lowest at (1.5, -0.25)
+FACES = {"contour": contour, "filled": filled_contour, "heat": heat_map, "relief": relief}
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """Few pixels: what these tests ask doesn't depend on their number."""
+    monkeypatch.setitem(SETTINGS, "savefig.dpi", 40)
+
+
+def surface_of(values, key="train_loss", grid=GRID):
+    return Surface(grid, {key: values})
+
+
+def marks(figure, kind):
+    axes = figure.axes[0]
+    lines = [line for line in axes.lines if line.get_gid() == kind]
+    get = "get_data_3d" if hasattr(axes, "get_zlim") else "get_data"
+    return [tuple(float(part[0]) for part in getattr(line, get)()) for line in lines]
+
+
+def words(figure):
+    axes = figure.axes[0]
+    return axes.get_title() + "\n" + "\n".join(text.get_text() for text in axes.texts)
+
+
+@pytest.mark.parametrize("draw", FACES.values(), ids=FACES)
+def test_the_star_is_at_the_optimum_and_the_plus_at_the_origin_trap_1(draw):
+    figure = draw(surface_of(BOWL), "train_loss")
+    assert marks(figure, "best")[0][:2] == (1.5, -0.25)
+    assert marks(figure, "origin")[0][:2] == (0, 0)
+    assert marks(draw(surface_of(BOWL, "test_acc"), "test_acc"), "best")[0][:2] == (-1, 0.5)
+    assert "best 0.5 at (1.5, \N{MINUS SIGN}0.25)" in words(figure)
+
+
+def test_contour_lines_of_a_plane_are_where_the_plane_says_trap_1():
+    """f = 10 x + y: on the line of level c every vertex has 10 x + y = c; transposed it has not."""
+    figure = contour(surface_of(PLANE), "train_loss")
+    (lines,) = [drawn for drawn in figure.axes[0].collections if drawn.get_zorder() == 2]
+    seen = 0
+    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+        x, y = path.vertices.T
+        np.testing.assert_allclose(10 * x + y, level, atol=1e-9)
+        seen += len(x)
+    assert seen > 20
+
+
+def test_the_heat_map_has_every_value_in_its_cell_and_y_upwards_traps_1_and_3():
+    figure = heat_map(surface_of(PLANE), "train_loss")
+    axes = figure.axes[0]
+    (mesh,) = [drawn for drawn in axes.collections if isinstance(drawn, QuadMesh)]
+    corners = mesh.get_coordinates()
+    middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+    np.testing.assert_allclose(10 * middle[..., 0] + middle[..., 1], mesh.get_array())
+    for draw in (contour, filled_contour, heat_map):
+        axes = draw(surface_of(PLANE), "train_loss").axes[0]
+        assert axes.get_ylim()[0] < axes.get_ylim()[1]
+        assert axes.get_xlim()[0] < axes.get_xlim()[1]
+
+
+def test_the_facets_of_the_relief_lie_on_the_plane_trap_1():
+    figure = relief(surface_of(PLANE), "train_loss", Look(scale="linear"))
+    facets = surface_facets(figure)
+    assert facets.shape == (6 * 4, 4, 3)
+    np.testing.assert_allclose(10 * facets[..., 0] + facets[..., 1], facets[..., 2])
+
+
+def surface_facets(figure):
+    found = [c for c in figure.axes[0].collections if type(c) is Poly3DCollection]
+    (facets,) = [np.array(c._faces) for c in found if c.get_zorder() == 3]
+    return facets
+
+
+def test_pixels_of_heat_map_and_filled_contour_agree_about_up_and_right_trap_3():
+    """Of 10 x + 60 y, darkest lower left, then lower right, upper left, upper right."""
+    values = 10 * X[:, None] + 60 * Y[None, :]
+    for draw in (heat_map, filled_contour):
+        figure = draw(surface_of(values), "train_loss")
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        image = np.asarray(canvas.buffer_rgba())[::-1]  # row 0 at the bottom, as in transAxes
+        corners = [(0.05, 0.05), (0.95, 0.05), (0.05, 0.95), (0.95, 0.95)]
+        places = figure.axes[0].transAxes.transform(corners).astype(int)
+        green = [int(image[row, column, 1]) for column, row in places]
+        assert green == sorted(green)
+        assert len(set(green)) == 4
+
+
+WEIRD = {
+    "constant": (np.full(GRID.shape, 2.5), GRID, "constant 2.5"),
+    "all NaN": (np.full(GRID.shape, np.nan), GRID, "no finite value"),
+    "infinite": (np.full(GRID.shape, np.inf), GRID, "no finite value"),
+    "negative": (-BOWL, GRID, "best"),
+    "holes": (np.where(BOWL > 4, np.nan, BOWL), GRID, "points are not finite"),
+    "lone point": (np.where(BOWL > 0.5, np.nan, BOWL), GRID, "34 of 35 points are not finite"),
+    "1 x n": (BOWL[:1], Grid((Axis(0, 0, 1), GRID.axes[1])), "one step along"),
+    "n x 1": (BOWL[:, :1], Grid((GRID.axes[0], Axis(0, 0, 1))), "one step along"),
+    "1 x 1": (BOWL[:1, :1], Grid((Axis(0, 0, 1), Axis(3, 3, 1))), "one step along"),
+    "1 x n NaN": (BOWL[:1] * np.nan, Grid((Axis(0, 0, 1), GRID.axes[1])), "no finite value"),
+    "2 x 2": (BOWL[:2, :2], Grid((Axis(0, 1, 2), Axis(5, 7, 2))), "best"),
+    "huge": (BOWL * 1e300, GRID, "best"),
+    "tiny": (BOWL * 1e-300, GRID, "best"),
+    "wide": (10 ** (3 * BOWL), GRID, "best"),
+    "nearly constant": (1 + 1e-9 * BOWL, GRID, "best"),
+}
+
+
+@pytest.mark.parametrize("name", WEIRD)
+def test_all_four_files_are_written_and_say_what_they_show_trap_35(name, tmp_path, coarse):
+    values, grid, said = WEIRD[name]
+    surface = surface_of(values, grid=grid)
+    paths = plot_surface(surface, "train_loss", tmp_path, format="png")
+    assert [path.name for path in paths] == [
+        f"train_loss_{kind}.png" for kind in ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
+    ]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    for kind, draw in KINDS.items():
+        told = words(draw(surface, "train_loss", Look()))
+        assert "train loss" in told
+        if said != "one step along" or kind != "2dheat":
+            assert said in told
+
+
+def test_missing_cells_are_grey_and_never_filled_in_trap_28():
+    values = BOWL.copy()
+    values[2, 3], values[4, 1] = np.nan, np.inf
+    figure = heat_map(surface_of(values), "train_loss")
+    (mesh,) = figure.axes[0].collections
+    assert np.argwhere(np.ma.getmaskarray(mesh.get_array())).tolist() == [[1, 4], [3, 2]]
+    np.testing.assert_allclose(mesh.cmap.get_bad(), to_rgba(MISSING))
+    facets = surface_facets(relief(surface_of(values), "train_loss"))
+    assert len(facets) == 6 * 4 - 8
+    for i, j in ((2, 3), (4, 1)):
+        assert not np.isclose(facets[..., :2], [X[i], Y[j]]).all(axis=-1).any()
+
+
+def test_colour_bar_axes_and_title_say_what_is_drawn(tmp_path):
+    paths = plot_surface(surface_of(BOWL * 8, "test_acc"), "test_acc", tmp_path)
+    for path in paths:
+        text = PdfReader(path).pages[0].extract_text()
+        for word in ("test accuracy (%)", "α", "β", "best"):
+            assert word in text, (path.name, word)
+
+
+def test_log_heights_of_the_relief_have_powers_of_ten_at_their_axis():
+    values = 10 ** (BOWL - 2)
+    figure = relief(surface_of(values), "train_loss")
+    labels = [label.get_text() for label in figure.axes[0].get_zticklabels()]
+    assert "$10^{0}$" in labels
+    assert "$10^{2}$" in labels
+    facets = surface_facets(figure)
+    np.testing.assert_allclose(facets[0, 0, 2], np.log10(values[0, 0]))
+
+
+def test_bounds_cut_heights_and_colours():
+    figure = relief(surface_of(PLANE), "train_loss", Look(vmin=-2, vmax=5))
+    heights = surface_facets(figure)[..., 2]
+    assert (heights.min(), heights.max()) == (-2, 5)
+    mesh = heat_map(surface_of(PLANE), "train_loss", Look(vmin=-2, vmax=5)).axes[0].collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-2, 5)
+    flat = contour(surface_of(PLANE), "train_loss", Look(vmin=100))
+    assert "every value is below 100" in words(flat)
+    assert "no contours" in words(flat)
+
+
+@pytest.mark.parametrize("format", ["pdf", "png", "svg"])
+def test_equal_surfaces_give_equal_bytes(format, tmp_path, monkeypatch):
+    if format != "pdf":  # the four pictures differ in what they draw, not in how they are saved
+        monkeypatch.delitem(KINDS, "2dcontourf")
+        monkeypatch.delitem(KINDS, "2dheat")
+    first = plot_surface(surface_of(BOWL), "train_loss", tmp_path / "a", format=format)
+    with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 20, "svg.hashsalt": "other"}):
+        again = plot_surface(surface_of(BOWL), "train_loss", tmp_path / "b", format=format)
+        assert matplotlib.rcParams["font.size"] == 20
+    for one, other in zip(first, again, strict=True):
+        assert one.suffix == f".{format}"
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_nothing_global_is_touched_and_no_figure_stays_open_trap_39(tmp_path, coarse):
+    before = dict(matplotlib.rcParams)
+    plot_surface(surface_of(BOWL), "train_loss", tmp_path, format="png")
+    assert dict(matplotlib.rcParams) == before
+    gc.collect()
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, coarse):
+    paths = plot_surface(surface_of(BOWL), "train_loss", tmp_path, format="png")
+    before = paths[0].read_bytes()
+
+    def fail(figure, path, **options):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plot_surface(surface_of(PLANE), "train_loss", tmp_path, format="png")
+    assert paths[0].read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+@pytest.mark.parametrize("name", ["../x", "a$b$", "café", "损失", "x" * 90])
+def test_any_metric_name_gives_its_four_files_trap_31(name, tmp_path, coarse):
+    key = f"train_loss_{name}"
+    paths = plot_surface(surface_of(BOWL, key), key, tmp_path / "figures", format="png")
+    assert len(paths) == 4
+    assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_large_grid_is_thinned_in_the_relief_only_and_says_so(monkeypatch):
+    monkeypatch.setattr(plot_3d, "MOST_FACETS", 3)
+    figure = relief(surface_of(PLANE), "train_loss")
+    facets = surface_facets(figure)
+    assert len(facets) == 9
+    np.testing.assert_allclose(10 * facets[..., 0] + facets[..., 1], facets[..., 2])
+    assert {facets[..., 0].min(), facets[..., 0].max()} == {-1, 2}
+    assert {facets[..., 1].min(), facets[..., 1].max()} == {-0.5, 0.5}
+    assert "4 × 4 of 7 × 5 points are drawn, none interpolated" in words(figure)
+    values = PLANE.copy()
+    values[1, 2] = np.nan  # between the points drawn: its facet is left out all the same
+    assert len(surface_facets(relief(surface_of(values), "train_loss"))) == 8
+
+
+def test_thinning_keeps_both_ends():
+    for count in (2, 200, 201, 202, 1001):
+        steps = chosen(count)
+        assert (steps[0], steps[-1]) == (0, count - 1)
+        assert len(steps) == min(count, 201)
+
+
+def test_each_pdf_of_a_million_points_stays_under_a_megabyte(tmp_path):
+    grid = Grid((Axis(-1, 1, 1001), Axis(-1, 1, 1001)))
+    x, y = (axis.steps() for axis in grid.axes)
+    values = 10 ** (3 * (x[:, None] - 0.2) ** 2 + 2 * y**2 - 1)
+    for path in plot_surface(surface_of(values, grid=grid), "train_loss", tmp_path):
+        assert path.stat().st_size < 1e6
+
+
+def test_a_curve_and_wrong_names_are_refused_with_the_right_ones(tmp_path):
+    curve = Surface(Grid((Axis(-1, 1, 5),)), {"train_loss": np.arange(5.0)})
+    with pytest.raises(InputError, match=r"is a curve: .* Draw it with plot_curve\(\)"):
+        plot_surface(curve, "train_loss", tmp_path)
+    with pytest.raises(InputError, match=r"choose one of \['pdf', 'png', 'svg'\]"):
+        plot_surface(surface_of(BOWL), "train_loss", tmp_path, format="gif")
+    with pytest.raises(InputError, match=r"no metric 'loss' here; choose one of \['train_loss'\]"):
+        plot_surface(surface_of(BOWL), "loss", tmp_path)
+    assert not list(tmp_path.iterdir())
