@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
@@ -58,7 +59,8 @@ class Evaluator:
         self.data = {split: samples.to(self.device, dtype) for split, samples in data.items()}
         self.samples_per_point = sum(samples.count for samples in data.values())
         self.own_loop = not isinstance(metrics, nn.Module | Mapping)
-        self._writes_inputs = False
+        self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
+        self._metrics_write = False  # to outputs or targets, which other metrics need as well
         self._meters: dict[str, dict[str, Meter]] = {}
         _check_names(metrics, data)
         if self.own_loop:
@@ -115,14 +117,14 @@ class Evaluator:
             meter.reset()
         for batch in self._batches[split]:
             pause()
-            outputs, targets = self._forward(model, batch)
+            judged = self._forward(model, batch)
             for meter in meters.values():
-                meter.add(outputs, targets)
+                meter.add(*(copied(judged) if self._metrics_write else judged))
         return {key: meter.result() for key, meter in meters.items()}
 
     def _forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
         batch = on_device(batch, self.device)
-        inputs, named, targets = split_batch(copied(batch) if self._writes_inputs else batch)
+        inputs, named, targets = split_batch(copied(batch) if self._model_writes else batch)
         return model(*inputs, **named), targets
 
     def _settle(self, model: nn.Module) -> None:
@@ -135,8 +137,14 @@ class Evaluator:
                     inputs, named, targets = split_batch(batch)
                     before = _contents(batch)
                     outputs = model(*inputs, **named)
-                    self._writes_inputs |= _contents(batch) != before
-                    self._meters[split] = meters_for(self.metrics, split, outputs, targets)
+                    self._model_writes |= _contents(batch) != before
+                    meters = meters_for(self.metrics, split, outputs, targets)
+                    before = _contents([outputs, targets])
+                    for meter in meters.values():
+                        meter.reset()
+                        meter.add(outputs, targets)
+                    self._metrics_write |= _contents([outputs, targets]) != before
+                    self._meters[split] = meters
         finally:
             for module, training in modes:
                 module.training = training
@@ -148,9 +156,9 @@ def dtype_of(plan: Plan) -> torch.dtype:
 
 
 def _contents(batch: Any) -> list[bytes]:
-    """Copy what a batch holds, to see whether a model writes to its inputs (inplace=True)."""
-    leaves = torch.utils._pytree.tree_leaves(batch)
-    return [leaf.cpu().numpy().tobytes() for leaf in leaves if isinstance(leaf, Tensor)]
+    """Copy what a batch holds, to see whether somebody writes to it."""
+    leaves = [leaf.cpu() for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    return [leaf.reshape(-1).view(torch.uint8).numpy().tobytes() for leaf in leaves]
 
 
 def check_metric_name(name: Any, what: str = "metric") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label
@@ -63,22 +64,30 @@ class LossMeter:
             InputError: If the module returns anything but one number.
         """
         targets = self._fit(outputs, targets)
-        if self.each is None or self.reduction == "none":
-            return
         own = self.loss(outputs, targets)
-        if not _is_scalar(own):
+        if self.reduction != "none" and not _is_scalar(own):
             raise InputError(
                 f"{type(self.loss).__name__} returned {_say(own)}; wanted one number a batch."
             )
-        self._mean.reset()
-        self.add(outputs, targets)
-        found = float(self._mean.result(divide=self.reduction != "sum"))
-        if not math.isclose(found, float(own), rel_tol=AGREEMENT, abs_tol=1e-6) and (
-            math.isfinite(float(own))
-        ):
+        if self.each is not None and not self._agrees(own, outputs, targets):
             log.info("%s is averaged over batches, not samples.", type(self.loss).__name__)
             self.each = None
+
+    def _agrees(self, own: Tensor, outputs: Any, targets: Any) -> bool:
+        """Say whether there are per-sample values, and whether they add up to the module's own."""
+        try:
+            losses = self.each(outputs, targets)  # type: ignore[misc]
+        except Exception:  # a user's module that has never heard of reduction='none'
+            return False
+        if not isinstance(losses, Tensor) or not losses.ndim:
+            return False
+        if self.reduction == "none":
+            return True
         self._mean.reset()
+        self.add(outputs, targets)
+        found, wanted = float(self.result()), float(own)
+        close = math.isclose(found, wanted, rel_tol=AGREEMENT, abs_tol=1e-6)
+        return close or not math.isfinite(wanted)
 
     def reset(self) -> None:
         """Begin a new point."""
@@ -87,7 +96,7 @@ class LossMeter:
     def add(self, outputs: Any, targets: Any) -> None:
         """Add one batch."""
         targets = self._fit(outputs, targets)
-        count = len(targets) if isinstance(targets, Tensor) and targets.ndim else 1
+        count = _count(targets, outputs)
         if self.each is None:
             value = self.loss(outputs, targets)
             whole = value.double() if self.reduction == "sum" else value.double() * count
@@ -122,7 +131,8 @@ class LossMeter:
         if not both or not isinstance(self.loss, REGRESSIONS) or outputs.shape == targets.shape:
             return targets
         if has_classes(outputs, targets):
-            return functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+            one_hot = functional.one_hot(targets.long(), outputs.shape[1])
+            return one_hot.movedim(-1, 1).to(outputs.dtype)
         raise InputError(
             f"{type(self.loss).__name__} got outputs of shape {tuple(outputs.shape)} and targets "
             f"of shape {tuple(targets.shape)}, which would be spread over each other in silence. "
@@ -216,7 +226,7 @@ class FunctionMeter:
                 f"Metric {self.name!r} returned {_say(found)}; wanted a tensor with one number "
                 "a sample."
             )
-        count = _count(targets)
+        count = _count(targets, outputs)
         if found.ndim == 0:
             self._mean.add(found.double() * count, count)
         else:
@@ -284,7 +294,8 @@ def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.devi
                 f"The model returned {_say(outputs)}, which {type(metric).__name__} cannot judge; "
                 "wanted a tensor. Return a tensor, or give metrics as functions(outputs, targets)."
             )
-        loss = LossMeter(copy.deepcopy(metric).to(device), device)
+        dtype = outputs.dtype if outputs.is_floating_point() else None
+        loss = LossMeter(copy.deepcopy(metric).to(device, dtype), device)
         loss.settle(outputs, targets)
         return loss
     if callable(metric):
@@ -307,8 +318,10 @@ def _device(outputs: Any) -> torch.device:
     return outputs.device if isinstance(outputs, Tensor) else torch.device("cpu")
 
 
-def _count(targets: Any) -> int:
-    return len(targets) if isinstance(targets, Tensor) and targets.ndim else 1
+def _count(targets: Any, outputs: Any) -> int:
+    """Return the number of samples of a batch: the length of the first tensor in it."""
+    leaves = tree_leaves((targets, outputs))
+    return next((len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim), 1)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -318,4 +331,5 @@ def _is_scalar(value: Any) -> bool:
 def _say(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
-    return f"a {type(value).__name__}" + ("" if value is None else f" ({value!r:.60})")
+    shown = f" ({value!r:.60})" if isinstance(value, str | int | float) else ""
+    return f"a {type(value).__name__}{shown}"

@@ -138,7 +138,8 @@ def _loader(data: Any, name: str) -> DataLoader:
         data = TensorDataset(*data)
     if isinstance(data, IterableDataset):
         return DataLoader(data, DEFAULT_BATCH_SIZE)
-    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if isinstance(data, Dataset) or (sequence and not isinstance(data, Mapping)):
         if not len(data):
             raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
         return DataLoader(data, DEFAULT_BATCH_SIZE)

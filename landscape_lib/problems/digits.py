@@ -3,7 +3,8 @@
 import logging
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -123,7 +124,8 @@ def train(
 
     AdamW (weight decay 0.01) under a one-cycle schedule, gradients clipped to norm 5.  The seed
     decides the first weights and the order of the images, in the same way with and without
-    skips.  The same seed gives the same bits on the same machine with as many threads.
+    skips.  The same seed gives the same bits on the same kind of machine; on another, rounding
+    sends a deep network without skips to another minimum, as another seed would.
 
     Args:
         skip: Whether the network has skips.
@@ -155,19 +157,20 @@ def train(
     )
     shuffle = torch.Generator().manual_seed(seed)
     progress = _Progress(epochs, held_out)
-    for epoch in range(1, epochs + 1):
-        batches = torch.randperm(len(inputs), generator=shuffle)[: steps * batch_size]
-        loss_sum = 0.0
-        net.train()
-        for batch in batches.split(batch_size):
-            loss = functional.cross_entropy(net(inputs[batch]), targets[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
-            loss_sum += loss.item()
-        progress.report(net, epoch, loss_sum / steps)
+    with _one_thread():
+        for epoch in range(1, epochs + 1):
+            order = torch.randperm(len(inputs), generator=shuffle)[: steps * batch_size]
+            loss_sum = 0.0
+            net.train()
+            for batch in order.split(batch_size):
+                loss = functional.cross_entropy(net(inputs[batch]), targets[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+                optimizer.step()
+                schedule.step()
+                loss_sum += loss.item()
+            progress.report(net, epoch, loss_sum / steps)
     return {
         name: entry.clone(memory_format=torch.contiguous_format)
         for name, entry in net.state_dict().items()
@@ -211,6 +214,17 @@ def _untrained(seed: int, *, skip: bool, depth: int, width: int) -> ResidualNet:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return ResidualNet(skip=skip, depth=depth, width=width)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: layers this small gain nothing from more, and wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Progress:

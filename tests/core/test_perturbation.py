@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -151,6 +151,7 @@ def test_a_metric_that_misbehaves_spoils_neither_the_next_point_nor_the_model(mi
     assert found.values["height"].tobytes() == clean.values["height"].tobytes()
 
 
+@settings(max_examples=40)
 @given(ends_at=st.integers(0, 5), misdeed=st.sampled_from(MISDEEDS), dir_type=st.sampled_from(["weights", "states"]))
 def test_after_an_exception_at_any_point_everything_is_as_it_was(ends_at, misdeed, dir_type):
     """Trap 17."""

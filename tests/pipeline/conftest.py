@@ -1,5 +1,6 @@
 """A small project on disk, and ways to run the pipeline in it and count what it did."""
 
+import fcntl
 import json
 import os
 import re
@@ -155,11 +156,18 @@ def new_project(folder: Path, **options) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Project:
-    """A project whose runs are finished; tests work on copies."""
-    project = new_project(tmp_path_factory.mktemp("finished"))
-    project.run()
-    assert project.points() == 2 * 5 * 4
-    return project
+    """A project whose runs are finished, made once for all workers; tests work on copies."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "finished"
+    with (root / "finished.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            project = new_project(folder)
+            project.run()
+            assert project.points() == 2 * 5 * 4
+            (folder / "done").touch()
+    return Project(folder)
 
 
 @pytest.fixture

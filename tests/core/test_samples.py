@@ -1,0 +1,232 @@
+"""Every point is judged on the same samples, in the same order, however the data come."""
+
+import random
+from collections import UserDict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.samples import (
+    ResidentLoader,
+    copied,
+    fixed_randomness,
+    gather,
+    split_batch,
+)
+
+N = 11
+INPUTS, TARGETS = torch.arange(N * 2.0).reshape(N, 2), torch.arange(N) % 3
+PAIRS = TensorDataset(INPUTS, TARGETS)
+
+
+class Augmented(Dataset):
+    """Draws a random transform every time it is asked."""
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, index):
+        noise = torch.rand(1) + random.random() + np.random.rand()
+        return INPUTS[index] + noise.float(), int(TARGETS[index])
+
+
+class Stream(IterableDataset):
+    """Has no length."""
+
+    def __iter__(self):
+        return iter(zip(INPUTS, TARGETS, strict=True))
+
+
+def whole(data):
+    samples = gather(data)
+    assert samples.whole
+    return samples.batches[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (INPUTS, TARGETS),
+        [INPUTS, TARGETS],
+        PAIRS,
+        list(PAIRS),
+        Stream(),
+        DataLoader(PAIRS, 4),
+        DataLoader(PAIRS, 4, shuffle=True),
+        DataLoader(PAIRS, 4, shuffle=True, drop_last=True),
+        DataLoader(PAIRS, 4, drop_last=True),
+        DataLoader(PAIRS, batch_sampler=BatchSampler(SequentialSampler(PAIRS), 4, drop_last=False)),
+        DataLoader(Stream(), 4),
+    ],
+    ids=["tuple", "list", "dataset", "pairs", "stream", "loader", "shuffle", "shuffle-drop", "drop", "batches", "stream-loader"],
+)  # fmt: skip
+def test_all_samples_come_in_the_order_of_the_data_set(data):
+    """Trap 21: a loader that shuffles, or drops the last batch, is read whole and in order."""
+    inputs, targets = whole(data)
+    assert torch.equal(inputs, INPUTS)
+    assert torch.equal(targets, TARGETS)
+    assert gather(data).count == N
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: DataLoader(d, 4, shuffle=True)])
+def test_random_transforms_are_drawn_once_and_always_the_same(wrap):
+    """Traps 21 and 24."""
+    first, again = gather(wrap(Augmented())), gather(wrap(Augmented()))
+    assert torch.equal(first.batches[0][0], again.batches[0][0])
+    assert not torch.equal(first.batches[0][0], INPUTS)
+    assert torch.equal(first.cut(4)[1][0], first.cut(4)[1][0])
+
+
+def test_a_sampler_of_its_own_is_asked_once_with_a_fixed_seed():
+    loader = DataLoader(PAIRS, 3, sampler=SubsetRandomSampler([1, 5, 7, 8]))
+    assert sorted(whole(loader)[0][:, 0].tolist()) == [2, 10, 14, 16]
+    assert torch.equal(whole(loader)[0], whole(loader)[0])
+
+
+def test_a_loader_that_draws_a_few_with_replacement_keeps_their_number():
+    sampler = torch.utils.data.RandomSampler(PAIRS, replacement=True, num_samples=5)
+    assert gather(DataLoader(PAIRS, 2, sampler=sampler)).count == 5
+
+
+def test_gathering_leaves_the_global_random_states_alone():
+    torch.manual_seed(5)
+    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
+    gather(DataLoader(Augmented(), 4, shuffle=True))
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tobytes() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_random_states_come_back_after_an_exception():
+    before = random.getstate(), torch.get_rng_state()
+    with pytest.raises(KeyError), fixed_randomness():
+        torch.rand(3)
+        raise KeyError
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@given(size=st.integers(1, N + 3))
+def test_cuts_are_the_whole_in_pieces(size):
+    samples = gather((INPUTS, TARGETS))
+    pieces = samples.cut(size)
+    assert [len(piece[1]) for piece in pieces[:-1]] == [size] * (len(pieces) - 1)
+    assert torch.equal(torch.cat([piece[0] for piece in pieces]), INPUTS)
+
+
+def test_without_a_size_a_loaders_own_batches_are_kept():
+    assert [len(batch[1]) for batch in gather(DataLoader(PAIRS, 4)).cut(None)] == [4, 4, 3]
+    assert [len(batch[1]) for batch in gather(PAIRS).cut(None)] == [N]
+
+
+def test_sequences_of_different_lengths_keep_the_loaders_own_batches():
+    ragged = [(torch.ones(n + 1), torch.tensor(n)) for n in range(5)]
+
+    def collate(rows):
+        inputs, targets = zip(*rows, strict=True)
+        return torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True), torch.stack(targets)
+
+    samples = gather(DataLoader(ragged, 2, collate_fn=collate))
+    assert not samples.whole
+    assert samples.count == 5
+    assert [tuple(batch[0].shape) for batch in samples.cut(100)] == [(2, 2), (2, 4), (1, 5)]
+
+
+def test_floats_take_the_precision_and_class_numbers_keep_their_type():
+    moved = gather((INPUTS, TARGETS)).to("cpu", torch.float64)
+    assert [tensor.dtype for tensor in moved.tensors()] == [torch.float64, torch.int64]
+
+
+# --------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("data", [(torch.zeros(0, 2), torch.zeros(0)), [], Stream.__new__(type("E", (IterableDataset,), {"__iter__": lambda self: iter(())}))])
+def test_empty_data_are_refused(data):
+    with pytest.raises(InputError, match="The test data are empty; a landscape needs at least one sample"):
+        gather(data, "test")
+
+
+def test_tensors_of_different_lengths_are_refused():
+    with pytest.raises(InputError, match=r"The data tensors hold \[11, 10\] samples; the numbers must agree"):
+        gather((INPUTS, TARGETS[:10]))
+
+
+@pytest.mark.parametrize("data", [None, 3, {"train": PAIRS}, object()])
+def test_data_of_another_kind_are_refused(data):
+    with pytest.raises(InputError, match=f"data are a {type(data).__name__}; wanted a Dataset, a DataLoader"):
+        gather(data)
+
+
+# --------------------------------------------------------------------------- what a batch is
+
+
+@pytest.mark.parametrize("name", ["labels", "label", "targets", "target"])
+def test_a_batch_that_is_a_dict_has_its_targets_under_a_usual_name(name):
+    args, kwargs, targets = split_batch({"input_ids": 1, name: 2, "mask": 3})
+    assert (args, kwargs, targets) == ((), {"input_ids": 1, "mask": 3}, 2)
+
+
+@pytest.mark.parametrize(
+    ("batch", "args", "kwargs"),
+    [
+        ((1, 9), (1,), {}),
+        ([1, 9], (1,), {}),
+        ((1, 2, 9), (1, 2), {}),
+        (((1, 2), 9), (1, 2), {}),
+        (({"ids": 1}, 9), (), {"ids": 1}),
+    ],
+)
+def test_the_last_of_a_batch_is_its_targets(batch, args, kwargs):
+    assert split_batch(batch) == (args, kwargs, 9)
+
+
+def test_a_batch_without_targets_is_refused():
+    with pytest.raises(InputError, match=r"dict of \['ids'\]; its targets must be called one of \['labels'"):
+        split_batch({"ids": 1})
+    with pytest.raises(InputError, match=r"A batch is a Tensor; wanted \(inputs, targets\)"):
+        split_batch(torch.zeros(3))
+
+
+def test_dict_likes_become_dicts():
+    """As the BatchEncoding of a tokenizer."""
+
+    def collate(rows):
+        return UserDict({"ids": torch.stack([row[0] for row in rows]), "labels": torch.stack([row[1] for row in rows])})
+
+    found = whole(DataLoader(PAIRS, 4, collate_fn=collate))
+    assert type(found) is dict
+    assert torch.equal(found["ids"], INPUTS)
+
+
+# --------------------------------------------------------------------------- the user's own loop
+
+
+def test_the_loader_a_users_function_gets_knows_what_a_loader_knows():
+    loader = ResidentLoader(gather(PAIRS), 4, torch.device("cpu"))
+    assert (len(loader), loader.batch_size, loader.dataset) == (3, 4, PAIRS)
+    first, again = ([batch[1].tolist() for batch in loader] for _ in range(2))
+    assert first == again == [TARGETS[:4].tolist(), TARGETS[4:8].tolist(), TARGETS[8:].tolist()]
+
+
+def test_writing_into_a_batch_does_not_reach_the_samples():
+    loader = ResidentLoader(gather(PAIRS), 4, torch.device("cpu"))
+    for inputs, targets in loader:
+        inputs.zero_()
+        targets.zero_()
+    assert torch.equal(torch.cat([batch[0] for batch in loader]), INPUTS)
+    batch = {"a": [torch.ones(2)], "b": "text"}
+    copied(batch)["a"][0].zero_()
+    assert batch["a"][0].tolist() == [1, 1]
