@@ -22,10 +22,9 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the arguments that every script has."""
-    found = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    found.add_argument("--config", default="config/config.yaml", help="the config file")
+    found = argparse.ArgumentParser(description=description)
+    default = "config/config.yaml"
+    found.add_argument("--config", default=default, help=f"the config file (default: {default})")
     found.add_argument("--run", required=True, help="which of the config's runs")
     found.add_argument("--log", help="a file that gets everything the terminal gets")
     return found

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -173,14 +174,14 @@ def check_metric_name(name: Any, what: str = "metric") -> None:
         or not name.strip()
         or "/" in name
         or ".." in name
-        or any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
+        or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name)
     )
     if wrong:
         raise InputError(
             f"The {what} name {name!r} is refused: a name must be text, not empty, without '/', "
             "'..' or control characters."
         )
-    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+    if len(name.encode()) > LONGEST_NAME:
         raise InputError(
             f"The {what} name {name[:20]!r}... is longer than {LONGEST_NAME} bytes; shorten it."
         )

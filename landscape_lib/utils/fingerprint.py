@@ -1,12 +1,14 @@
 """What decides a value: same fingerprint, same numbers."""
 
 import hashlib
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.samples import Samples
@@ -32,9 +34,18 @@ def hash_model(model: nn.Module) -> str:
 
 
 def hash_samples(samples: Samples) -> str:
-    """Return the SHA-256 over every tensor of the samples, in order."""
-    own = samples.batch_size
-    return hash_text(canonical([samples.count, own, [hash_tensor(t) for t in samples.tensors()]]))
+    """Return the SHA-256 over everything in the samples, in order."""
+    leaves = [_hash_leaf(leaf) for batch in samples.batches for leaf in tree_leaves(batch)]
+    return hash_text(canonical([samples.count, samples.batch_size, leaves]))
+
+
+def _hash_leaf(leaf: Any) -> str:
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biufc":
+        leaf = torch.from_numpy(leaf)
+    if isinstance(leaf, Tensor):
+        return hash_tensor(leaf)
+    plain = isinstance(leaf, str | bytes | int | float | None)
+    return repr(leaf) if plain else type(leaf).__qualname__  # other reprs may hold an address
 
 
 def by_content(value: Any) -> Any:
@@ -43,7 +54,7 @@ def by_content(value: Any) -> Any:
         return {str(key): by_content(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [by_content(item) for item in value]
-    if isinstance(value, str) and value and len(value) < 4096 and Path(value).is_file():
+    if isinstance(value, str) and value and os.path.isfile(value):
         return hash_file(value)
     return value
 

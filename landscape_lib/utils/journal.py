@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from landscape_lib.core.files import sync_folder
 log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 1.0
+LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
 Point = tuple[float, ...]
 Values = dict[str, float]
 
@@ -68,8 +70,7 @@ class Journal:
         known: dict[Point, Values] = {}
         dropped: dict[str, int] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            lines = path.read_bytes().split(b"\n")
-            for line in lines:
+            for line in LINES.split(path.read_bytes()):
                 if not line:
                     continue
                 entry = decode(line)

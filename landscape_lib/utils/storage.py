@@ -1,7 +1,7 @@
 """How surfaces, shards and directions lie on disk: the only place that knows HDF5."""
 
-import errno
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,15 +37,11 @@ class DamagedFileError(RuntimeError):
 
 @contextmanager
 def _writing(path: Path | str) -> Iterator[h5py.File]:
+    image = io.BytesIO()  # in memory: a full disk under HDF5 itself ends the process with SIGBUS
+    with h5py.File(image, "w", libver=LIBVER) as handle:
+        yield handle
     with whole_file(path) as temporary:
-        try:
-            with h5py.File(temporary, "w", libver=LIBVER) as handle:
-                yield handle
-        except (OSError, RuntimeError) as error:
-            for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-                if f"errno = {number}" in str(error):
-                    raise OSError(number, "cannot be written", str(path)) from error
-            raise
+        temporary.write_bytes(image.getbuffer())
 
 
 @contextmanager
@@ -55,9 +51,13 @@ def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as handle:
             yield handle
-    except (OSError, KeyError, RuntimeError) as error:
-        if isinstance(error, DamagedFileError):
+    except DamagedFileError:
+        raise
+    except InputError as error:
+        if str(path) in str(error):
             raise
+        raise InputError(f"{path}: {error}") from error
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise DamagedFileError(f"{path}: cannot be read, it is damaged ({error}). {remedy}") from (
             error
         )
@@ -70,6 +70,26 @@ def _put(group: h5py.Group, name: str, array: np.ndarray, *, gzip: bool = True) 
     return group.create_dataset(name, data=array, fletcher32=True, chunks=True, **packing)
 
 
+def _axes(grid: Grid) -> str:
+    return json.dumps([[float(axis.low), float(axis.high), axis.count] for axis in grid.axes])
+
+
+def _hash_values(grid: Grid, values: Mapping[str, np.ndarray], *more: Any) -> str:
+    """Return the SHA-256 over all that is read back: HDF5 itself checks only the arrays."""
+    digest = hashlib.sha256(json.dumps([_axes(grid), list(values), *more]).encode())
+    for array in values.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _refuse_damage(handle: h5py.File, content: str, path: Path | str) -> None:
+    if handle.attrs.get("content", content) != content:
+        raise DamagedFileError(
+            f"{path}: its content is not what its checksum says. Remove it and type the same "
+            "command again."
+        )
+
+
 # ---------------------------------------------------------------------------------- shards
 
 
@@ -78,13 +98,19 @@ def save_shard(path: Path | str, shard: Shard) -> None:
     with _writing(path) as handle:
         handle.attrs["format"] = "landscape shard"
         handle.attrs["format_version"] = FORMAT_VERSION
-        handle.attrs["grid"] = json.dumps([[a.low, a.high, a.count] for a in shard.grid.axes])
+        handle.attrs["content"] = _hash_shard(shard)
+        handle.attrs["grid"] = _axes(shard.grid)
         handle.attrs["fingerprint"] = shard.fingerprint
         handle.attrs["plans"] = json.dumps(shard.plans)
         handle.attrs["keys"] = json.dumps(list(shard.values))
         _put(handle, "indices", shard.indices)
         for key, values in shard.values.items():
             _put(handle.require_group("values"), key, values)
+
+
+def _hash_shard(shard: Shard) -> str:
+    points = shard.indices.tolist()
+    return _hash_values(shard.grid, shard.values, points, shard.fingerprint, shard.plans)
 
 
 def load_shard(path: Path | str) -> Shard:
@@ -97,13 +123,15 @@ def load_shard(path: Path | str) -> Shard:
     with _reading(path, "Remove it and type the same command again.") as handle:
         axes = tuple(Axis(*axis) for axis in json.loads(handle.attrs["grid"]))
         values = {key: handle["values"][key][()] for key in json.loads(handle.attrs["keys"])}
-        return Shard(
+        shard = Shard(
             Grid(axes),
             handle["indices"][()],
             values,
             str(handle.attrs["fingerprint"]),
             tuple(json.loads(handle.attrs["plans"])),
         )
+        _refuse_damage(handle, _hash_shard(shard), path)
+        return shard
 
 
 # ---------------------------------------------------------------------------------- surfaces
@@ -115,14 +143,15 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     Coordinates are HDF5 dimension scales, so that xarray shows named axes.
     """
     with _writing(path) as handle:
-        handle.attrs["format"] = "landscape surface"
-        handle.attrs["format_version"] = FORMAT_VERSION
-        handle.attrs["axis_order"] = "xy"[: len(surface.grid.axes)]
-        handle.attrs["axes"] = json.dumps([[a.low, a.high, a.count] for a in surface.grid.axes])
-        handle.attrs["keys"] = json.dumps(list(surface.keys))
         for name, value in surface.attributes.items():
             plain = isinstance(value, str | int | float)
             handle.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
+        handle.attrs["format"] = "landscape surface"  # these last: a surface that was loaded,
+        handle.attrs["format_version"] = FORMAT_VERSION  # and changed, has attributes of its file
+        handle.attrs["axis_order"] = "xy"[: len(surface.grid.axes)]
+        handle.attrs["axes"] = _axes(surface.grid)
+        handle.attrs["keys"] = json.dumps(list(surface.keys))
+        handle.attrs["content"] = _hash_surface(surface)
         for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
             _put(handle, name, axis.steps()).make_scale(name)
         for key in surface.keys:
@@ -134,6 +163,13 @@ def save_surface(path: Path | str, surface: Surface) -> None:
             for number, name in enumerate(COORDINATES[: surface[key].ndim]):
                 dataset.dims[number].label = name
                 dataset.dims[number].attach_scale(handle[name])
+
+
+def _hash_surface(surface: Surface) -> str:
+    labels = [[label.long_name, label.units, label.goal] for label in surface.labels.values()]
+    return _hash_values(
+        surface.grid, surface.values, labels, surface.attributes.get("fingerprint", "")
+    )
 
 
 def load_surface(path: Path | str) -> Surface:
@@ -163,7 +199,9 @@ def load_surface(path: Path | str) -> Surface:
             )
             for key in keys
         }
-        return Surface(grid, values, attributes, labels)
+        surface = Surface(grid, values, attributes, labels)
+        _refuse_damage(handle, _hash_surface(surface), path)
+        return surface
 
 
 def _native(value: Any) -> Any:
@@ -251,12 +289,7 @@ def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tupl
         if not groups:
             raise InputError(f"{path}: there is no group 'xdirection' in it.")
         directions = tuple(_direction(group, model, path) for group in groups)
-        content = handle.attrs.get("content")
-        if content is not None and content != content_hash(directions):
-            raise DamagedFileError(
-                f"{path}: its content is not what its checksum says. Remove it and type the same "
-                "command again."
-            )
+        _refuse_damage(handle, content_hash(directions), path)
     return directions
 
 

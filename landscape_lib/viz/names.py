@@ -1,47 +1,42 @@
 """What the file of a metric's picture is called."""
 
+import hashlib
 import string
-from urllib.parse import unquote
 
 from landscape_lib.core.errors import InputError
 
 PLAIN = frozenset((string.ascii_letters + string.digits + "._-").encode())
-LONGEST = 220  # file systems allow 255 bytes; _2dcontourf.pdf and .<8 letters>.tmp come after it
+LONGEST = 200  # file systems allow 255 bytes; _2dcontourf.pdf and .<8 letters>.tmp come after it
+HASH_LENGTH = 16
 
 
 def file_name(key: str) -> str:
     """Spell a metric key so that every file system, shell and workflow takes it for one name.
 
-    Every UTF-8 byte outside ``[A-Za-z0-9._-]`` becomes ``%XX``.  So no key reaches out of its
-    folder, and ``key_of`` finds the key again.
+    Every UTF-8 byte outside ``[A-Za-z0-9._-]`` becomes ``%XX``, so no key reaches out of its
+    folder.  A name that would be too long for a file system is cut, and ends in a hash of the
+    whole key, so that two keys never share a name.
 
     Raises:
-        InputError: If the key is empty, no valid Unicode, or its spelling is too long.
+        InputError: If the key is empty, or no valid Unicode.
     """
     try:
-        name = "".join(chr(byte) if byte in PLAIN else f"%{byte:02X}" for byte in key.encode())
+        encoded = key.encode()
     except UnicodeEncodeError as error:
         raise InputError(
             f"The metric key {key!r} is no valid Unicode; rename the metric."
         ) from error
-    if not 1 <= len(name) <= LONGEST:
-        raise InputError(
-            f"The metric key {key!r} makes a file name of {len(name)} characters; "
-            f"choose a metric name that makes 1 to {LONGEST}."
-        )
-    return name
+    if not encoded:
+        raise InputError("A metric key is empty; name the metric.")
+    letters = ["".join(map(_spell, letter.encode())) for letter in key]
+    name = "".join(letters)
+    if len(name) <= LONGEST:
+        return name
+    ending = "-" + hashlib.sha256(encoded).hexdigest()[:HASH_LENGTH]
+    while sum(map(len, letters)) > LONGEST - len(ending):
+        letters.pop()
+    return "".join(letters) + ending
 
 
-def key_of(name: str) -> str:
-    """Read the metric key back from the name that ``file_name`` gave it.
-
-    Raises:
-        InputError: If ``file_name`` never gives such a name.
-    """
-    key = unquote(name, errors="replace")
-    if not key or file_name(key) != name:
-        raise InputError(
-            f"{name!r} is no file name of a metric key; wanted one that file_name() makes, "
-            "with everything outside [A-Za-z0-9._-] spelled %XX."
-        )
-    return key
+def _spell(byte: int) -> str:
+    return chr(byte) if byte in PLAIN else f"%{byte:02X}"

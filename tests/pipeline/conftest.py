@@ -1,7 +1,6 @@
 """A small project on disk, and ways to run the pipeline in it and count what it did."""
 
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
+from landscape_lib.utils.journal import decode
 
 REPO = Path(__file__).resolve().parents[2]
 PROBLEM = '''\
@@ -103,12 +104,13 @@ class Project:
         return log.read_text().split().count("evaluate_shard") if log.exists() else 0
 
     def journal(self, run: str) -> list[tuple[float, ...]]:
+        """The coordinates of every whole line in the run's journals, in no order."""
         lines = [
-            json.loads(line)["point"]["at"]
+            line
             for path in self.folder.glob(f"results/{run}/journal/*/*.jsonl")
-            for line in path.read_text().splitlines()
+            for line in path.read_bytes().split(b"\n")
         ]
-        return [tuple(at) for at in lines]
+        return [entry[0] for line in lines if (entry := decode(line)) is not None]
 
     def configure(self, change) -> None:
         """Let ``change`` edit the config's mapping in place."""

@@ -1,0 +1,70 @@
+"""Whoever holds a lock is alive, and whoever waits for one says so."""
+
+import fcntl
+import subprocess
+import sys
+import threading
+
+from landscape_lib.utils.locks import turn
+from landscape_lib.utils.runlock import drop_stale_lock
+
+
+def test_a_second_one_waits_for_the_first_and_says_so(tmp_path, caplog):
+    order, inside = [], threading.Event()
+
+    def second():
+        inside.set()
+        with turn(tmp_path / "a.lock", "shard 1"):
+            order.append("second")
+
+    with turn(tmp_path / "a.lock", "shard 1"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        inside.wait()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "Another process is still at work on shard 1; waiting for it" in caplog.text
+
+
+def test_a_holder_that_was_killed_holds_nothing(tmp_path):
+    program = (
+        "import os, signal, sys, pathlib; from landscape_lib.utils.locks import turn\n"
+        "with turn(pathlib.Path(sys.argv[1]), 'it'): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    path = tmp_path / "a.lock"
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_where_there_are_no_locks_the_work_goes_on_with_a_warning(tmp_path, caplog, monkeypatch):
+    def no_locks(handle, how):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with turn(tmp_path / "a.lock", "shard 1"):
+        pass
+    assert "No file locks here (Operation not supported); do not start shard 1 twice" in caplog.text
+    assert drop_stale_lock(tmp_path) is None
+
+
+def stale(folder):
+    (folder / "locks").mkdir(parents=True)
+    (folder / "locks/0.input.lock").write_text("model.pt")
+
+
+def test_the_lock_of_a_run_that_died_is_removed(tmp_path, caplog):
+    stale(tmp_path)
+    with drop_stale_lock(tmp_path):
+        assert list((tmp_path / "locks").iterdir()) == []
+        assert "died without cleaning up; removing its stale lock" in caplog.text
+
+
+def test_the_lock_of_a_run_that_lives_stays(tmp_path):
+    with drop_stale_lock(tmp_path):
+        (tmp_path / "locks").mkdir()
+        (tmp_path / "locks/0.input.lock").write_text("model.pt")
+        with drop_stale_lock(tmp_path):
+            assert (tmp_path / "locks/0.input.lock").exists()

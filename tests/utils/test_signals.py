@@ -1,0 +1,46 @@
+"""A stop ends the work at once, but never in the middle of a line."""
+
+import os
+import signal
+
+import pytest
+
+from landscape_lib.utils.signals import STOPS, Stopped, exit_code, stops
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_signal_ends_the_work_and_the_old_handlers_come_back(number):
+    before = [signal.getsignal(each) for each in STOPS]
+    with pytest.raises(Stopped, match=f"stopped by {number.name}") as stopped, stops():
+        os.kill(os.getpid(), number)
+    assert stopped.value.number == number
+    assert [signal.getsignal(each) for each in STOPS] == before
+
+
+def test_a_shield_holds_a_signal_back_until_the_line_is_written():
+    written = []
+    with pytest.raises(Stopped), stops() as listener, listener.shield():
+        os.kill(os.getpid(), signal.SIGTERM)
+        written.append("line")
+    assert written == ["line"]
+
+
+def test_a_stop_that_the_users_code_has_swallowed_is_not_forgotten():
+    with stops() as listener:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except BaseException:  # noqa: BLE001
+            pass
+        with pytest.raises(Stopped, match="SIGINT"):
+            listener.check()
+
+
+def test_no_except_exception_catches_a_stop():
+    assert not issubclass(Stopped, Exception)
+    with stops() as listener:
+        listener.check()
+
+
+def test_the_exit_code_is_128_and_the_signal():
+    assert exit_code(signal.SIGTERM) == 143
+    assert exit_code(signal.SIGINT) == 130

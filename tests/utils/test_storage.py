@@ -1,0 +1,370 @@
+"""What is written is read back to the last bit, and what is damaged is never believed."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import nn
+
+from landscape_lib.core.direction import Direction, create_random_direction, create_target_direction
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Label, Shard, Surface
+from landscape_lib.utils.storage import (
+    DamagedFileError,
+    content_hash,
+    directions_attributes,
+    load_directions,
+    load_shard,
+    load_surface,
+    save_directions,
+    save_shard,
+    save_surface,
+)
+from tests import reference
+
+GRID = Grid((Axis(-1, 1, 3), Axis(0, 0.3, 4)))
+ODD = np.array([[np.nan, np.inf, -np.inf, -1.0], [0.0, -0.0, -3.5, 5e-324], [1.0, 1e308, 0.1, -1.0]])
+
+
+def surface(values=ODD, key="train_loss", grid=GRID, **attributes):
+    return Surface(grid, {key: values}, attributes, {key: Label("a loss", "nats", "max")})
+
+
+def bits(values):
+    return {key: array.tobytes() for key, array in values.items()}
+
+
+# --------------------------------------------------------------------------- surfaces
+
+
+def test_nan_infinity_minus_one_and_zero_come_back_as_they_went(tmp_path):
+    """Traps 27 and 28."""
+    save_surface(tmp_path / "surface.h5", surface(seed=3, note="ä", plans=("p",), cosine=0.1))
+    found = load_surface(tmp_path / "surface.h5")
+    assert bits(found.values) == {"train_loss": ODD.tobytes()}
+    assert found.grid == GRID
+    assert found.labels == {"train_loss": Label("a loss", "nats", "max")}
+    assert found.attributes["axis_order"] == "xy"
+    assert [found.attributes[name] for name in ("seed", "note", "plans", "cosine")] == [3, "ä", '["p"]', 0.1]
+
+
+@settings(max_examples=15)
+@given(values=hnp.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 4))))
+def test_any_surface_comes_back_to_the_last_bit(values, tmp_path_factory):
+    path = tmp_path_factory.mktemp("s") / "surface.h5"
+    grid = Grid(tuple(Axis(0, (n - 1) / 10, n) for n in values.shape))
+    save_surface(path, surface(values, grid=grid))
+    assert bits(load_surface(path).values) == {"train_loss": values.tobytes()}
+    assert load_surface(path).grid == grid
+
+
+def test_a_curve_has_no_y(tmp_path):
+    save_surface(tmp_path / "c.h5", surface(np.arange(3.0), grid=Grid((Axis(-1, 1, 3),))))
+    with h5py.File(tmp_path / "c.h5") as file:
+        assert "ycoordinates" not in file
+        assert file.attrs["axis_order"] == "x"
+    assert load_surface(tmp_path / "c.h5")["train_loss"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("key", ["train_loss_täuschung 損失", "train_loss_a b", "train_loss_.", "train_loss_50% [x]", "test_loss_" + "x" * 100])
+def test_any_metric_name_is_a_key_of_the_file(key, tmp_path):
+    save_surface(tmp_path / "surface.h5", surface(key=key))
+    assert bits(load_surface(tmp_path / "surface.h5").values) == {key: ODD.tobytes()}
+    save_shard(tmp_path / "shard.h5", Shard(GRID, np.array([2]), {key: np.array([1.0])}))
+    assert list(load_shard(tmp_path / "shard.h5").values) == [key]
+
+
+def test_a_surface_that_was_loaded_and_changed_is_saved_as_it_is_now(tmp_path):
+    save_surface(tmp_path / "one.h5", surface(fingerprint="f"))
+    one = load_surface(tmp_path / "one.h5")
+    grid = Grid((Axis(0, 1, 2), Axis(5, 6, 2)))
+    save_surface(tmp_path / "two.h5", Surface(grid, {"a": np.eye(2), "b": ODD[:2, :2]}, one.attributes))
+    two = load_surface(tmp_path / "two.h5")
+    assert two.grid == grid
+    assert two.keys == ("a", "b")
+    assert two.attributes["fingerprint"] == "f"
+
+
+def test_a_long_config_fits_into_an_attribute(tmp_path):
+    save_surface(tmp_path / "surface.h5", surface(config="x" * 200_000))
+    assert len(load_surface(tmp_path / "surface.h5").attributes["config"]) == 200_000
+
+
+def test_other_peoples_tools_see_named_axes(tmp_path):
+    import xarray
+
+    save_surface(tmp_path / "surface.h5", surface())
+    with xarray.open_dataset(tmp_path / "surface.h5", engine="h5netcdf") as found:
+        assert found["train_loss"].dims == ("xcoordinates", "ycoordinates")
+        np.testing.assert_array_equal(found["train_loss"], ODD)
+        np.testing.assert_array_equal(found["xcoordinates"], GRID.axes[0].steps())
+        assert found["train_loss"].sel(xcoordinates=1.0, ycoordinates=0.1).item() == 1e308
+        assert found["train_loss"].attrs["long_name"] == "a loss"
+        assert found["train_loss"].attrs["units"] == "nats"
+
+
+def test_coordinates_in_the_file_are_the_steps_of_the_axes(tmp_path):
+    save_surface(tmp_path / "surface.h5", surface())
+    with h5py.File(tmp_path / "surface.h5") as file:
+        for name, axis in zip(("xcoordinates", "ycoordinates"), GRID.axes, strict=True):
+            assert file[name][()].tobytes() == axis.steps().tobytes()
+
+
+# --------------------------------------------------------------------------- earlier tools
+
+
+def test_a_surface_of_the_original_program_is_read_unscrambled_and_minus_one_is_missing(caplog):
+    """Traps 2 and 27: (ny, nx) values in a box declared (nx, ny)."""
+    found = load_surface(reference.DATA / "original_surface.h5")
+    x, y = (axis.steps() for axis in found.grid.axes)
+    assert x.tolist() == [-1, 0, 1]
+    assert y.tolist() == [0, 1, 2, 3, 4]
+    wanted = 10 * x[:, None] + y[None, :]
+    assert np.isnan(found["train_loss"][2, 4])
+    wanted[2, 4] = np.nan
+    np.testing.assert_array_equal(found["train_loss"], wanted)
+    assert "1 points were not computed; shown as missing" in caplog.text
+
+
+def test_a_surface_of_the_single_gpu_library_is_the_same_function():
+    found = load_surface(reference.DATA / "single_gpu_surface.h5")
+    x, y = (axis.steps() for axis in found.grid.axes)
+    np.testing.assert_array_equal(found["train_loss_height"], 10 * x[:, None] + y[None, :])
+
+
+def test_a_minus_one_in_one_metric_only_is_a_value(tmp_path):
+    """Trap 27: a loss of -1 where the accuracy is known was computed."""
+    with h5py.File(tmp_path / "o.h5", "w") as file:
+        file["dir_file"] = "d.h5"
+        file["xcoordinates"], file["ycoordinates"] = [0.0, 1.0], [0.0, 1.0, 2.0]
+        file["train_loss"] = np.full((2, 3), -1.0)
+        file["train_acc"] = np.full((2, 3), 50.0)
+    assert (load_surface(tmp_path / "o.h5")["train_loss"] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "there are no 'xcoordinates' in it"),
+        ({"xcoordinates": [0.0, 1.0, 5.0], "train_loss": [1.0, 2, 3]}, "'xcoordinates' are not evenly spaced"),
+        ({"xcoordinates": [0.0, 1.0], "train_loss": [1.0, 2, 3]}, r"no values of the shape \(2,\)"),
+        ({"xcoordinates": [1.0, 0.0], "train_loss": [1.0, 2]}, "low must be below high"),
+    ],
+)
+def test_a_file_that_is_no_surface_is_refused_by_its_name(content, message, tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        for name, array in content.items():
+            file[name] = array
+    with pytest.raises(InputError, match=rf"other\.h5: .*{message}"):
+        load_surface(tmp_path / "other.h5")
+
+
+# --------------------------------------------------------------------------- directions
+
+
+@pytest.mark.parametrize("dir_type", ["weights", "states"])
+def test_directions_come_back_to_the_last_bit_with_their_names(dir_type, tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(3, 1))
+    saved = (
+        create_random_direction(model, dir_type, "scaled", seed=2),
+        create_target_direction(model, model.state_dict(), dir_type),
+    )
+    save_directions(tmp_path / "d.h5", saved, {"model": "hash"})
+    found = load_directions(tmp_path / "d.h5")
+    for ours, theirs in zip(found, saved, strict=True):
+        assert ours.names == theirs.names
+        assert [(t.dtype, t.numpy().tobytes()) for t in ours] == [(t.dtype, t.numpy().tobytes()) for t in theirs]
+        assert dict(ours.attributes) == dict(theirs.attributes)
+    attributes = directions_attributes(tmp_path / "d.h5")
+    assert attributes["content"] == content_hash(saved) == content_hash(found)
+    assert attributes["model"] == "hash"
+    assert "cosine" in attributes
+
+
+def test_a_scalar_and_an_empty_parameter_have_a_direction(tmp_path):
+    saved = Direction(("a", "b"), (torch.tensor(2.0), torch.zeros(0, 3)))
+    save_directions(tmp_path / "d.h5", [saved])
+    (found,) = load_directions(tmp_path / "d.h5")
+    assert [tuple(tensor.shape) for tensor in found] == [(), (0, 3)]
+    assert "cosine" not in directions_attributes(tmp_path / "d.h5")
+
+
+def test_directions_of_the_original_program_are_accepted():
+    x, y = load_directions(reference.DATA / "original_directions.h5", nn.Linear(3, 2))
+    assert x.names == y.names == ("weight", "bias")
+    assert [tuple(tensor.shape) for tensor in x] == [(2, 3), (2,)]
+    with h5py.File(reference.DATA / "original_directions.h5") as file:
+        np.testing.assert_array_equal(y[0], file["ydirection/0"][()])
+    assert load_directions(reference.DATA / "original_directions.h5")[0].names == ("0", "1")
+
+
+def test_the_originals_states_leave_counters_out(tmp_path):
+    model = nn.BatchNorm1d(2)
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        for number, entry in enumerate(model.state_dict().values()):
+            file[f"xdirection/{number}"] = entry.numpy()
+    (x,) = load_directions(tmp_path / "d.h5", model)
+    assert x.names == ("weight", "bias", "running_mean", "running_var")
+    with pytest.raises(InputError, match=r"a direction of 5 tensors; the model has 2 parameters and 2 state"):
+        load_directions(tmp_path / "d.h5", nn.Linear(3, 2))
+
+
+def test_a_direction_with_nan_is_refused_by_the_name_of_its_file(tmp_path):
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["xdirection/0"] = np.array([[np.nan]])
+    with pytest.raises(InputError, match=r"d\.h5: .*holds NaN"):
+        load_directions(tmp_path / "d.h5")
+
+
+def test_a_file_without_directions_is_refused(tmp_path):
+    save_surface(tmp_path / "surface.h5", surface())
+    with pytest.raises(InputError, match=r"surface\.h5: there is no group 'xdirection' in it"):
+        load_directions(tmp_path / "surface.h5")
+
+
+# --------------------------------------------------------------------------- shards
+
+
+def test_a_shard_comes_back_to_the_last_bit(tmp_path):
+    shard = Shard(GRID, np.array([1, 4, 11]), {"b": ODD[0, :3], "a": ODD[1, :3]}, "f", ("p", "q"))
+    save_shard(tmp_path / "0-of-2.h5", shard)
+    found = load_shard(tmp_path / "0-of-2.h5")
+    assert (found.grid, found.fingerprint, found.plans, list(found.values)) == (GRID, "f", ("p", "q"), ["b", "a"])
+    assert bits(found.values) == bits(shard.values)
+    assert found.indices.tolist() == [1, 4, 11]
+
+
+# --------------------------------------------------------------------------- damage
+
+
+def write_shard(path):
+    save_shard(path, Shard(GRID, np.arange(12), {"train_loss": ODD.ravel()}, "f" * 64, ('{"a": 1}',)))
+
+
+def write_surface(path):
+    save_surface(path, surface(fingerprint="f" * 64))
+
+
+def write_directions(path):
+    save_directions(path, [create_random_direction(nn.Linear(3, 2), seed=seed) for seed in (0, 1)])
+
+
+def read_shard(path):
+    found = load_shard(path)
+    return found.grid, found.fingerprint, found.plans, found.indices.tobytes(), bits(found.values)
+
+
+def read_surface(path):
+    found = load_surface(path)
+    return found.grid, bits(found.values), found.labels, found.attributes.get("fingerprint")
+
+
+def read_directions(path):
+    return content_hash(load_directions(path))
+
+
+FILES = {
+    "shard": (write_shard, read_shard),
+    "surface": (write_surface, read_surface),
+    "directions": (write_directions, read_directions),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_truncated_file_is_named(kind, tmp_path):
+    write, read = FILES[kind]
+    path = tmp_path / f"{kind}.h5"
+    write(path)
+    whole = path.read_bytes()
+    for length in (0, 1, 8, 100, 1000, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedFileError, match=rf"{kind}\.h5: cannot be read, it is damaged .*type the same command again"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_flipped_bit_is_found_or_does_no_harm(kind, tmp_path):
+    """HDF5's own checksums cover the arrays only, not names, attributes and where things lie."""
+    write, read = FILES[kind]
+    path = tmp_path / f"{kind}.h5"
+    write(path)
+    whole, wanted, found = path.read_bytes(), read(path), 0
+    hand = np.random.default_rng(0)
+    for place in hand.choice(len(whole), min(400, len(whole)), replace=False):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(hand.integers(8))
+        path.write_bytes(damaged)
+        try:
+            assert read(path) == wanted, place
+        except (DamagedFileError, InputError) as error:
+            assert f"{kind}.h5" in str(error), place
+            found += 1
+    assert found > 20
+
+
+@pytest.mark.parametrize("load", [load_shard, load_surface, load_directions, directions_attributes])
+def test_a_file_that_is_not_there_is_the_users_to_find(load, tmp_path):
+    with pytest.raises(InputError, match=r"none\.h5: there is no such file"):
+        load(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize("load", [load_shard, load_surface, load_directions, directions_attributes])
+def test_a_text_file_is_no_hdf5(load, tmp_path):
+    (tmp_path / "a.h5").write_text("<html>not found</html>")
+    with pytest.raises(DamagedFileError, match=r"a\.h5: cannot be read"):
+        load(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_are_never_of_the_latest_format(kind, tmp_path):
+    """One kill leaves a file of version 'latest' unreadable: its superblock is version 0 here."""
+    FILES[kind][0](tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").read_bytes()[8] == 0
+    with h5py.File(tmp_path / "a.h5") as file:
+        boxes = []
+        file.visititems(lambda name, box: boxes.append(box) if isinstance(box, h5py.Dataset) else None)
+        assert all(box.fletcher32 for box in boxes)
+
+
+def test_the_same_shard_is_the_same_file_wherever_it_was_written(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        write_shard(tmp_path / name)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+FULL = """
+import json, pathlib, resource, signal, sys
+import numpy as np
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Surface
+from landscape_lib.utils.storage import save_surface
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+values = np.random.default_rng(0).normal(size=(100, 90))
+try:
+    save_surface(sys.argv[1], Surface(Grid((Axis(0, 1, 100), Axis(0, 1, 90))), {"a": values}))
+except OSError as error:
+    sys.stdout.write(json.dumps([error.errno, error.filename]))
+"""
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 30_000])
+def test_a_full_disk_is_said_and_leaves_the_old_file_as_it_was(limit, tmp_path):
+    path = tmp_path / "surface.h5"
+    write_surface(path)
+    before = path.read_bytes()
+    command = [sys.executable, "-W", "error", "-c", FULL, str(path), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [errno.EFBIG, str(path)]
+    assert [p.name for p in tmp_path.iterdir()] == ["surface.h5"]
+    assert path.read_bytes() == before
