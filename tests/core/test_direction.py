@@ -61,7 +61,9 @@ def test_norms_match_the_literal_formulas(normalize, shape):
 def test_a_filter_is_a_row_of_dimension_zero_and_not_the_whole_tensor():
     """Trap 10."""
     weight = torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]])
-    found = match_filter_norms(torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), weight)
+    found = match_filter_norms(
+        torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), weight
+    )
     np.testing.assert_allclose(torch.linalg.vector_norm(found, dim=1), [5, 1, 0], rtol=1e-6)
 
 
@@ -79,7 +81,9 @@ def test_the_noise_is_gaussian_and_not_uniform():
 
 def test_biasbn_leaves_biases_and_norms_where_they_are():
     direction = create_random_direction(batch_norm_net(), seed=0)
-    still = {name for name, tensor in zip(direction.names, direction, strict=True) if not tensor.any()}
+    still = {
+        name for name, tensor in zip(direction.names, direction, strict=True) if not tensor.any()
+    }
     assert still == {"0.bias", "1.weight", "1.bias", "3.bias"}
 
 
@@ -110,7 +114,9 @@ def test_scaled_is_an_independent_draw_with_the_norm_of_the_parameter():
 @pytest.mark.parametrize("wrong", ["filtre", "Filter", "", None])
 def test_a_misspelt_normalize_names_the_right_ones(wrong):
     """Trap 7."""
-    with pytest.raises(InputError, match="Unknown normalize .*'dfilter', 'dlayer', 'filter', 'layer', 'weight'"):
+    with pytest.raises(
+        InputError, match="Unknown normalize .*'dfilter', 'dlayer', 'filter', 'layer', 'weight'"
+    ):
         create_random_direction(nn.Linear(2, 2), norm=wrong, seed=0)
 
 
@@ -150,7 +156,9 @@ def test_ten_seeds_are_ten_directions():
 
 def test_x_and_y_of_one_seed_are_independent_and_no_other_seeds_axes():
     model = nn.Linear(30, 40)
-    drawn = [create_random_direction(model, seed=seed, axis=axis) for seed in (0, 1) for axis in (0, 1)]
+    drawn = [
+        create_random_direction(model, seed=seed, axis=axis) for seed in (0, 1) for axis in (0, 1)
+    ]
     assert len({bits(direction)[0] for direction in drawn}) == 4
     assert abs(cosine(drawn[0], drawn[1])) < 0.15
 
@@ -173,7 +181,9 @@ def test_drawing_leaves_the_global_random_states_alone():
 
 
 def test_a_direction_says_how_it_came_about():
-    direction = create_random_direction(nn.Linear(3, 2), ignore="scaled", norm="layer", seed=3, axis=1)
+    direction = create_random_direction(
+        nn.Linear(3, 2), ignore="scaled", norm="layer", seed=3, axis=1
+    )
     assert direction.attributes == {
         "kind": "random", "seed": 3, "axis": 1, "dir_type": "weights", "normalize": "layer", "ignore": "scaled",
     }  # fmt: skip
@@ -263,7 +273,9 @@ def test_a_target_that_lacks_running_statistics_is_refused_for_states():
 def test_the_cosine_is_over_all_entries_together(angle, length):
     """Trap 12: a cosine of 0.9999 must be seen."""
     names = ("a", "b")
-    east = Direction(names, (torch.tensor([1.0], dtype=torch.float64), torch.zeros(2, dtype=torch.float64)))
+    east = Direction(
+        names, (torch.tensor([1.0], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
+    )
     north = torch.tensor([np.sin(angle) * length, 0], dtype=torch.float64)
     other = Direction(names, (torch.tensor([np.cos(angle) * length], dtype=torch.float64), north))
     assert cosine(east, other) == pytest.approx(np.cos(angle), abs=1e-9)

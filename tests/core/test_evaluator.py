@@ -53,13 +53,16 @@ def assert_is_the_original(surface, wanted):
 # --------------------------------------------------------------------------- against references
 
 
-@pytest.mark.parametrize("settings_name", ["filter_biasbn", "filter_none", "layer_biasbn", "dfilter_biasbn"])
+@pytest.mark.parametrize(
+    "settings_name", ["filter_biasbn", "filter_none", "layer_biasbn", "dfilter_biasbn"]
+)
 def test_surfaces_are_those_of_the_original_program(settings_name):
     model = reference.digits_model()
     names, weights = zip(*movable(model).items(), strict=True)
     noise = [reference.digits_tensors(f"raw_direction/{axis}") for axis in "xy"]
     directions = [
-        Direction(names, normalize_direction(e, list(weights), *settings_name.split("_"))) for e in noise
+        Direction(names, normalize_direction(e, list(weights), *settings_name.split("_")))
+        for e in noise
     ]
     steps = reference.digits_values("surface")
     grid = Grid((axis_between(steps["xcoordinates"]), axis_between(steps["ycoordinates"])))
@@ -74,7 +77,9 @@ def test_curves_are_those_of_the_original_program(curve):
     model = reference.digits_model()
     if curve == "random":
         noise = reference.digits_tensors("raw_direction/x")
-        direction = Direction(tuple(movable(model)), normalize_direction(noise, list(model.parameters())))
+        direction = Direction(
+            tuple(movable(model)), normalize_direction(noise, list(model.parameters()))
+        )
     else:
         dir_type = curve.removeprefix("target_")
         direction = create_target_direction(model, reference.digits_state("model_b"), dir_type)
@@ -126,27 +131,37 @@ def test_a_quadratic_model_has_the_surface_of_its_closed_form():
     directions = [Direction(("weight",), (torch.tensor(v),)) for v in (d, e)]
     grid = Grid((Axis(-2, 1, 7), Axis(-0.5, 3, 5)))
     data = (torch.tensor(inputs), torch.tensor(targets))
-    found = surface_of(model, nn.MSELoss(), data, directions, grid, Plan(batch_size=5, precision="float64"))
+    found = surface_of(
+        model, nn.MSELoss(), data, directions, grid, Plan(batch_size=5, precision="float64")
+    )
     r, p, q = (inputs @ w0.T - targets)[:, 0], (inputs @ d.T)[:, 0], (inputs @ e.T)[:, 0]
     a, b = np.meshgrid(*(axis.steps() for axis in grid.axes), indexing="ij")
-    wanted = (r @ r + a**2 * (p @ p) + b**2 * (q @ q) + 2 * (a * (r @ p) + b * (r @ q) + a * b * (p @ q))) / 17
+    wanted = (
+        r @ r + a**2 * (p @ p) + b**2 * (q @ q) + 2 * (a * (r @ p) + b * (r @ q) + a * b * (p @ q))
+    ) / 17
     np.testing.assert_allclose(found["train_loss"], wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize("normalize", ["filter", "dlayer"])
-def test_filter_normalization_does_not_see_a_rescaling_of_relu_layers_and_no_normalization_does(normalize):
+def test_filter_normalization_does_not_see_a_rescaling_of_relu_layers_and_no_normalization_does(
+    normalize,
+):
     """Li et al. (2018), section 4: layer 1 times c, layer 2 divided by c, is the same function."""
 
     def net(c):
         torch.manual_seed(1)
-        found = nn.Sequential(nn.Linear(3, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False)).double()
+        found = nn.Sequential(
+            nn.Linear(3, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False)
+        ).double()
         with torch.no_grad():
             found[0].weight.mul_(c)
             found[2].weight.div_(c)
         return found
 
     def surface(model):
-        axes = [create_random_direction(model, norm=normalize, seed=5, axis=axis) for axis in (0, 1)]
+        axes = [
+            create_random_direction(model, norm=normalize, seed=5, axis=axis) for axis in (0, 1)
+        ]
         return surface_of(model, nn.CrossEntropyLoss(), data, axes, grid, plan)["train_loss"]
 
     grid, plan = Grid((Axis(-1, 1, 5), Axis(-0.5, 1, 3))), Plan(precision="float64")
@@ -170,8 +185,13 @@ def small_problem():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Dropout(0.5), nn.Linear(5, 3))
     data = (torch.randn(13, 3), torch.randint(3, (13,)))
-    directions = [create_random_direction(model, seed=0, axis=axis, ignore="scaled") for axis in (0, 1)]
-    metrics = {"ce": nn.CrossEntropyLoss(), "noisy": lambda outputs, targets: outputs[:, 0] * torch.rand(1)}
+    directions = [
+        create_random_direction(model, seed=0, axis=axis, ignore="scaled") for axis in (0, 1)
+    ]
+    metrics = {
+        "ce": nn.CrossEntropyLoss(),
+        "noisy": lambda outputs, targets: outputs[:, 0] * torch.rand(1),
+    }
     return model, data, directions, metrics
 
 
@@ -195,7 +215,9 @@ def test_many_shards_shuffled_and_interrupted_give_the_same_bytes_as_one(nx, ny,
                 raise Interrupted
 
         with Journal(folder) as journal:
-            return measure(model, evaluator, directions, grid, indices, known=journal.read(), record=record)
+            return measure(
+                model, evaluator, directions, grid, indices, known=journal.read(), record=record
+            )
 
     with tempfile.TemporaryDirectory() as folder:
         of = hand.randint(1, grid.size)
@@ -207,7 +229,9 @@ def test_many_shards_shuffled_and_interrupted_give_the_same_bytes_as_one(nx, ny,
             points = hand.randint(1, len(indices))
             with pytest.raises(Interrupted):
                 evaluate(Path(folder) / "journal", indices, points)
-            save_shard(Path(folder) / f"{number}.h5", evaluate(Path(folder) / "journal", indices, -1))
+            save_shard(
+                Path(folder) / f"{number}.h5", evaluate(Path(folder) / "journal", indices, -1)
+            )
             parts.append(load_shard(Path(folder) / f"{number}.h5"))
         for of in (1, min(7, grid.size)):  # other shards of the same journal evaluate nothing
             again = [evaluate(Path(folder) / "journal", grid.shard(n, of), 1) for n in range(of)]
@@ -220,7 +244,10 @@ def test_many_shards_shuffled_and_interrupted_give_the_same_bytes_as_one(nx, ny,
 def test_points_that_are_known_are_not_evaluated_and_not_recorded_again():
     model, data, directions, metrics = small_problem()
     grid = Grid((Axis(0, 2, 3), Axis(0, 1, 2)))
-    known = {tuple(point): {"height": float(number)} for number, point in enumerate(grid.points().tolist())}
+    known = {
+        tuple(point): {"height": float(number)}
+        for number, point in enumerate(grid.points().tolist())
+    }
     missing = known.pop((1.0, 1.0))
     recorded = []
     shard = measure(
@@ -251,7 +278,10 @@ def own_loop(metrics, data=None, batch_size=4, splits=None):
 
 def cross_entropy(net, loader, use_cuda):
     with torch.no_grad():
-        losses = [nn.functional.cross_entropy(net(inputs), targets, reduction="sum") for inputs, targets in loader]
+        losses = [
+            nn.functional.cross_entropy(net(inputs), targets, reduction="sum")
+            for inputs, targets in loader
+        ]
     return {"ce": sum(losses) / len(loader.dataset)}
 
 
@@ -260,7 +290,16 @@ def test_a_function_gets_a_net_in_eval_mode_the_truth_on_cuda_and_a_loader():
     seen = []
 
     def metric(net, loader, use_cuda):
-        seen.append((net.training, use_cuda, len(loader), loader.batch_size, len(loader.dataset), sum(len(b[1]) for b in loader)))
+        seen.append(
+            (
+                net.training,
+                use_cuda,
+                len(loader),
+                loader.batch_size,
+                len(loader.dataset),
+                sum(len(b[1]) for b in loader),
+            )
+        )
         return {"a": 1}
 
     model_in_training = own_loop(metric)
@@ -305,7 +344,9 @@ def breaks_off(net, loader, use_cuda):
 
 
 @pytest.mark.parametrize(
-    "metric", [careless_train, twice, writes, with_halves, with_another_state, breaks_off], ids=lambda m: m.__name__
+    "metric",
+    [careless_train, twice, writes, with_halves, with_another_state, breaks_off],
+    ids=lambda m: m.__name__,
 )
 def test_a_careless_function_gives_the_values_of_a_careful_one(metric):
     found, wanted = own_loop(metric), own_loop(cross_entropy)
@@ -328,7 +369,11 @@ def test_a_function_and_a_loss_module_agree():
 def test_any_one_number_is_a_value_and_nan_and_inf_stay(value):
     """Trap 28."""
     found = own_loop(lambda net, loader, use_cuda: {"a": value})["train_loss_a"]
-    wanted = float(value.detach().reshape(())) if isinstance(value, torch.Tensor) else float(np.reshape(value, ()))
+    wanted = (
+        float(value.detach().reshape(()))
+        if isinstance(value, torch.Tensor)
+        else float(np.reshape(value, ()))
+    )
     np.testing.assert_array_equal(found, np.full(6, wanted))
 
 
@@ -340,13 +385,17 @@ def test_any_one_number_is_a_value_and_nan_and_inf_stay(value):
     ids=lambda v: repr(v)[:20],
 )  # fmt: skip
 def test_what_is_no_number_is_refused_with_its_key(value, said):
-    with pytest.raises(InputError, match=f"(?s)Metric 'train_loss_a' is .*{said}.*; wanted one real number"):
+    with pytest.raises(
+        InputError, match=f"(?s)Metric 'train_loss_a' is .*{said}.*; wanted one real number"
+    ):
         own_loop(lambda net, loader, use_cuda: {"a": value})
 
 
 @pytest.mark.parametrize("found", [None, {}, 0.3, [("a", 1)], torch.tensor(1.0)])
 def test_a_function_that_returns_no_dict_is_refused(found):
-    with pytest.raises(InputError, match="The metric function returned .*wanted a dict with at least one metric"):
+    with pytest.raises(
+        InputError, match="The metric function returned .*wanted a dict with at least one metric"
+    ):
         own_loop(lambda net, loader, use_cuda: found)
 
 
@@ -354,7 +403,10 @@ def test_a_function_that_returns_no_dict_is_refused(found):
 def test_other_names_at_another_point_are_an_error_and_never_a_zero(second):
     """Trap 22."""
     returned = iter([{"a": 1, "b": 2}, second])
-    with pytest.raises(InputError, match=r"at the point \(-1.0, 1.0\), but \['train_loss_a', 'train_loss_b'\] before"):
+    with pytest.raises(
+        InputError,
+        match=r"at the point \(-1.0, 1.0\), but \['train_loss_a', 'train_loss_b'\] before",
+    ):
         own_loop(lambda net, loader, use_cuda: next(returned))
 
 
@@ -369,7 +421,10 @@ def test_splits_have_keys_of_their_own():
     found = own_loop(nn.CrossEntropyLoss(), data, splits={"test": data})
     assert list(found) == ["train_loss", "train_acc", "test_loss", "test_acc"]
     np.testing.assert_array_equal(found["train_loss"], found["test_loss"])
-    assert list(own_loop(cross_entropy, data, splits={"val": data})) == ["train_loss_ce", "val_loss_ce"]
+    assert list(own_loop(cross_entropy, data, splits={"val": data})) == [
+        "train_loss_ce",
+        "val_loss_ce",
+    ]
 
 
 def test_a_split_called_train_is_refused():
@@ -410,7 +465,9 @@ class Described(nn.Module):
 def test_inputs_may_be_a_dict_or_a_tuple(shape):
     ids, mask, targets = torch.randn(10, 2), torch.ones(10, 2), torch.arange(10) % 3
     rows = {
-        "labels": [{"ids": i, "mask": m, "labels": t} for i, m, t in zip(ids, mask, targets, strict=True)],
+        "labels": [
+            {"ids": i, "mask": m, "labels": t} for i, m, t in zip(ids, mask, targets, strict=True)
+        ],
         "pair": [({"ids": i, "mask": m}, t) for i, m, t in zip(ids, mask, targets, strict=True)],
         "tuple": [((i, m), t) for i, m, t in zip(ids, mask, targets, strict=True)],
         "triple": (ids, mask, targets),
@@ -432,7 +489,14 @@ def test_a_first_layer_in_place_does_not_eat_the_data():
         torch.manual_seed(1)
         model = nn.Sequential(nn.ELU(inplace=inplace), nn.Linear(2, 3))
         direction = create_random_direction(model, seed=0)
-        surface = surface_of(model, nn.CrossEntropyLoss(), data, [direction], Grid((Axis(-1, 1, 5),)), Plan(batch_size=3))
+        surface = surface_of(
+            model,
+            nn.CrossEntropyLoss(),
+            data,
+            [direction],
+            Grid((Axis(-1, 1, 5),)),
+            Plan(batch_size=3),
+        )
         found.append(surface["train_loss"])
     np.testing.assert_array_equal(*found)
     assert torch.equal(data[0], before)
@@ -450,7 +514,26 @@ def test_looking_at_what_a_model_returns_leaves_its_mode_and_the_random_state_al
 # --------------------------------------------------------------------------- names
 
 
-@pytest.mark.parametrize("name", ["", " ", "top1/acc", "..", "../x", "a..b", "a\nb", "a\x00", "a\x7f", "a\x85b", "\ud800", "x" * 101, "ä" * 51, 3, None])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "top1/acc",
+        "..",
+        "../x",
+        "a..b",
+        "a\nb",
+        "a\x00",
+        "a\x7f",
+        "a\x85b",
+        "\ud800",
+        "x" * 101,
+        "ä" * 51,
+        3,
+        None,
+    ],
+)
 def test_names_that_could_leave_the_folder_or_break_a_file_are_refused(name):
     """Trap 31."""
     with pytest.raises(InputError, match="The metric name .*(is refused|is longer than 100 bytes)"):
@@ -461,7 +544,9 @@ def test_names_that_could_leave_the_folder_or_break_a_file_are_refused(name):
         own_loop({name: nn.CrossEntropyLoss()})
 
 
-@pytest.mark.parametrize("name", ["a", "top-1 acc", "täuschung 損失", "a.b", "x" * 100, "50%", "a:b", "loss", ".", "-"])
+@pytest.mark.parametrize(
+    "name", ["a", "top-1 acc", "täuschung 損失", "a.b", "x" * 100, "50%", "a:b", "loss", ".", "-"]
+)
 def test_other_names_are_kept_as_they_are(name):
     assert list(own_loop({name: nn.CrossEntropyLoss()})) == [f"train_loss_{name}"]
 

@@ -150,7 +150,9 @@ def test_a_regression_loss_compares_class_scores_with_one_hot_classes(loss, dtyp
     found = evaluate(loss, SCORES, CLASSES.to(dtype), 4)
     wanted = loss(SCORES, functional.one_hot(CLASSES, 4).double())
     assert found["train_loss"] == pytest.approx(wanted.item(), rel=1e-12)
-    assert found["train_acc"] == pytest.approx(100 * (SCORES.argmax(1) == CLASSES).double().mean().item())
+    assert found["train_acc"] == pytest.approx(
+        100 * (SCORES.argmax(1) == CLASSES).double().mean().item()
+    )
 
 
 def test_one_hot_classes_lie_along_the_dimension_of_the_classes():
@@ -161,15 +163,21 @@ def test_one_hot_classes_lie_along_the_dimension_of_the_classes():
 
 
 def test_shapes_that_would_be_spread_over_each_other_are_refused():
-    with pytest.raises(InputError, match=r"MSELoss got outputs of shape \(5, 1\) and targets of shape \(5,\)"):
+    with pytest.raises(
+        InputError, match=r"MSELoss got outputs of shape \(5, 1\) and targets of shape \(5,\)"
+    ):
         evaluate(nn.MSELoss(), numbers(N, 1), numbers(N))
 
 
 def test_class_weights_follow_the_precision_of_the_outputs():
     loss = nn.CrossEntropyLoss(weight=WEIGHT.float())
     wanted = nn.CrossEntropyLoss(weight=WEIGHT.float().double())(SCORES, CLASSES).item()
-    assert evaluate(loss, SCORES, CLASSES, precision="float64")["train_loss"] == pytest.approx(wanted, rel=1e-12)
-    assert evaluate(loss, SCORES, CLASSES, precision="float32")["train_loss"] == pytest.approx(wanted, rel=1e-6)
+    assert evaluate(loss, SCORES, CLASSES, precision="float64")["train_loss"] == pytest.approx(
+        wanted, rel=1e-12
+    )
+    assert evaluate(loss, SCORES, CLASSES, precision="float32")["train_loss"] == pytest.approx(
+        wanted, rel=1e-6
+    )
     assert loss.weight.dtype == torch.float32
 
 
@@ -186,7 +194,10 @@ def test_a_sum_of_a_million_float32_losses_is_still_the_mean():
 @settings(max_examples=15)
 def test_accuracy_is_the_percentage_of_samples(batch_size):
     found = evaluate(nn.CrossEntropyLoss(), SCORES, CLASSES, batch_size)
-    right = sum(int(max(range(4), key=row.__getitem__) == wanted) for row, wanted in zip(SCORES.tolist(), CLASSES.tolist(), strict=True))
+    right = sum(
+        int(max(range(4), key=row.__getitem__) == wanted)
+        for row, wanted in zip(SCORES.tolist(), CLASSES.tolist(), strict=True)
+    )
     assert found["train_acc"] == 100 * right / N
 
 
@@ -212,7 +223,9 @@ def test_scores_that_are_nan_are_wrong_and_not_class_zero():
     assert np.isnan(found["train_loss"])
 
 
-@pytest.mark.parametrize("name", ["mse", "l1", "bce", "kl batchmean", "poisson", "own", "ce probabilities"])
+@pytest.mark.parametrize(
+    "name", ["mse", "l1", "bce", "kl batchmean", "poisson", "own", "ce probabilities"]
+)
 def test_where_there_are_no_classes_there_is_no_accuracy(name):
     assert list(evaluate(*LOSSES[name])) == ["train_loss"]
 
@@ -252,17 +265,26 @@ def test_torchmetrics_functions_and_losses_share_one_pass(batch_size):
     metrics = {
         "ce": nn.CrossEntropyLoss(weight=WEIGHT),
         "f1": torchmetrics.F1Score(task="multiclass", num_classes=4, average="macro"),
-        "margin": lambda outputs, targets: outputs.gather(1, targets[:, None])[:, 0] - outputs.mean(1),
+        "margin": lambda outputs, targets: (
+            outputs.gather(1, targets[:, None])[:, 0] - outputs.mean(1)
+        ),
         "mean of batch": lambda outputs, targets: outputs.mean(),
         "size": lambda outputs, targets: 1.0,
     }
-    evaluator = Evaluator(Counts(), metrics, prepare((SCORES, CLASSES)), Plan(batch_size=batch_size, precision="float64"))
+    evaluator = Evaluator(
+        Counts(),
+        metrics,
+        prepare((SCORES, CLASSES)),
+        Plan(batch_size=batch_size, precision="float64"),
+    )
     forwards.clear()
     for _ in range(2):  # the second point knows nothing of the first
         found = evaluator(Counts())
     assert sum(forwards) == 2 * N
     assert len(forwards) == 2 * -(-N // batch_size)
-    whole = torchmetrics.functional.f1_score(SCORES, CLASSES, task="multiclass", num_classes=4, average="macro")
+    whole = torchmetrics.functional.f1_score(
+        SCORES, CLASSES, task="multiclass", num_classes=4, average="macro"
+    )
     margins = SCORES.gather(1, CLASSES[:, None])[:, 0] - SCORES.mean(1)
     assert found == pytest.approx(
         {
@@ -279,7 +301,10 @@ def test_torchmetrics_functions_and_losses_share_one_pass(batch_size):
 def test_higher_is_better_makes_a_metric_one_to_be_high():
     import torchmetrics
 
-    metrics = {"f1": torchmetrics.F1Score(task="multiclass", num_classes=4), "ce": nn.CrossEntropyLoss()}
+    metrics = {
+        "f1": torchmetrics.F1Score(task="multiclass", num_classes=4),
+        "ce": nn.CrossEntropyLoss(),
+    }
     evaluator = Evaluator(Passes(), metrics, prepare((SCORES, CLASSES)))
     labels = evaluator.labels(["train_loss_f1", "train_loss_ce"])
     assert (labels["train_loss_f1"].goal, labels["train_loss_ce"].goal) == ("max", "min")
@@ -296,7 +321,9 @@ def test_what_has_update_and_compute_is_a_metric_also_when_it_is_a_module():
         def compute(self):
             return self.total
 
-    assert evaluate({"total": Total()}, SCORES, CLASSES)["train_loss_total"] == pytest.approx(SCORES.sum().item())
+    assert evaluate({"total": Total()}, SCORES, CLASSES)["train_loss_total"] == pytest.approx(
+        SCORES.sum().item()
+    )
 
 
 @pytest.mark.parametrize("writes", ["targets", "outputs"])
@@ -306,12 +333,19 @@ def test_a_function_that_writes_to_its_arguments_spoils_no_other_metric_and_no_o
         return torch.zeros(len(targets))
 
     metrics = {"careless": careless, "ce": nn.CrossEntropyLoss()}
-    evaluator = Evaluator(Passes(), metrics, prepare((SCORES, CLASSES)), Plan(batch_size=6, precision="float64"))
+    evaluator = Evaluator(
+        Passes(), metrics, prepare((SCORES, CLASSES)), Plan(batch_size=6, precision="float64")
+    )
     for _ in range(2):
-        assert evaluator(Passes())["train_loss_ce"] == pytest.approx(nn.CrossEntropyLoss()(SCORES, CLASSES).item())
+        assert evaluator(Passes())["train_loss_ce"] == pytest.approx(
+            nn.CrossEntropyLoss()(SCORES, CLASSES).item()
+        )
 
 
-@pytest.mark.parametrize("own", [Squares(), SquaresWithAnUnusedReduction(), lambda o, t: (o - t["value"]).square().mean()])
+@pytest.mark.parametrize(
+    "own",
+    [Squares(), SquaresWithAnUnusedReduction(), lambda o, t: (o - t["value"]).square().mean()],
+)
 def test_targets_that_are_a_dict_still_weigh_a_small_last_batch_by_its_samples(own):
     outputs, values = numbers(N, 3), numbers(N, 3, seed=1)
 
@@ -321,8 +355,12 @@ def test_targets_that_are_a_dict_still_weigh_a_small_last_batch_by_its_samples(o
 
     metric = Wrapped() if isinstance(own, nn.Module) else own
     data = [(outputs[i], {"value": values[i]}) for i in range(N)]
-    found = Evaluator(Passes(), {"m": metric}, prepare(data), Plan(batch_size=6, precision="float64"))(Passes())
-    assert found["train_loss_m"] == pytest.approx((outputs - values).square().mean().item(), rel=1e-12)
+    found = Evaluator(
+        Passes(), {"m": metric}, prepare(data), Plan(batch_size=6, precision="float64")
+    )(Passes())
+    assert found["train_loss_m"] == pytest.approx(
+        (outputs - values).square().mean().item(), rel=1e-12
+    )
 
 
 # --------------------------------------------------------------------------- refusals
@@ -332,9 +370,15 @@ def test_targets_that_are_a_dict_still_weigh_a_small_last_batch_by_its_samples(o
     ("metrics", "message"),
     [
         ({"m": 3}, "'train_loss_m' is a int; wanted a loss module, a function"),
-        ({"m": lambda outputs, targets: None}, "'train_loss_m' returned a NoneType; wanted a tensor"),
+        (
+            {"m": lambda outputs, targets: None},
+            "'train_loss_m' returned a NoneType; wanted a tensor",
+        ),
         ({"m": lambda outputs, targets: "0.3"}, "returned a str"),
-        ({"m": lambda outputs, targets: torch.ones(2, dtype=torch.complex64)}, "returned a complex64 tensor"),
+        (
+            {"m": lambda outputs, targets: torch.ones(2, dtype=torch.complex64)},
+            "returned a complex64 tensor",
+        ),
     ],
 )
 def test_a_metric_of_no_kind_is_refused_by_name(metrics, message):
@@ -349,7 +393,10 @@ def test_a_loss_module_that_returns_no_number_is_refused():
         def forward(self, outputs, targets):
             return outputs.sum(1)
 
-    with pytest.raises(InputError, match=r"Vector returned a float64 tensor of shape \(5,\); wanted one number a batch"):
+    with pytest.raises(
+        InputError,
+        match=r"Vector returned a float64 tensor of shape \(5,\); wanted one number a batch",
+    ):
         evaluate(Vector(), SCORES, CLASSES)
 
 
@@ -358,7 +405,10 @@ def test_a_loss_module_without_reduction_that_returns_no_number_is_refused():
         def forward(self, outputs, targets):
             return outputs.sum(1)
 
-    with pytest.raises(InputError, match=r"Vector returned a float64 tensor of shape \(5,\); wanted one number a batch"):
+    with pytest.raises(
+        InputError,
+        match=r"Vector returned a float64 tensor of shape \(5,\); wanted one number a batch",
+    ):
         evaluate(Vector(), SCORES, CLASSES)
 
 
@@ -367,9 +417,13 @@ def test_outputs_that_are_no_tensor_are_refused_by_a_loss_module():
         def forward(self, inputs):
             return {"logits": inputs}
 
-    with pytest.raises(InputError, match="The model returned a dict, which CrossEntropyLoss cannot judge"):
+    with pytest.raises(
+        InputError, match="The model returned a dict, which CrossEntropyLoss cannot judge"
+    ):
         Evaluator(Dicts(), nn.CrossEntropyLoss(), prepare((SCORES, CLASSES)))
-    functions = {"ce": lambda outputs, targets: functional.cross_entropy(outputs["logits"], targets)}
+    functions = {
+        "ce": lambda outputs, targets: functional.cross_entropy(outputs["logits"], targets)
+    }
     assert "train_loss_ce" in Evaluator(Dicts(), functions, prepare((SCORES, CLASSES)))(Dicts())
 
 
@@ -381,5 +435,7 @@ class Nothing(nn.Module):
 
 
 def test_a_model_that_returns_nothing_is_refused():
-    with pytest.raises(InputError, match="The model returned a NoneType, which MSELoss cannot judge"):
+    with pytest.raises(
+        InputError, match="The model returned a NoneType, which MSELoss cannot judge"
+    ):
         Evaluator(Nothing(), nn.MSELoss(), prepare((SCORES, SCORES)))

@@ -22,7 +22,11 @@ def lived_in_net():
     """Batch norm, a frozen layer in eval mode, a tied weight, gradients, a non-persistent buffer."""
     torch.manual_seed(3)
     net = nn.Sequential(
-        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 4), nn.Linear(4, 4, bias=False)
+        nn.Linear(4, 6),
+        nn.BatchNorm1d(6),
+        nn.Dropout(0.5),
+        nn.Linear(6, 4),
+        nn.Linear(4, 4, bias=False),
     )
     net[4].weight = nn.Parameter(torch.randn(4, 4))
     net.append(nn.Linear(4, 4))
@@ -37,13 +41,18 @@ def lived_in_net():
 
 def everything(net):
     """All of a model and of the world that must come back."""
-    tensors = [*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False)]
+    tensors = [
+        *net.named_parameters(remove_duplicate=False),
+        *net.named_buffers(remove_duplicate=False),
+    ]
     return {
         "bits": [(n, t.dtype, t.shape, t.detach().numpy().tobytes()) for n, t in tensors],
         "storage": [(id(t), t.data_ptr(), t.stride()) for _, t in tensors],
         "modes": [module.training for module in net.modules()],
         "flags": [t.requires_grad for _, t in tensors],
-        "grads": [None if t.grad is None else (id(t.grad), t.grad.numpy().tobytes()) for _, t in tensors],
+        "grads": [
+            None if t.grad is None else (id(t.grad), t.grad.numpy().tobytes()) for _, t in tensors
+        ],
         "random": (
             random.getstate(),
             np.random.get_state()[1].tobytes(),
@@ -152,7 +161,11 @@ def test_a_metric_that_misbehaves_spoils_neither_the_next_point_nor_the_model(mi
 
 
 @settings(max_examples=40)
-@given(ends_at=st.integers(0, 5), misdeed=st.sampled_from(MISDEEDS), dir_type=st.sampled_from(["weights", "states"]))
+@given(
+    ends_at=st.integers(0, 5),
+    misdeed=st.sampled_from(MISDEEDS),
+    dir_type=st.sampled_from(["weights", "states"]),
+)
 def test_after_an_exception_at_any_point_everything_is_as_it_was(ends_at, misdeed, dir_type):
     """Trap 17."""
     net = lived_in_net()
@@ -180,7 +193,9 @@ def test_gradients_do_not_pile_up_from_point_to_point():
 
     net = lived_in_net()
     forward = measure(net, gradient_norm, directions(net), GRID, range(6))
-    alone = [measure(net, gradient_norm, directions(net), GRID, [n]).values["norm"][0] for n in range(6)]
+    alone = [
+        measure(net, gradient_norm, directions(net), GRID, [n]).values["norm"][0] for n in range(6)
+    ]
     assert forward.values["norm"].tolist() == alone
 
 
@@ -210,7 +225,9 @@ def test_weights_of_any_type_come_back_to_the_last_bit(dtype):
 
 def test_every_point_starts_from_the_centre_and_not_from_its_neighbour():
     net = nn.Linear(3, 2)
-    one, other = (create_random_direction(net, seed=0, axis=axis, ignore="scaled") for axis in (0, 1))
+    one, other = (
+        create_random_direction(net, seed=0, axis=axis, ignore="scaled") for axis in (0, 1)
+    )
     with torch.no_grad(), excursion(net, [one, other]) as trip:
         trip.move((0.3, -0.7))
         straight = net.weight.clone()
@@ -237,7 +254,8 @@ def test_the_point_is_the_formula_in_float64(w, d, e, a, b):
 
 @given(
     pairs=st.lists(
-        st.tuples(*[st.floats(-1e3, 1e3, width=32).filter(lambda v: v == 0 or abs(v) > 1e-4)] * 2), min_size=1
+        st.tuples(*[st.floats(-1e3, 1e3, width=32).filter(lambda v: v == 0 or abs(v) > 1e-4)] * 2),
+        min_size=1,
     )
 )
 def test_step_1_towards_another_model_is_that_model_to_the_last_bit(pairs):
@@ -316,10 +334,16 @@ def test_training_on_does_not_move_the_centre_of_a_walk():
 
 def test_directions_of_another_network_are_refused():
     net = nn.Linear(3, 2)
-    with pytest.raises(InputError, match="belong to another network"), excursion(net, [Direction(("w",), (torch.ones(1),))]):
+    with (
+        pytest.raises(InputError, match="belong to another network"),
+        excursion(net, [Direction(("w",), (torch.ones(1),))]),
+    ):
         pass
     wrong = Direction(("weight", "bias"), (torch.ones(3, 2), torch.ones(2)))
-    with pytest.raises(InputError, match=r"'weight' has shape \(3, 2\), the model's \(2, 3\)"), excursion(net, [wrong]):
+    with (
+        pytest.raises(InputError, match=r"'weight' has shape \(3, 2\), the model's \(2, 3\)"),
+        excursion(net, [wrong]),
+    ):
         pass
 
 
@@ -335,7 +359,10 @@ def test_the_number_of_steps_directions_and_axes_must_agree():
     direction = create_random_direction(net, seed=0)
     with pytest.raises(InputError, match="No direction was given"), excursion(net, []):
         pass
-    with pytest.raises(InputError, match="2 steps for 1 directions"), excursion(net, [direction]) as trip:
+    with (
+        pytest.raises(InputError, match="2 steps for 1 directions"),
+        excursion(net, [direction]) as trip,
+    ):
         trip.move((1.0, 2.0))
     with pytest.raises(InputError, match="1 directions for a grid of 2 axes"):
         measure(net, heights, [direction], GRID, range(6))

@@ -153,20 +153,33 @@ def test_floats_take_the_precision_and_class_numbers_keep_their_type():
 # --------------------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("data", [(torch.zeros(0, 2), torch.zeros(0)), [], Stream.__new__(type("E", (IterableDataset,), {"__iter__": lambda self: iter(())}))])
+@pytest.mark.parametrize(
+    "data",
+    [
+        (torch.zeros(0, 2), torch.zeros(0)),
+        [],
+        Stream.__new__(type("E", (IterableDataset,), {"__iter__": lambda self: iter(())})),
+    ],
+)
 def test_empty_data_are_refused(data):
-    with pytest.raises(InputError, match="The test data are empty; a landscape needs at least one sample"):
+    with pytest.raises(
+        InputError, match="The test data are empty; a landscape needs at least one sample"
+    ):
         gather(data, "test")
 
 
 def test_tensors_of_different_lengths_are_refused():
-    with pytest.raises(InputError, match=r"The data tensors hold \[11, 10\] samples; the numbers must agree"):
+    with pytest.raises(
+        InputError, match=r"The data tensors hold \[11, 10\] samples; the numbers must agree"
+    ):
         gather((INPUTS, TARGETS[:10]))
 
 
 @pytest.mark.parametrize("data", [None, 3, {"train": PAIRS}, object()])
 def test_data_of_another_kind_are_refused(data):
-    with pytest.raises(InputError, match=f"data are a {type(data).__name__}; wanted a Dataset, a DataLoader"):
+    with pytest.raises(
+        InputError, match=f"data are a {type(data).__name__}; wanted a Dataset, a DataLoader"
+    ):
         gather(data)
 
 
@@ -194,7 +207,9 @@ def test_the_last_of_a_batch_is_its_targets(batch, args, kwargs):
 
 
 def test_a_batch_without_targets_is_refused():
-    with pytest.raises(InputError, match=r"dict of \['ids'\]; its targets must be called one of \['labels'"):
+    with pytest.raises(
+        InputError, match=r"dict of \['ids'\]; its targets must be called one of \['labels'"
+    ):
         split_batch({"ids": 1})
     with pytest.raises(InputError, match=r"A batch is a Tensor; wanted \(inputs, targets\)"):
         split_batch(torch.zeros(3))
@@ -204,7 +219,12 @@ def test_dict_likes_become_dicts():
     """As the BatchEncoding of a tokenizer."""
 
     def collate(rows):
-        return UserDict({"ids": torch.stack([row[0] for row in rows]), "labels": torch.stack([row[1] for row in rows])})
+        return UserDict(
+            {
+                "ids": torch.stack([row[0] for row in rows]),
+                "labels": torch.stack([row[1] for row in rows]),
+            }
+        )
 
     found = whole(DataLoader(PAIRS, 4, collate_fn=collate))
     assert type(found) is dict

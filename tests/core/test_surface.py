@@ -19,7 +19,9 @@ def shard(indices, shift=0.0, grid=GRID, fingerprint="abc", key="train_loss"):
 @given(nx=st.integers(1, 7), ny=st.integers(1, 7), hand=st.randoms(use_true_random=False))
 def test_sharding_never_changes_the_surface(nx, ny, hand):
     grid = Grid((Axis(0, nx - 1, nx), Axis(0, ny - 1, ny)))
-    whole = np.array([hand.choice([hand.gauss(0, 1), float("nan"), -1.0, 0.0]) for _ in range(nx * ny)])
+    whole = np.array(
+        [hand.choice([hand.gauss(0, 1), float("nan"), -1.0, 0.0]) for _ in range(nx * ny)]
+    )
     of = hand.randint(1, grid.size)
     parts = [np.array(grid.shard(number, of)) for number in range(of)]
     shards = [Shard(grid, part, {"height": whole[part]}) for part in parts]
@@ -76,7 +78,12 @@ def test_merge_of_nothing_is_refused():
 
 @pytest.mark.parametrize(
     ("indices", "message"),
-    [([3, 1], "ascending"), ([1, 1], "ascending"), ([14, 15], "its grid has 0 to 14"), ([-1, 2], "has 0")],
+    [
+        ([3, 1], "ascending"),
+        ([1, 1], "ascending"),
+        ([14, 15], "its grid has 0 to 14"),
+        ([-1, 2], "has 0"),
+    ],
 )
 def test_a_shard_with_wrong_indices_is_refused(indices, message):
     with pytest.raises(InputError, match=message):
@@ -92,7 +99,9 @@ def test_values_of_the_wrong_shape_are_refused():
 
 def test_an_unknown_metric_lists_those_there_are():
     surface = Surface(GRID, {"train_loss": np.zeros((3, 5))})
-    with pytest.raises(InputError, match=r"no metric 'train_los' here; choose one of \['train_loss'\]"):
+    with pytest.raises(
+        InputError, match=r"no metric 'train_los' here; choose one of \['train_loss'\]"
+    ):
         surface["train_los"]
 
 

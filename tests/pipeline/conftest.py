@@ -16,7 +16,7 @@ import yaml
 from landscape_lib.utils.journal import decode
 
 REPO = Path(__file__).resolve().parents[2]
-PROBLEM = '''\
+PROBLEM = """\
 import sys
 import time
 from pathlib import Path
@@ -41,11 +41,11 @@ def build(checkpoint, pause=0.0):
         return {helper}.values(net.weight.detach().flatten())
 
     return Problem(net, (torch.zeros(3, 2), torch.zeros(3, 1)), metrics=metric)
-'''
-HELPER = '''\
+"""
+HELPER = """\
 def values(w):
     return {"height": 10 * w[0] + w[1]}
-'''
+"""
 
 
 @dataclass

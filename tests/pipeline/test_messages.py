@@ -192,7 +192,9 @@ def test_names_with_spaces_and_letters_of_any_script_are_kept_and_encoded(folder
     )
     own(
         folder,
-        NET + "nn.init.ones_(NET.weight)\nnn.init.ones_(NET.bias)\n" + metric
+        NET
+        + "nn.init.ones_(NET.weight)\nnn.init.ones_(NET.bias)\n"
+        + metric
         + "def build():\n    return Problem(NET, DATA, metric)\n",
     )
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}

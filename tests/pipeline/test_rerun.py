@@ -86,7 +86,9 @@ def test_a_seed_changes_directions_and_what_follows_but_not_the_probe(project):
 
 
 def test_a_normalization_changes_directions_and_what_follows_but_not_the_probe(project):
-    project.configure(lambda config: config["runs"]["two"].update(directions={"normalize": "layer"}))
+    project.configure(
+        lambda config: config["runs"]["two"].update(directions={"normalize": "layer"})
+    )
     # dimension 0 of the weight is 1, so the filter's norm is the layer's up to the last bits
     rules, _ = project.ran()
     assert rules["two"] >= {"make_directions"}

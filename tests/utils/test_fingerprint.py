@@ -27,7 +27,9 @@ INPUTS, TARGETS = torch.arange(10.0).reshape(5, 2), torch.arange(5)
 
 def fingerprint(net=None, inputs=INPUTS, code="c", args=None, evaluation="float32"):
     data = {"train": gather((inputs, TARGETS))}
-    found = problem_fingerprint(net or model(), data, code=code, args=args or {}, evaluation=evaluation)
+    found = problem_fingerprint(
+        net or model(), data, code=code, args=args or {}, evaluation=evaluation
+    )
     return found["fingerprint"]
 
 
@@ -77,20 +79,33 @@ def test_other_data_code_settings_have_another_fingerprint():
 def test_a_checkpoints_content_counts_and_its_name_does_not(tmp_path):
     for name, content in (("a.pt", b"1"), ("b.pt", b"1"), ("c.pt", b"2")):
         (tmp_path / name).write_bytes(content)
-    a, b, c = (fingerprint(args={"nest": [{"checkpoint": str(tmp_path / name)}]}) for name in ("a.pt", "b.pt", "c.pt"))
+    a, b, c = (
+        fingerprint(args={"nest": [{"checkpoint": str(tmp_path / name)}]})
+        for name in ("a.pt", "b.pt", "c.pt")
+    )
     assert a == b != c
 
 
-@pytest.mark.parametrize("text", ["x" * 300, "x" * 5000, "a\0b", "", "no/such/file", "a" * 300 + "/b"])
+@pytest.mark.parametrize(
+    "text", ["x" * 300, "x" * 5000, "a\0b", "", "no/such/file", "a" * 300 + "/b"]
+)
 def test_an_argument_that_is_no_file_counts_as_it_is(text):
     assert by_content({"prompt": text}) == {"prompt": text}
 
 
 def test_type_and_shape_of_a_tensor_count():
-    zeros = [torch.zeros(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32), torch.zeros(0), torch.zeros(0, 3)]
+    zeros = [
+        torch.zeros(4),
+        torch.zeros(2, 2),
+        torch.zeros(4, dtype=torch.int32),
+        torch.zeros(0),
+        torch.zeros(0, 3),
+    ]
     assert len({hash_tensor(tensor) for tensor in zeros}) == 5
     assert hash_tensor(torch.ones(2, 3).T) == hash_tensor(torch.ones(3, 2))
-    assert hash_tensor(torch.tensor(1.0, dtype=torch.bfloat16)) != hash_tensor(torch.tensor(1.0, dtype=torch.float16))
+    assert hash_tensor(torch.tensor(1.0, dtype=torch.bfloat16)) != hash_tensor(
+        torch.tensor(1.0, dtype=torch.float16)
+    )
 
 
 def test_the_loaders_batch_size_counts_because_sums_follow_it():
@@ -102,11 +117,23 @@ def test_the_loaders_batch_size_counts_because_sums_follow_it():
 def test_what_is_no_tensor_in_a_batch_counts_as_well(kind):
     def samples(word):
         extra = word if kind == "text" else np.arange(2000) + len(word)
-        return gather(DataLoader([(torch.ones(2), extra, torch.tensor(1))], 1, collate_fn=lambda rows: rows[0]))
+        return gather(
+            DataLoader(
+                [(torch.ones(2), extra, torch.tensor(1))], 1, collate_fn=lambda rows: rows[0]
+            )
+        )
 
     assert hash_samples(samples("good")) == hash_samples(samples("good"))
     assert hash_samples(samples("good")) != hash_samples(samples("bad"))
 
 
 def test_points_depend_on_problem_directions_and_plan():
-    assert len({points_fingerprint(*three) for three in (("a", "b", "c"), ("b", "a", "c"), ("a", "b", "d"), ("ab", "", "c"))}) == 4
+    assert (
+        len(
+            {
+                points_fingerprint(*three)
+                for three in (("a", "b", "c"), ("b", "a", "c"), ("a", "b", "d"), ("ab", "", "c"))
+            }
+        )
+        == 4
+    )

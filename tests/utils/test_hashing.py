@@ -17,7 +17,11 @@ def test_a_files_hash_is_its_sha256(tmp_path):
 
 
 def test_equal_values_have_one_spelling():
-    assert canonical({"b": 1, "a": [1.5, None]}) == canonical({"a": [1.5, None], "b": 1}) == '{"a":[1.5,null],"b":1}'
+    assert (
+        canonical({"b": 1, "a": [1.5, None]})
+        == canonical({"a": [1.5, None], "b": 1})
+        == '{"a":[1.5,null],"b":1}'
+    )
 
 
 def test_other_content_under_the_old_time_is_noticed(tmp_path):
@@ -35,7 +39,9 @@ def test_a_hash_is_remembered_from_start_to_start(tmp_path, monkeypatch):
     cache = HashCache(tmp_path / "cache")
     wanted = cache.hash(path)
     cache.save()
-    monkeypatch.setattr("landscape_lib.utils.hashing.hash_file", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "landscape_lib.utils.hashing.hash_file", lambda path: pytest.fail("read again")
+    )
     assert HashCache(tmp_path / "cache").hash(path) == wanted
 
 

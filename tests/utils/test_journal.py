@@ -15,7 +15,9 @@ from landscape_lib.utils.journal import Journal, decode, encode
 
 PLAN = '{"batch_size": 4, "device": "cpu"}'
 floats = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 5e-324, 2.2e-308, 0.1])
-points = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=2).map(tuple)
+points = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=2).map(
+    tuple
+)
 
 
 def same(found, wanted):
@@ -29,7 +31,11 @@ def fill(folder, count=5, first=0):
     return journal._path
 
 
-@given(point=points, values=st.dictionaries(st.text(max_size=8), floats, max_size=3), plan=st.text(max_size=9))
+@given(
+    point=points,
+    values=st.dictionaries(st.text(max_size=8), floats, max_size=3),
+    plan=st.text(max_size=9),
+)
 def test_a_line_brings_back_every_float_to_the_last_bit(point, values, plan):
     line = encode(point, values, plan)
     assert line.endswith(b"\n")
@@ -71,7 +77,9 @@ def test_a_kill_loses_nothing_that_was_appended(tmp_path):
         "journal = Journal(sys.argv[1]); journal.append((0.5,), {'a': 1.5}, 'p')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == -9
+    assert (
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == -9
+    )
     assert Journal(tmp_path).read() == {(0.5,): {"a": 1.5}}
 
 
@@ -84,7 +92,9 @@ def test_an_empty_or_missing_folder_knows_nothing_and_is_not_made_by_looking(tmp
 def test_every_writer_has_a_file_of_its_own_and_all_are_read(tmp_path):
     with Journal(tmp_path) as one, Journal(tmp_path) as other:
         for number in range(4):
-            (one, other)[number % 2].append((float(number),), {"a": float(number)}, f"plan {number}")
+            (one, other)[number % 2].append(
+                (float(number),), {"a": float(number)}, f"plan {number}"
+            )
     assert len(list(tmp_path.glob("*.jsonl"))) == 2
     reader = Journal(tmp_path)
     assert reader.read() == {(float(n),): {"a": float(n)} for n in range(4)}
@@ -124,7 +134,10 @@ def test_a_torn_file_keeps_every_line_that_is_whole(length):
         whole = path.read_bytes()
         path.write_bytes(whole[:length])
         kept = len([line for line in whole[:length].split(b"\n")[:-1] if line])
-        assert len(Journal(folder).read()) in {kept, kept + 1}  # all of a line but its end is whole too
+        assert len(Journal(folder).read()) in {
+            kept,
+            kept + 1,
+        }  # all of a line but its end is whole too
 
 
 def test_a_damaged_line_is_reported_with_its_file_once(tmp_path, caplog):
@@ -158,6 +171,8 @@ def test_a_metric_key_may_be_spelt_in_any_way(key, tmp_path):
 def test_closing_brings_the_lines_to_the_disk(tmp_path, monkeypatch):
     synced = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(descriptor) or fsync(descriptor))
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.append(descriptor) or fsync(descriptor)
+    )
     fill(tmp_path, 1)
     assert len(synced) >= 2  # the folder's new name, and the file

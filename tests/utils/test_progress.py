@@ -8,7 +8,8 @@ from landscape_lib.utils.progress import Progress, clock
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0, "0:00"), (7, "0:07"), (59.6, "1:00"), (750, "12:30"), (3900, "1:05:00")]
+    ("seconds", "shown"),
+    [(0, "0:00"), (7, "0:07"), (59.6, "1:00"), (750, "12:30"), (3900, "1:05:00")],
 )
 def test_a_duration_is_shown_as_people_read_it(seconds, shown):
     assert clock(seconds) == shown

@@ -32,7 +32,9 @@ from landscape_lib.utils.storage import (
 from tests import reference
 
 GRID = Grid((Axis(-1, 1, 3), Axis(0, 0.3, 4)))
-ODD = np.array([[np.nan, np.inf, -np.inf, -1.0], [0.0, -0.0, -3.5, 5e-324], [1.0, 1e308, 0.1, -1.0]])
+ODD = np.array(
+    [[np.nan, np.inf, -np.inf, -1.0], [0.0, -0.0, -3.5, 5e-324], [1.0, 1e308, 0.1, -1.0]]
+)
 
 
 def surface(values=ODD, key="train_loss", grid=GRID, **attributes):
@@ -54,7 +56,12 @@ def test_nan_infinity_minus_one_and_zero_come_back_as_they_went(tmp_path):
     assert found.grid == GRID
     assert found.labels == {"train_loss": Label("a loss", "nats", "max")}
     assert found.attributes["axis_order"] == "xy"
-    assert [found.attributes[name] for name in ("seed", "note", "plans", "cosine")] == [3, "ä", '["p"]', 0.1]
+    assert [found.attributes[name] for name in ("seed", "note", "plans", "cosine")] == [
+        3,
+        "ä",
+        '["p"]',
+        0.1,
+    ]
 
 
 @settings(max_examples=15)
@@ -75,7 +82,16 @@ def test_a_curve_has_no_y(tmp_path):
     assert load_surface(tmp_path / "c.h5")["train_loss"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("key", ["train_loss_täuschung 損失", "train_loss_a b", "train_loss_.", "train_loss_50% [x]", "test_loss_" + "x" * 100])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "train_loss_täuschung 損失",
+        "train_loss_a b",
+        "train_loss_.",
+        "train_loss_50% [x]",
+        "test_loss_" + "x" * 100,
+    ],
+)
 def test_any_metric_name_is_a_key_of_the_file(key, tmp_path):
     save_surface(tmp_path / "surface.h5", surface(key=key))
     assert bits(load_surface(tmp_path / "surface.h5").values) == {key: ODD.tobytes()}
@@ -87,7 +103,9 @@ def test_a_surface_that_was_loaded_and_changed_is_saved_as_it_is_now(tmp_path):
     save_surface(tmp_path / "one.h5", surface(fingerprint="f"))
     one = load_surface(tmp_path / "one.h5")
     grid = Grid((Axis(0, 1, 2), Axis(5, 6, 2)))
-    save_surface(tmp_path / "two.h5", Surface(grid, {"a": np.eye(2), "b": ODD[:2, :2]}, one.attributes))
+    save_surface(
+        tmp_path / "two.h5", Surface(grid, {"a": np.eye(2), "b": ODD[:2, :2]}, one.attributes)
+    )
     two = load_surface(tmp_path / "two.h5")
     assert two.grid == grid
     assert two.keys == ("a", "b")
@@ -155,7 +173,10 @@ def test_a_minus_one_in_one_metric_only_is_a_value(tmp_path):
     ("content", "message"),
     [
         ({}, "there are no 'xcoordinates' in it"),
-        ({"xcoordinates": [0.0, 1.0, 5.0], "train_loss": [1.0, 2, 3]}, "'xcoordinates' are not evenly spaced"),
+        (
+            {"xcoordinates": [0.0, 1.0, 5.0], "train_loss": [1.0, 2, 3]},
+            "'xcoordinates' are not evenly spaced",
+        ),
         ({"xcoordinates": [0.0, 1.0], "train_loss": [1.0, 2, 3]}, r"no values of the shape \(2,\)"),
         ({"xcoordinates": [1.0, 0.0], "train_loss": [1.0, 2]}, "low must be below high"),
     ],
@@ -182,7 +203,9 @@ def test_directions_come_back_to_the_last_bit_with_their_names(dir_type, tmp_pat
     found = load_directions(tmp_path / "d.h5")
     for ours, theirs in zip(found, saved, strict=True):
         assert ours.names == theirs.names
-        assert [(t.dtype, t.numpy().tobytes()) for t in ours] == [(t.dtype, t.numpy().tobytes()) for t in theirs]
+        assert [(t.dtype, t.numpy().tobytes()) for t in ours] == [
+            (t.dtype, t.numpy().tobytes()) for t in theirs
+        ]
         assert dict(ours.attributes) == dict(theirs.attributes)
     attributes = directions_attributes(tmp_path / "d.h5")
     assert attributes["content"] == content_hash(saved) == content_hash(found)
@@ -214,7 +237,9 @@ def test_the_originals_states_leave_counters_out(tmp_path):
             file[f"xdirection/{number}"] = entry.numpy()
     (x,) = load_directions(tmp_path / "d.h5", model)
     assert x.names == ("weight", "bias", "running_mean", "running_var")
-    with pytest.raises(InputError, match=r"a direction of 5 tensors; the model has 2 parameters and 2 state"):
+    with pytest.raises(
+        InputError, match=r"a direction of 5 tensors; the model has 2 parameters and 2 state"
+    ):
         load_directions(tmp_path / "d.h5", nn.Linear(3, 2))
 
 
@@ -238,7 +263,12 @@ def test_a_shard_comes_back_to_the_last_bit(tmp_path):
     shard = Shard(GRID, np.array([1, 4, 11]), {"b": ODD[0, :3], "a": ODD[1, :3]}, "f", ("p", "q"))
     save_shard(tmp_path / "0-of-2.h5", shard)
     found = load_shard(tmp_path / "0-of-2.h5")
-    assert (found.grid, found.fingerprint, found.plans, list(found.values)) == (GRID, "f", ("p", "q"), ["b", "a"])
+    assert (found.grid, found.fingerprint, found.plans, list(found.values)) == (
+        GRID,
+        "f",
+        ("p", "q"),
+        ["b", "a"],
+    )
     assert bits(found.values) == bits(shard.values)
     assert found.indices.tolist() == [1, 4, 11]
 
@@ -247,7 +277,9 @@ def test_a_shard_comes_back_to_the_last_bit(tmp_path):
 
 
 def write_shard(path):
-    save_shard(path, Shard(GRID, np.arange(12), {"train_loss": ODD.ravel()}, "f" * 64, ('{"a": 1}',)))
+    save_shard(
+        path, Shard(GRID, np.arange(12), {"train_loss": ODD.ravel()}, "f" * 64, ('{"a": 1}',))
+    )
 
 
 def write_surface(path):
@@ -287,7 +319,10 @@ def test_a_truncated_file_is_named(kind, tmp_path):
     whole = path.read_bytes()
     for length in (0, 1, 8, 100, 1000, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(DamagedFileError, match=rf"{kind}\.h5: cannot be read, it is damaged .*type the same command again"):
+        with pytest.raises(
+            DamagedFileError,
+            match=rf"{kind}\.h5: cannot be read, it is damaged .*type the same command again",
+        ):
             read(path)
 
 
@@ -331,7 +366,9 @@ def test_files_are_never_of_the_latest_format(kind, tmp_path):
     assert (tmp_path / "a.h5").read_bytes()[8] == 0
     with h5py.File(tmp_path / "a.h5") as file:
         boxes = []
-        file.visititems(lambda name, box: boxes.append(box) if isinstance(box, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, box: boxes.append(box) if isinstance(box, h5py.Dataset) else None
+        )
         assert all(box.fletcher32 for box in boxes)
 
 

@@ -1,4 +1,4 @@
-# What every rule needs: the config, the runs in it, and what each result depends on.
+# The config, the runs in it, and what each result depends on.
 import logging
 import os
 import re
@@ -46,6 +46,16 @@ wildcard_constraints:
     k="[0-9]+",
     n="[0-9]+",
     format="pdf|png|svg",
+
+
+# Snakemake never compares a params function that takes the output: renaming the config, or
+# standing in another folder, is no reason to run anything again.
+def the_config(wildcards, output):
+    return CONFIG
+
+
+def the_scripts(wildcards, output):
+    return SCRIPTS
 
 
 def or_stop(ask, *args):

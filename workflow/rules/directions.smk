@@ -7,7 +7,9 @@ rule make_directions:
     log:
         "logs/{run}/make_directions.log",
     params:
+        scripts=the_scripts,
+        config=the_config,
         content=on_directions,
     shell:
-        "python {SCRIPTS}/make_directions.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/make_directions.py --config {params.config:q} --run {wildcards.run}"
         " --out {output.directions} --log {log}"

@@ -6,12 +6,14 @@ checkpoint probe:
         "results/{run}/probe.json",
     log:
         "logs/{run}/probe.log",
-    params:
-        content=on_problem,
     resources:
         gpu=1,
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_problem,
     shell:
-        "python {SCRIPTS}/probe.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/probe.py --config {params.config:q} --run {wildcards.run}"
         " --out {output} --log {log}"
 
 
@@ -27,12 +29,14 @@ rule evaluate_shard:
         "results/{run}/shards/{k}-of-{n}.h5",
     log:
         "logs/{run}/evaluate_shard/{k}-of-{n}.log",
-    params:
-        content=on_shard,
     resources:
         gpu=1,
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_shard,
     shell:
-        "python {SCRIPTS}/evaluate_shard.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/evaluate_shard.py --config {params.config:q} --run {wildcards.run}"
         " --shard {wildcards.k} --of {wildcards.n} --out {output} --log {log}"
 
 
@@ -46,8 +50,10 @@ rule merge_shards:
     log:
         "logs/{run}/merge_shards.log",
     params:
+        scripts=the_scripts,
+        config=the_config,
         grid=on_grid,
         n=lambda wildcards, input: len(input.shards),
     shell:
-        "python {SCRIPTS}/merge_shards.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/merge_shards.py --config {params.config:q} --run {wildcards.run}"
         " --of {params.n} --out {output} --log {log}"

@@ -9,10 +9,12 @@ rule plot_surface:
     log:
         "logs/{run}/plot_surface/{key}.{format}.log",
     params:
+        scripts=the_scripts,
+        config=the_config,
         key=key_of,
         content=on_figures,
     shell:
-        "python {SCRIPTS}/plot_surface.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
         " --key {params.key:q} --format {wildcards.format} --log {log}"
 
 
@@ -24,10 +26,12 @@ rule plot_curve:
     log:
         "logs/{run}/plot_curve/{key}.{format}.log",
     params:
+        scripts=the_scripts,
+        config=the_config,
         key=key_of,
         content=on_figures,
     shell:
-        "python {SCRIPTS}/plot_surface.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
         " --key {params.key:q} --format {wildcards.format} --log {log}"
 
 
@@ -39,8 +43,10 @@ rule export_vtp:
     log:
         "logs/{run}/export_vtp/{key}.log",
     params:
+        scripts=the_scripts,
+        config=the_config,
         key=key_of,
         content=on_paraview,
     shell:
-        "python {SCRIPTS}/export_vtp.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/export_vtp.py --config {params.config:q} --run {wildcards.run}"
         " --key {params.key:q} --log {log}"

@@ -4,10 +4,12 @@ rule train_model:
         hash="results/{run}/model.pt.sha256",
     log:
         "logs/{run}/train_model.log",
-    params:
-        content=on_training,
     resources:
         gpu=1,
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_training,
     shell:
-        "python {SCRIPTS}/train_model.py --config {CONFIG:q} --run {wildcards.run}"
+        "python {params.scripts}/train_model.py --config {params.config:q} --run {wildcards.run}"
         " --out {output.model} --log {log}"
