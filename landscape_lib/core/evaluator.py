@@ -83,14 +83,21 @@ class Evaluator:
             pause: Called between batches; may raise to abandon the point.
 
         Raises:
-            InputError: If a metric is not a number.
+            InputError: If a metric is not a number, or two have one key.
         """
         found: dict[str, Any] = {}
         for split in self.data:
             if self.own_loop:
-                found |= self._run_function(model, split)
+                values = self._run_function(model, split)
             else:
-                found |= self._run_meters(model, split, pause)
+                values = self._run_meters(model, split, pause)
+            twice = found.keys() & values.keys()
+            if twice:
+                raise InputError(
+                    f"Two metrics would be called {sorted(twice)[0]!r}; rename the split or the "
+                    "metric."
+                )
+            found |= values
         return _numbers(found)
 
     def labels(self, keys: Sequence[str]) -> dict[str, Label]:
@@ -109,7 +116,7 @@ class Evaluator:
             check_metric_name(name)
         return {f"{split}_loss_{name}": value for name, value in found.items()}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run_meters(
         self, model: nn.Module, split: str, pause: Callable[[], None]
     ) -> dict[str, Any]:
@@ -132,7 +139,7 @@ class Evaluator:
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
-            with torch.inference_mode(), fixed_randomness():
+            with torch.no_grad(), fixed_randomness():
                 for split, batches in self._batches.items():
                     batch = copied(on_device(batches[0], self.device))
                     inputs, named, targets = split_batch(batch)
@@ -261,11 +268,13 @@ def measure(
         The shard with the values of all ``indices``.
 
     Raises:
-        InputError: If the number of directions is not that of the axes, or the metric keys
-            differ between points.
+        InputError: If the number of directions is not that of the axes, the indices are not
+            ascending, or the metric keys differ between points.
     """
     if len(directions) != len(grid.axes):
         raise InputError(f"{len(directions)} directions for a grid of {len(grid.axes)} axes.")
+    if not len(indices) or (np.diff(np.asarray(indices)) <= 0).any():
+        raise InputError("A shard's indices must be ascending, each once, and at least one.")
     known = known or {}
     rows: list[Mapping[str, float]] = []
     with excursion(model, directions) as trip, fixed_randomness():

@@ -13,6 +13,9 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 
     The content is on the disk before the name is: flush, fsync, rename, fsync of the folder.
     After an error the old file is as it was, and the temporary one is gone.
+
+    Raises:
+        OSError: If the disk is full, or the file cannot be written; it names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +27,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say where
+        if error.errno and not error.filename:  # a full disk does not say where
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -115,6 +115,9 @@ def gather(data: Any, name: str = "data") -> Samples:
         InputError: If the data are empty or of another kind.
     """
     loader = _loader(data, name)
+    if isinstance(loader.dataset, TensorDataset) and not isinstance(data, DataLoader):
+        tensors = list(loader.dataset.tensors)  # together already
+        return Samples((tensors,), len(loader.dataset), True, None, loader.dataset)
     with fixed_randomness():
         batches = [_plain(batch) for batch in loader]
     counts = [_batch_count(batch) for batch in batches]
@@ -140,7 +143,7 @@ def _loader(data: Any, name: str) -> DataLoader:
         return DataLoader(data, DEFAULT_BATCH_SIZE)
     sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     if isinstance(data, Dataset) or (sequence and not isinstance(data, Mapping)):
-        if not len(data):
+        if not len(data):  # type: ignore[arg-type]
             raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
         return DataLoader(data, DEFAULT_BATCH_SIZE)
     raise InputError(

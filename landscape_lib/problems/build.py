@@ -29,7 +29,7 @@ def load_function(name: str) -> Callable[..., Any]:
     path = locate(place)
     try:
         module = _import_file(path) if place.endswith(".py") else _import_module(place)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserCodeError(f"{place}: importing it raised {_say(error)}") from error
     found = getattr(module, function, None)
     if not callable(found):
@@ -68,12 +68,12 @@ def call(name: str, args: Mapping[str, Any]) -> Any:
         return function(**args)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shown = ", ".join(f"{key}={value!r}" for key, value in args.items())
         raise UserCodeError(f"{name}({shown}) raised {_say(error)}") from error
 
 
-def _say(error: Exception) -> str:
+def _say(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

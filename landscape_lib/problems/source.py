@@ -64,7 +64,10 @@ def code_hash(place: str) -> str:
     Raises:
         InputError: If a module does not parse.
     """
-    return trees_hash(_closure(locate(place).resolve()))
+    start = locate(place).resolve()
+    around = [] if place.endswith(".py") else _steps(place, [str(Path.cwd()), *sys.path])
+    paths = {path.resolve() for path in around if path is not None} - {start}
+    return trees_hash(_closure(start, *filter(_is_local, paths)))
 
 
 def trees_hash(paths: Iterable[Path]) -> str:
@@ -73,9 +76,9 @@ def trees_hash(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(trees).encode()).hexdigest()
 
 
-def _closure(start: Path) -> set[Path]:
+def _closure(*start: Path) -> set[Path]:
     found: set[Path] = set()
-    waiting = [start]
+    waiting = [*start]
     while waiting:
         path = waiting.pop()
         if path in found:
@@ -99,7 +102,9 @@ def _imports(path: Path) -> list[Path]:
         elif isinstance(node, ast.ImportFrom):
             base, where = node.module or "", places
             if node.level:
-                where = [str(path.parents[node.level - 1])]
+                package = path.parents[node.level - 1]
+                where = [str(package)]
+                found += [init for init in [package / "__init__.py"] if init.is_file()]
             found += _steps(base, where)
             found += [
                 _find(f"{base}.{alias.name}" if base else alias.name, where) for alias in node.names

@@ -38,6 +38,9 @@ def check_number(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r}; it must be a finite number, or left out.")
 
 
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")  # plain text: no mathtext to lay out
+
+
 @dataclass(frozen=True)
 class Look:
     """What the user may choose about a figure.
@@ -136,7 +139,7 @@ class Scale:
     def text(self, value: float) -> str:
         """Spell a level with as many digits as tell it from its neighbours, or as 10^n."""
         if self.log and all(is_decade(tick) for tick in self.ticks):
-            return f"$10^{{{round(math.log10(value))}}}$"
+            return "10" + str(round(math.log10(value))).translate(_SUPERSCRIPTS)
         if self.log:
             return number_text(value, 3)
         step = float(np.median(np.diff(self.levels)))

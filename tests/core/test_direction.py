@@ -76,7 +76,7 @@ def test_the_noise_is_gaussian_and_not_uniform():
     assert abs(float(noise.mean() / noise.std())) < 0.01
 
 
-# --------------------------------------------------------------------------- tensors without filters
+# --------------------------------------------------------------------------- without filters
 
 
 def test_biasbn_leaves_biases_and_norms_where_they_are():
@@ -115,20 +115,20 @@ def test_scaled_is_an_independent_draw_with_the_norm_of_the_parameter():
 def test_a_misspelt_normalize_names_the_right_ones(wrong):
     """Trap 7."""
     with pytest.raises(
-        InputError, match="Unknown normalize .*'dfilter', 'dlayer', 'filter', 'layer', 'weight'"
+        InputError, match=r"Unknown normalize .*'dfilter', 'dlayer', 'filter', 'layer', 'weight'"
     ):
         create_random_direction(nn.Linear(2, 2), norm=wrong, seed=0)
 
 
 def test_a_misspelt_ignore_names_the_right_ones():
     """Trap 7."""
-    with pytest.raises(InputError, match="Unknown ignore 'bias'.*'biasbn', 'none', 'scaled'"):
+    with pytest.raises(InputError, match=r"Unknown ignore 'bias'.*'biasbn', 'none', 'scaled'"):
         create_random_direction(nn.Linear(2, 2), ignore="bias", seed=0)
 
 
 def test_a_misspelt_dir_type_names_the_right_ones():
     """Trap 7."""
-    with pytest.raises(InputError, match="Unknown dir_type 'state'.*'states', 'weights'"):
+    with pytest.raises(InputError, match=r"Unknown dir_type 'state'.*'states', 'weights'"):
         create_random_direction(nn.Linear(2, 2), dir_type="state", seed=0)
 
 
@@ -173,10 +173,10 @@ def test_without_a_seed_the_direction_is_fresh_and_says_its_seed():
 
 def test_drawing_leaves_the_global_random_states_alone():
     model = batch_norm_net()
-    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
+    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
     create_random_direction(model, "states", seed=0)
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tobytes() == before[1]
+    assert np.random.get_state()[1].tobytes() == before[1]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
@@ -185,8 +185,13 @@ def test_a_direction_says_how_it_came_about():
         nn.Linear(3, 2), ignore="scaled", norm="layer", seed=3, axis=1
     )
     assert direction.attributes == {
-        "kind": "random", "seed": 3, "axis": 1, "dir_type": "weights", "normalize": "layer", "ignore": "scaled",
-    }  # fmt: skip
+        "kind": "random",
+        "seed": 3,
+        "axis": 1,
+        "dir_type": "weights",
+        "normalize": "layer",
+        "ignore": "scaled",
+    }
 
 
 # --------------------------------------------------------------------------- what moves
@@ -265,7 +270,7 @@ def test_a_target_of_another_network_is_refused(change):
 def test_a_target_that_lacks_running_statistics_is_refused_for_states():
     state = {n: t for n, t in batch_norm_net().state_dict().items() if "running" not in n}
     create_target_direction(batch_norm_net(), state, "weights")
-    with pytest.raises(InputError, match="nothing for '1.running_mean'"):
+    with pytest.raises(InputError, match=r"nothing for '1.running_mean'"):
         create_target_direction(batch_norm_net(), state, "states")
 
 

@@ -1,4 +1,4 @@
-"""A landscape has the values that the mathematics gives it, whoever computes them and in how many pieces."""
+"""A landscape has the values that mathematics gives it, in however many pieces it is computed."""
 
 import math
 import tempfile
@@ -242,7 +242,7 @@ def test_many_shards_shuffled_and_interrupted_give_the_same_bytes_as_one(nx, ny,
 
 
 def test_points_that_are_known_are_not_evaluated_and_not_recorded_again():
-    model, data, directions, metrics = small_problem()
+    model, _, directions, _ = small_problem()
     grid = Grid((Axis(0, 2, 3), Axis(0, 1, 2)))
     known = {
         tuple(point): {"height": float(number)}
@@ -361,11 +361,26 @@ def test_a_function_and_a_loss_module_agree():
 
 @pytest.mark.parametrize(
     "value",
-    [2, 2.0, True, np.float32(2), np.float64(2), np.int64(2), np.array([2.0]), torch.tensor(2), torch.tensor([2.0]),
-     torch.tensor(2.0, dtype=torch.bfloat16), torch.tensor([[2]]), torch.nn.Parameter(torch.tensor(2.0)),
-     float("nan"), float("-inf"), torch.tensor(float("inf")), np.float32("nan")],
+    [
+        2,
+        2.0,
+        True,
+        np.float32(2),
+        np.float64(2),
+        np.int64(2),
+        np.array([2.0]),
+        torch.tensor(2),
+        torch.tensor([2.0]),
+        torch.tensor(2.0, dtype=torch.bfloat16),
+        torch.tensor([[2]]),
+        torch.nn.Parameter(torch.tensor(2.0)),
+        float("nan"),
+        float("-inf"),
+        torch.tensor(float("inf")),
+        np.float32("nan"),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_any_one_number_is_a_value_and_nan_and_inf_stay(value):
     """Trap 28."""
     found = own_loop(lambda net, loader, use_cuda: {"a": value})["train_loss_a"]
@@ -379,11 +394,21 @@ def test_any_one_number_is_a_value_and_nan_and_inf_stay(value):
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("0.3", "'0.3' .str."), (None, "None .NoneType."), ([1.0], r"\[1.0\] .list."), (1j, "1j .complex."),
-     (torch.zeros(2), "Tensor"), (torch.tensor(1j), "Tensor"), (np.zeros(2), "ndarray"), (np.complex64(1), "complex64"),
-     (np.str_("3"), "str_"), ({}, "dict"), (10**400, "int")],
+    [
+        ("0.3", "'0.3' .str."),
+        (None, "None .NoneType."),
+        ([1.0], r"\[1.0\] .list."),
+        (1j, "1j .complex."),
+        (torch.zeros(2), "Tensor"),
+        (torch.tensor(1j), "Tensor"),
+        (np.zeros(2), "ndarray"),
+        (np.complex64(1), "complex64"),
+        (np.str_("3"), "str_"),
+        ({}, "dict"),
+        (10**400, "int"),
+    ],
     ids=lambda v: repr(v)[:20],
-)  # fmt: skip
+)
 def test_what_is_no_number_is_refused_with_its_key(value, said):
     with pytest.raises(
         InputError, match=f"(?s)Metric 'train_loss_a' is .*{said}.*; wanted one real number"
@@ -394,7 +419,7 @@ def test_what_is_no_number_is_refused_with_its_key(value, said):
 @pytest.mark.parametrize("found", [None, {}, 0.3, [("a", 1)], torch.tensor(1.0)])
 def test_a_function_that_returns_no_dict_is_refused(found):
     with pytest.raises(
-        InputError, match="The metric function returned .*wanted a dict with at least one metric"
+        InputError, match=r"The metric function returned .*wanted a dict with at least one metric"
     ):
         own_loop(lambda net, loader, use_cuda: found)
 
@@ -536,7 +561,9 @@ def test_looking_at_what_a_model_returns_leaves_its_mode_and_the_random_state_al
 )
 def test_names_that_could_leave_the_folder_or_break_a_file_are_refused(name):
     """Trap 31."""
-    with pytest.raises(InputError, match="The metric name .*(is refused|is longer than 100 bytes)"):
+    with pytest.raises(
+        InputError, match=r"The metric name .*(is refused|is longer than 100 bytes)"
+    ):
         check_metric_name(name)
     with pytest.raises(InputError, match="metric name"):
         own_loop(lambda net, loader, use_cuda: {name: 1.0})
@@ -553,7 +580,7 @@ def test_other_names_are_kept_as_they_are(name):
 
 def test_a_split_has_to_have_a_name_as_well():
     data = (torch.randn(4, 2), torch.arange(4) % 3)
-    with pytest.raises(InputError, match="The split name '../x' is refused"):
+    with pytest.raises(InputError, match=r"The split name '../x' is refused"):
         own_loop(nn.CrossEntropyLoss(), data, splits={"../x": data})
 
 
@@ -576,3 +603,21 @@ def test_a_split_has_to_have_a_name_as_well():
 )
 def test_two_evaluations_say_which_metric_differs_most(found, wanted, apart):
     assert disagreement(found, wanted) == apart
+
+
+def test_two_metrics_that_would_share_a_key_are_refused():
+    model = nn.Linear(2, 3)
+    data = (torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
+    both = {"a": nn.CrossEntropyLoss(), "b_loss_a": nn.CrossEntropyLoss()}
+    samples = prepare(data, {"train_loss_b": data})
+    with pytest.raises(InputError, match="Two metrics would be called 'train_loss_b_loss_a'"):
+        Evaluator(model, both, samples)(model)
+
+
+def test_indices_that_do_not_ascend_are_refused_before_anything_is_evaluated():
+    direction = create_random_direction(nn.Linear(2, 3), seed=0)
+    for indices in ([2, 1], [1, 1], []):
+        with pytest.raises(InputError, match="ascending"):
+            measure(
+                nn.Linear(2, 3), lambda model: 1 / 0, [direction], Grid((Axis(0, 1, 3),)), indices
+            )

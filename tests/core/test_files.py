@@ -16,9 +16,15 @@ def test_a_file_appears_whole_under_its_name(tmp_path):
 def test_after_an_error_the_old_file_is_as_it_was_and_no_temporary_one_is_left(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(error), whole_file(path) as temporary:
+    with pytest.raises(error), whole_file(path) as temporary:  # noqa: PT012
         temporary.write_text("half")
         assert temporary.parent == path.parent
         assert path.read_text() == "old"
         raise error
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.txt'"):
+        with whole_file(tmp_path / "a.txt"):
+            raise OSError(28, "No space left on device")

@@ -19,7 +19,7 @@ GRID = Grid((Axis(-1, 1, 3), Axis(0, 1, 2)))
 
 
 def lived_in_net():
-    """Batch norm, a frozen layer in eval mode, a tied weight, gradients, a non-persistent buffer."""
+    """Batch norm in eval mode, a frozen bias, a tied weight, gradients, an unsaved buffer."""
     torch.manual_seed(3)
     net = nn.Sequential(
         nn.Linear(4, 6),
@@ -55,8 +55,8 @@ def everything(net):
         ],
         "random": (
             random.getstate(),
-            np.random.get_state()[1].tobytes(),
-            np.random.get_state()[2:],
+            np.random.get_state()[1].tobytes(),  # noqa: NPY002
+            np.random.get_state()[2:],  # noqa: NPY002
             torch.get_rng_state().numpy().tobytes(),
         ),
     }
@@ -132,14 +132,25 @@ def freezes(net):
 
 def draws(net):
     random.random()
-    np.random.rand()
+    np.random.rand()  # noqa: NPY002
     torch.randn(3)
 
 
 MISDEEDS = [
-    trains, halves, doubles, loads_another, assigns_another, replaces_parameters, rebinds_storage, reshapes,
-    writes_in_place, goes_backward, zeroes_gradients, freezes, draws,
-]  # fmt: skip
+    trains,
+    halves,
+    doubles,
+    loads_another,
+    assigns_another,
+    replaces_parameters,
+    rebinds_storage,
+    reshapes,
+    writes_in_place,
+    goes_backward,
+    zeroes_gradients,
+    freezes,
+    draws,
+]
 
 
 @pytest.mark.parametrize("misdeed", MISDEEDS, ids=lambda deed: deed.__name__)
@@ -240,9 +251,12 @@ def test_every_point_starts_from_the_centre_and_not_from_its_neighbour():
 
 
 @given(
-    w=st.floats(-100, 100, width=32), d=st.floats(-100, 100, width=32), e=st.floats(-100, 100, width=32),
-    a=st.floats(-2, 2), b=st.floats(-2, 2),
-)  # fmt: skip
+    w=st.floats(-100, 100, width=32),
+    d=st.floats(-100, 100, width=32),
+    e=st.floats(-100, 100, width=32),
+    a=st.floats(-2, 2),
+    b=st.floats(-2, 2),
+)
 def test_the_point_is_the_formula_in_float64(w, d, e, a, b):
     net = nn.Linear(1, 1, bias=False, dtype=torch.float64)
     nn.init.constant_(net.weight, w)

@@ -39,7 +39,7 @@ class Augmented(Dataset):
         return N
 
     def __getitem__(self, index):
-        noise = torch.rand(1) + random.random() + np.random.rand()
+        noise = torch.rand(1) + random.random() + np.random.rand()  # noqa: NPY002
         return INPUTS[index] + noise.float(), int(TARGETS[index])
 
 
@@ -71,8 +71,20 @@ def whole(data):
         DataLoader(PAIRS, batch_sampler=BatchSampler(SequentialSampler(PAIRS), 4, drop_last=False)),
         DataLoader(Stream(), 4),
     ],
-    ids=["tuple", "list", "dataset", "pairs", "stream", "loader", "shuffle", "shuffle-drop", "drop", "batches", "stream-loader"],
-)  # fmt: skip
+    ids=[
+        "tuple",
+        "list",
+        "dataset",
+        "pairs",
+        "stream",
+        "loader",
+        "shuffle",
+        "shuffle-drop",
+        "drop",
+        "batches",
+        "stream-loader",
+    ],
+)
 def test_all_samples_come_in_the_order_of_the_data_set(data):
     """Trap 21: a loader that shuffles, or drops the last batch, is read whole and in order."""
     inputs, targets = whole(data)
@@ -103,16 +115,16 @@ def test_a_loader_that_draws_a_few_with_replacement_keeps_their_number():
 
 def test_gathering_leaves_the_global_random_states_alone():
     torch.manual_seed(5)
-    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
+    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
     gather(DataLoader(Augmented(), 4, shuffle=True))
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tobytes() == before[1]
+    assert np.random.get_state()[1].tobytes() == before[1]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
 def test_random_states_come_back_after_an_exception():
     before = random.getstate(), torch.get_rng_state()
-    with pytest.raises(KeyError), fixed_randomness():
+    with pytest.raises(KeyError), fixed_randomness():  # noqa: PT012
         torch.rand(3)
         raise KeyError
     assert random.getstate() == before[0]

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
@@ -204,3 +205,10 @@ def test_a_checkpoint_of_something_else_is_named(tmp_path):
 def test_a_checkpoint_of_another_network_is_told_apart(checkpoint, asked, fault):
     with pytest.raises(InputError, match=rf"model\.pt does not fit.*{fault}.*Give build the skip"):
         digits.build(checkpoint, **{"skip": True, **TINY, **asked})
+
+
+def test_the_images_are_those_of_load_digits():
+    images, labels = load_digits(return_X_y=True)
+    table = digits._digits_table()
+    np.testing.assert_array_equal(table[:, :64], images)
+    np.testing.assert_array_equal(table[:, 64], labels)

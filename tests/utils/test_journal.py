@@ -21,7 +21,7 @@ points = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, 
 
 
 def same(found, wanted):
-    return math.isnan(found) and math.isnan(wanted) or found.hex() == wanted.hex()
+    return (math.isnan(found) and math.isnan(wanted)) or found.hex() == wanted.hex()
 
 
 def fill(folder, count=5, first=0):

@@ -75,7 +75,7 @@ def test_linear_levels_are_about_twelve_and_cover_the_values(low, span):
 def test_log_levels_are_round_numbers():
     decades = choose_scale(np.array([1e-5, 1e6]), Look(), LOSS)
     np.testing.assert_allclose(decades.levels, 10.0 ** np.arange(-5, 7))
-    assert decades.text(1e-5) == "$10^{-5}$"
+    assert decades.text(1e-5) == "10⁻⁵"
     few = choose_scale(np.array([0.2, 11.0]), Look(), LOSS)
     np.testing.assert_allclose(few.levels, [0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15])
     assert [few.text(tick) for tick in few.ticks] == ["0.2", "0.5", "1", "2", "5", "10"]

@@ -1,0 +1,59 @@
+"""Draw the README's picture from the demo's two surfaces: python docs/draw_demo.py."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from landscape_lib import Surface
+from landscape_lib.utils.storage import load_surface
+
+RUNS = {"with_skips": "with skip connections", "without_skips": "without skip connections"}
+KEY = "train_loss"
+LEVELS = 10 ** np.arange(-3, 4.26, 0.5)
+
+
+def minima(values: np.ndarray) -> list[tuple[int, int]]:
+    """Return the inner points that are lower than all eight neighbours."""
+    inner = np.ndindex(values.shape[0] - 2, values.shape[1] - 2)
+    boxes = (((i + 1, j + 1), values[i : i + 3, j : j + 3]) for i, j in inner)
+    return [place for place, box in boxes if box[1, 1] < np.delete(box.ravel(), 4).min()]
+
+
+def draw(surfaces: dict[str, Surface]) -> Figure:
+    """Draw both surfaces on the same levels, and the cuts through their centres."""
+    figure = Figure(figsize=(10.6, 3.4), layout="constrained")
+    *panels, cut = figure.subplots(1, 3)
+    for panel, (run, surface) in zip(panels, surfaces.items(), strict=True):
+        x, y = (axis.steps() for axis in surface.grid.axes)
+        values = surface[KEY]
+        drawn = panel.contourf(x, y, values.T, LEVELS, norm=LogNorm(), extend="both")
+        panel.contour(x, y, values.T, LEVELS, colors="black", linewidths=0.3)
+        for i, j in minima(values):
+            panel.plot(x[i], y[j], "w.", markersize=5, markeredgecolor="black", markeredgewidth=0.5)
+        panel.set(title=RUNS[run], xlabel="α", ylabel="β", aspect="equal")
+        cut.semilogy(x, values[:, len(y) // 2], ".-", label=RUNS[run])
+    figure.colorbar(drawn, ax=panels, label="train loss", ticks=10.0 ** np.arange(-3, 5))
+    cut.set(title="along α, at β = 0", xlabel="α", ylabel="train loss")
+    cut.legend(frameon=False, loc="lower right", fontsize=8)
+    return figure
+
+
+def main() -> int:
+    """Draw, and print the numbers that the README states."""
+    surfaces = {run: load_surface(f"results/{run}/surface.h5") for run in RUNS}
+    for run, surface in surfaces.items():
+        values = surface[KEY]
+        middle = tuple(count // 2 for count in values.shape)
+        sys.stdout.write(
+            f"{run}: {values[middle]:.4f} at the centre, at most {values.max():,.0f}, "
+            f"{len(minima(values))} local minima, held-out accuracy {surface['test_acc'][middle]:.1f} %\n"
+        )
+    draw(surfaces).savefig(Path(__file__).with_name("demo.png"), dpi=110)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""The README's code runs as it stands."""
+
+import re
+
+import h5py
+import torch
+import yaml
+from torch import nn
+
+from tests.pipeline.conftest import REPO, Project
+
+README = (REPO / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_library_example_prints_a_surface(capsys):
+    (example,) = (block for block in blocks("python") if "measure" in block)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.count("[") == 1 + 5  # 5 rows of 4
+
+
+def test_a_model_of_ones_own_is_drawn_from_the_readme_alone(tmp_path):
+    (problem,) = (block for block in blocks("python") if "def build" in block)
+    (config,) = blocks("yaml")
+    (tmp_path / "my_problem.py").write_text(problem)
+    settings = yaml.safe_load(config)
+    settings["runs"]["mine"]["grid"] = {"x": [-1, 1, 3], "y": [-1, 1, 2]}  # in small
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 3))
+    torch.save(model.state_dict(), tmp_path / "my_model.pt")
+    torch.save((torch.randn(30, 2), torch.arange(30) % 3), tmp_path / "my_data.pt")
+    project = Project(tmp_path)
+    project.run("results/mine/surface.h5", "results/mine/figures/train_acc_2dheat.pdf")
+    with h5py.File(tmp_path / "results/mine/surface.h5") as surface:
+        assert surface["train_loss"].shape == surface["train_acc"].shape == (3, 2)
+
+
+def test_the_readme_names_the_commands_that_continuous_integration_runs():
+    (commands,) = (block for block in blocks("bash") if "pytest" in block)
+    script = (REPO / ".ci" / "run").read_text()
+    for command in commands.strip().splitlines():
+        assert command in script or "--cores 1" in command
