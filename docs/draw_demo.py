@@ -4,14 +4,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from landscape_lib import Surface
-from landscape_lib.utils.storage import load_surface
+from landscape_lib import Axis, Grid, Surface, config, measure
+from landscape_lib.core.plan import Plan
+from landscape_lib.steps.bench import set_up
+from landscape_lib.utils.storage import load_directions, load_surface
 
 RUNS = {"with_skips": "with skip connections", "without_skips": "without skip connections"}
 KEY = "train_loss"
+COLOURS = {"with_skips": "tab:blue", "without_skips": "tab:red"}
+NEAR = Grid((Axis(-0.05, 0.05, 21),))
 LEVELS = 10 ** np.arange(-3, 4.26, 0.5)
 
 
@@ -22,9 +28,18 @@ def minima(values: np.ndarray) -> list[tuple[int, int]]:
     return [place for place, box in boxes if box[1, 1] < np.delete(box.ravel(), 4).min()]
 
 
+def near(run: str) -> list[np.ndarray]:
+    """Return the loss close to the minimum, along each of the run's directions."""
+    bench = set_up(config.load("config/config.yaml").run(run))
+    evaluate = bench.evaluator(Plan(threads=torch.get_num_threads()))
+    directions = load_directions(f"results/{run}/directions.h5")
+    curves = (measure(bench.problem.model, evaluate, [d], NEAR, range(21)) for d in directions)
+    return [curve.values[KEY] for curve in curves]
+
+
 def draw(surfaces: dict[str, Surface]) -> Figure:
-    """Draw both surfaces on the same levels, and the cuts through their centres."""
-    figure = Figure(figsize=(10.6, 3.4), layout="constrained")
+    """Draw both surfaces on the same levels, and cuts through both minima from close by."""
+    figure = Figure(figsize=(10.6, 3.5), layout="constrained")
     *panels, cut = figure.subplots(1, 3)
     for panel, (run, surface) in zip(panels, surfaces.items(), strict=True):
         x, y = (axis.steps() for axis in surface.grid.axes)
@@ -34,11 +49,20 @@ def draw(surfaces: dict[str, Surface]) -> Figure:
         for i, j in minima(values):
             panel.plot(x[i], y[j], "w.", markersize=5, markeredgecolor="black", markeredgewidth=0.5)
         panel.set(title=RUNS[run], xlabel="α", ylabel="β", aspect="equal")
-        cut.semilogy(x, values[:, len(y) // 2], ".-", label=RUNS[run])
+        draw_cut(cut, run)
     figure.colorbar(drawn, ax=panels, label="train loss", ticks=10.0 ** np.arange(-3, 5))
-    cut.set(title="along α, at β = 0", xlabel="α", ylabel="train loss")
-    cut.legend(frameon=False, loc="lower right", fontsize=8)
+    cut.set(title="close to the minimum", xlabel="distance from it, in steps of α or β")
+    cut.set(ylabel="train loss above that of the minimum")
+    cut.legend(frameon=False, fontsize=7.5)
     return figure
+
+
+def draw_cut(cut: Axes, run: str) -> None:
+    """Draw how far the loss rises along α (solid) and β (dashed)."""
+    (axis,) = NEAR.axes
+    for values, name, line in zip(near(run), "αβ", ("-", "--"), strict=True):
+        rise = values - values[axis.count // 2]
+        cut.plot(axis.steps(), rise, line, color=COLOURS[run], label=f"{RUNS[run]}, along {name}")
 
 
 def main() -> int:
@@ -49,7 +73,8 @@ def main() -> int:
         middle = tuple(count // 2 for count in values.shape)
         sys.stdout.write(
             f"{run}: {values[middle]:.4f} at the centre, at most {values.max():,.0f}, "
-            f"{len(minima(values))} local minima, held-out accuracy {surface['test_acc'][middle]:.1f} %\n"
+            f"{len(minima(values))} local minima, "
+            f"held-out accuracy {surface['test_acc'][middle]:.1f} %\n"
         )
     draw(surfaces).savefig(Path(__file__).with_name("demo.png"), dpi=110)
     return 0
