@@ -43,3 +43,15 @@ def test_the_readme_names_the_commands_that_continuous_integration_runs():
     script = (REPO / ".ci" / "run").read_text()
     for command in commands.strip().splitlines():
         assert command in script or "--cores 1" in command
+
+
+def test_the_demo_and_its_small_sister_are_what_the_readme_says():
+    from landscape_lib import config
+
+    demo = config.load(REPO / "config" / "config.yaml")
+    assert set(demo.runs) == {"with_skips", "without_skips"}
+    trained = [run.train.args for run in demo.runs.values()]
+    assert {**trained[0], "skip": None} == {**trained[1], "skip": None}  # nothing else differs
+    assert all(run.shards >= 4 for run in demo.runs.values())
+    assert f"networks of {trained[0]['depth']} layers" in README
+    assert set(config.load(REPO / "config" / "smoke.yaml").runs) == {"smoke_skips", "smoke_curve"}

@@ -32,6 +32,7 @@ from landscape_lib.viz.style import PLAIN_LOOK, Look
 
 SIZE = (4.2, 3.5)
 MOST_VERTICES = 40_000  # a drawing of more is stored as pixels, and its lines get no numbers
+ROOM_FOR_LABEL = 0.25  # of an axis that a contour spans: smaller ones go without a label
 
 
 def plot_surface(
@@ -180,10 +181,23 @@ def _lines(axes: Axes, view: View, levels: np.ndarray) -> None:
         for tick in view.scale.ticks
         for level in levels[np.isclose(levels, view.scale.heights([tick]))]
     }
-    if _tame(lines) and texts:
+    if not _tame(lines):
+        return
+    texts = {level: text for level, text in texts.items() if _has_room(lines, level, view)}
+    if texts:
         labels = axes.clabel(lines, levels=list(texts), fmt=texts, fontsize=6, colors=INK)
         for label in labels:
             label.set_path_effects([withStroke(linewidth=1.8, foreground="white")])
+
+
+def _has_room(lines: QuadContourSet, level: float, view: View) -> bool:
+    """Tell whether a contour is large enough beside the picture for a label not to hide it."""
+    path = lines.get_paths()[int(np.flatnonzero(lines.levels == level)[0])]
+    if not np.size(path.vertices):
+        return False
+    extents = path.get_extents()
+    share = (extents.width / np.ptp(view.x), extents.height / np.ptp(view.y))
+    return max(share) >= ROOM_FOR_LABEL
 
 
 def _bands(axes: Axes, view: View) -> QuadContourSet:
