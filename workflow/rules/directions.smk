@@ -11,5 +11,5 @@ rule make_directions:
         config=the_config,
         content=on_directions,
     shell:
-        "python {params.scripts}/make_directions.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/make_directions.py --config {params.config:q} --run {wildcards.run}"
         " --out {output.directions} --log {log}"

@@ -13,7 +13,7 @@ checkpoint probe:
         config=the_config,
         content=on_problem,
     shell:
-        "python {params.scripts}/probe.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/probe.py --config {params.config:q} --run {wildcards.run}"
         " --out {output} --log {log}"
 
 
@@ -36,7 +36,7 @@ rule evaluate_shard:
         config=the_config,
         content=on_shard,
     shell:
-        "python {params.scripts}/evaluate_shard.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/evaluate_shard.py --config {params.config:q} --run {wildcards.run}"
         " --shard {wildcards.k} --of {wildcards.n} --out {output} --log {log}"
 
 
@@ -55,5 +55,5 @@ rule merge_shards:
         grid=on_grid,
         n=lambda wildcards, input: len(input.shards),
     shell:
-        "python {params.scripts}/merge_shards.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/merge_shards.py --config {params.config:q} --run {wildcards.run}"
         " --of {params.n} --out {output} --log {log}"

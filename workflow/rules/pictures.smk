@@ -14,7 +14,7 @@ rule plot_surface:
         key=key_of,
         content=on_figures,
     shell:
-        "python {params.scripts}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
         " --key {params.key:q} --format {wildcards.format} --log {log}"
 
 
@@ -31,7 +31,7 @@ rule plot_curve:
         key=key_of,
         content=on_figures,
     shell:
-        "python {params.scripts}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
         " --key {params.key:q} --format {wildcards.format} --log {log}"
 
 
@@ -48,5 +48,5 @@ rule export_vtp:
         key=key_of,
         content=on_paraview,
     shell:
-        "python {params.scripts}/export_vtp.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/export_vtp.py --config {params.config:q} --run {wildcards.run}"
         " --key {params.key:q} --log {log}"

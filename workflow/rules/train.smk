@@ -11,5 +11,5 @@ rule train_model:
         config=the_config,
         content=on_training,
     shell:
-        "python {params.scripts}/train_model.py --config {params.config:q} --run {wildcards.run}"
+        "python {params.scripts:q}/train_model.py --config {params.config:q} --run {wildcards.run}"
         " --out {output.model} --log {log}"
