@@ -7,6 +7,7 @@ import argparse
 import errno
 import logging
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
 log = logging.getLogger("landscape_lib")
 
 _OURS = Path(__file__).resolve().parent
+_SCRIPTS = _OURS.parent / "scripts"
+_STDLIB = sysconfig.get_path("stdlib")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -97,8 +100,9 @@ def _show_users_frames(error: BaseException) -> bool:
 
 def _is_users(name: str) -> bool:
     path = Path(name)
-    library = "site-packages" in path.parts or "<" in name or path.is_relative_to(sys.base_prefix)
-    return not (library or path.resolve().is_relative_to(_OURS) or path.parent.name == "scripts")
+    library = "site-packages" in path.parts or "<" in name or path.is_relative_to(_STDLIB)
+    ours = path.resolve().is_relative_to(_OURS) or path.resolve().parent == _SCRIPTS
+    return not (library or ours)
 
 
 def _start_logging(path: str | None) -> list[logging.Handler]:

@@ -30,6 +30,13 @@ class Plan:
                 f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
             )
 
+        for name in ("threads", "batch_size"):
+            number = getattr(self, name)
+            if number is None and name == "batch_size":
+                continue
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise InputError(f"A plan's {name} is {number!r}; wanted a whole number from 1.")
+
     def canonical(self) -> str:
         """Return the plan as JSON that is the same for the same plan."""
         return json.dumps(asdict(self), sort_keys=True)

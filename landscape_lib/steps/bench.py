@@ -46,6 +46,8 @@ class Bench:
                 "where there is, or remove probe.json and the journal's copy to choose anew."
             )
         torch.set_num_threads(plan.threads)
+        torch.backends.cudnn.allow_tf32 = False  # float32 means float32, on a GPU too
+        torch.backends.cuda.matmul.allow_tf32 = False
         self.problem.model.to(plan.device, dtype_of(plan))
         return Evaluator(self.problem.model, self.problem.metrics, self.data, plan)
 
@@ -60,6 +62,7 @@ def set_up(experiment: Experiment) -> Bench:
         code=code_hash(split_name(experiment.problem)[0]),
         args=experiment.args,
         evaluation={"precision": experiment.evaluation.precision},
+        metrics=problem.metrics,
     )
     log.info(
         "%s: %s parameters, %s",

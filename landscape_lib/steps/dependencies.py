@@ -6,7 +6,8 @@ code is run: settings are read from the config, contents are hashed, code is par
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,23 @@ class Dependencies:
         return [f"{path}.sha256" for path in self._made_for(experiment)]
 
     def report(self, run: str) -> dict[str, Any]:
-        """Return ``probe.json``, or nothing where there is none that can be read."""
+        """Return ``probe.json``, or nothing where there is none.
+
+        Raises:
+            InputError: If it is damaged.
+        """
         try:
             found = json.loads(self.config.run(run).path("probe.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except OSError:
             return {}
-        return found if isinstance(found, dict) else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise InputError(
+                f"{self.config.run(run).path('probe.json')}: it is damaged. Remove it and type the "
+                "same command again."
+            )
+        return found
 
     def keys(self, run: str, key_file: str | None = None) -> list[str]:
         """Return the run's metric keys.
@@ -111,21 +123,15 @@ class Dependencies:
     def targets(self, run: str) -> list[str]:
         """Return every file that the run is for."""
         experiment = self.config.run(run)
-        folder = experiment.folder.as_posix()
-        names = [file_name(key) for key in self.keys(run)]
-        curve = len(experiment.grid.axes) == 1
-        figures = [
-            f"{folder}/figures/{name}_{kind}.{ending}"
-            for name in names
-            for kind in (("1d",) if curve else FIGURES)
-            for ending in experiment.figures.formats
-        ]
-        vtp = [] if curve else [f"{folder}/paraview/{name}.vtp" for name in names]
-        return [f"{folder}/surface.h5", *figures, *vtp]
+        surface = experiment.path("surface.h5").as_posix()
+        return [surface, *picture_targets(experiment, self.keys(run))]
 
     @cached_property
     def _drawing(self) -> str:
-        return trees_hash((_LIBRARY / "viz").glob("*.py"))
+        scripts = _LIBRARY.parent / "scripts"  # beside the library in a clone
+        drawing = [_LIBRARY / "steps" / "pictures.py", *(_LIBRARY / "viz").glob("*.py")]
+        beside = [scripts / "plot_surface.py", scripts / "export_vtp.py"]
+        return trees_hash([*drawing, *(path for path in beside if path.is_file())])
 
     def _saved(self, parts: Any) -> str:
         self._cache.save()
@@ -141,8 +147,15 @@ class Dependencies:
         if experiment.train is not None:
             locate(split_name(experiment.train.function)[0])
         made = self._made()
+        own = experiment.path("model.pt").as_posix()
+        users = [name for e in self.config.runs.values() for name in self._made_for(e)]
+        if experiment.train is not None and own not in users:
+            raise InputError(
+                f"{self.config.path}: runs.{experiment.name}.train makes {own}, but no run uses "
+                f"it: name it in args, as {{checkpoint: {own}}}."
+            )
         for path in [*experiment.files, *self._direction_files(experiment)]:
-            if path not in made and not Path(path).exists():
+            if _plain(path) not in made and not Path(path).exists():
                 raise InputError(
                     f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
                     f"(looked in {Path.cwd()})."
@@ -160,7 +173,7 @@ class Dependencies:
     def _made_for(self, experiment: Experiment) -> list[str]:
         made = self._made()
         named = [*_texts(experiment.args), *experiment.files, *self._direction_files(experiment)]
-        return sorted({Path(path).as_posix() for path in named} & made)
+        return sorted({_plain(path) for path in named} & made)
 
     def _content_of(self, experiment: Experiment) -> list[Any]:
         files = [self._content(path) for path in experiment.files]
@@ -171,13 +184,13 @@ class Dependencies:
             return {str(key): self._by_content(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._by_content(item) for item in value]
-        if isinstance(value, str) and _is_file(value):
+        if isinstance(value, str) and (_plain(value) in self._made() or _is_file(value)):
             return self._content(value)
-        return self._content(value) if isinstance(value, str) and value in self._made() else value
+        return value
 
     def _content(self, path: str) -> str:
         """Hash a file.  One that the pipeline makes is watched through its hash file instead."""
-        if Path(path).as_posix() not in self._made():
+        if _plain(path) not in self._made():
             return self._cache.hash(path)
         return self._by_hand(Path(path))
 
@@ -191,12 +204,31 @@ class Dependencies:
         return "made" if found == made else found
 
 
+def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
+    """Return every picture and ParaView file of a run with these metrics."""
+    folder = experiment.folder.as_posix()
+    names = [file_name(key) for key in keys]
+    curve = len(experiment.grid.axes) == 1
+    figures = [
+        f"{folder}/figures/{name}_{kind}.{ending}"
+        for name in names
+        for kind in (("1d",) if curve else FIGURES)
+        for ending in experiment.figures.formats
+    ]
+    return figures + ([] if curve else [f"{folder}/paraview/{name}.vtp" for name in names])
+
+
 def _texts(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [text for item in value.values() for text in _texts(item)]
     if isinstance(value, list | tuple):
         return [text for item in value for text in _texts(item)]
     return [value] if isinstance(value, str) else []
+
+
+def _plain(path: str) -> str:
+    """Spell a path as the pipeline does: from the working directory, without ``./``."""
+    return Path(os.path.relpath(path)).as_posix() if path and "\0" not in path else path
 
 
 def _is_file(text: str) -> bool:

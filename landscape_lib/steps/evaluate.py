@@ -17,7 +17,7 @@ from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.probe import AGREEMENT
 from landscape_lib.steps.report import read_probe
-from landscape_lib.utils.fingerprint import points_fingerprint
+from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.progress import Progress

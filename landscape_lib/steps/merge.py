@@ -4,7 +4,7 @@ import datetime
 import logging
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,16 +12,17 @@ from typing import Any
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import DisagreementError
+from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
+from landscape_lib.steps.dependencies import picture_targets
 from landscape_lib.steps.report import read_probe
-from landscape_lib.utils.hashing import canonical
+from landscape_lib.utils.hashing import canonical, points_fingerprint
 from landscape_lib.utils.storage import directions_attributes, load_shard, save_surface
-from landscape_lib.viz.names import file_name
 
 log = logging.getLogger(__name__)
 
 PACKAGES = ("landscape-lib", "torch", "numpy", "h5py", "snakemake")
-PICTURES = ("_2dcontour", "_2dcontourf", "_2dheat", "_3dsurface", "_1d")
+ENDINGS = ("pdf", "png", "svg", "vtp")
 
 
 def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path | str) -> None:
@@ -38,11 +39,32 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
             f"{experiment.grid.axes}. Type the same command again."
         )
     report = read_probe(experiment.path("probe.json"))
+    _refuse_other_problem(experiment, surface, report)
     labels = {key: Label(**label) for key, label in report["labels"].items()}
     attributes = {**surface.attributes, **_provenance(experiment), "shards": len(shards)}
     save_surface(out, replace(surface, attributes=attributes, labels=labels))
     _put_aside(experiment, surface)
     log.info("%s: %d points, %s", experiment.name, surface.grid.size, ", ".join(surface.keys))
+
+
+def _refuse_other_problem(
+    experiment: Experiment, surface: Surface, report: Mapping[str, Any]
+) -> None:
+    """Refuse shards that an older process wrote for another model, directions or plan.
+
+    Raises:
+        DisagreementError: If they are.
+    """
+    content = str(directions_attributes(experiment.path("directions.h5"))["content"])
+    wanted = points_fingerprint(
+        report["problem"]["fingerprint"], content, Plan(**report["plan"]).canonical()
+    )
+    if surface.attributes["fingerprint"] != wanted:
+        raise DisagreementError(
+            f"{experiment.name}: the shards are of another problem, directions or plan; an older "
+            f"process may have written them. rm -r {experiment.path('shards')}, and type the same "
+            "command again."
+        )
 
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:
@@ -90,13 +112,12 @@ def _git_revision() -> str:
 
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:
-    """Move pictures and .vtp of metrics that the surface no longer has to ``stale/``."""
-    keys = {file_name(key) for key in surface.keys}
-    for folder, endings in (("figures", PICTURES), ("paraview", ("",))):
+    """Move to ``stale/`` what shows another surface: a vanished metric, other kinds, formats."""
+    wanted = {Path(target) for target in picture_targets(experiment, surface.keys)}
+    for folder in ("figures", "paraview"):
         for path in sorted(experiment.path(folder).glob("*.*")):
-            owners = {path.stem.removesuffix(end) for end in endings if path.stem.endswith(end)}
-            if owners and not owners & keys:
+            if path not in wanted and path.suffix[1:] in ENDINGS:
                 aside = experiment.path("stale", folder, path.name)
                 aside.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(aside)
-                log.warning("%s is of a metric that is gone; moved to %s.", path, aside)
+                log.warning("%s is no picture of this surface; moved to %s.", path, aside)

@@ -18,6 +18,7 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench, set_up
+from landscape_lib.utils.hashing import canonical, hash_text
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,15 @@ def probe(experiment: Experiment, out: Path | str) -> None:
     """
     bench = set_up(experiment)
     wishes = experiment.evaluation.model_dump(mode="json")
-    kept_path = experiment.path("journal", f"probe-{bench.parts['fingerprint']}.json")
+    name = f"probe-{bench.parts['fingerprint']}-{hash_text(canonical(wishes))[:16]}.json"
+    kept_path = experiment.path("journal", name)
     kept = _kept(kept_path, wishes)
     if kept is None:
         kept = {"wishes": wishes, **_measured(experiment, bench)}
         write_text(kept_path, json.dumps(kept, indent=1))
     evaluator = bench.evaluator(Plan(**kept["plan"]))
     centre = _values(bench, evaluator, AWAY[:1])[0]
+    _warn_of_memory(centre, _values(bench, evaluator, AWAY[:1])[0])
     labels = evaluator.labels(list(centre))
     report = {
         "keys": list(centre),
@@ -58,6 +61,19 @@ def probe(experiment: Experiment, out: Path | str) -> None:
     write_text(out, json.dumps(report, indent=1))
     for key, value in centre.items():
         log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
+
+
+def _warn_of_memory(once: Values, again: Values) -> None:
+    """Say so where the same weights give two values: points would depend on their order."""
+    key, apart = disagreement(once, again)
+    if apart > 0:
+        log.warning(
+            "%s differs by %.1e between two evaluations of the same weights: model or metric keep "
+            "something from one evaluation to the next, such as a random generator of their own. "
+            "Seed it inside the metric, or values depend on the order of the points.",
+            key,
+            apart,
+        )
 
 
 def _kept(path: Path, wishes: dict[str, Any]) -> dict[str, Any] | None:

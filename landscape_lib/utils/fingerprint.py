@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def hash_model(model: nn.Module) -> str:
         name: hash_tensor(entry) if isinstance(entry, Tensor) else repr(entry)
         for name, entry in model.state_dict().items()
     }
-    return hash_text(canonical([repr(model), list(state.items())]))
+    return hash_text(canonical([re.sub(r" at 0x[0-9a-f]+", "", repr(model)), list(state.items())]))
 
 
 def hash_samples(samples: Samples) -> str:
@@ -59,8 +60,33 @@ def by_content(value: Any) -> Any:
     return value
 
 
+def hash_metrics(metrics: Any) -> str:
+    """Return the SHA-256 over what metric modules hold: class weights, settings, networks."""
+    named = metrics if isinstance(metrics, Mapping) else {"": metrics}
+    held = {
+        str(name): [
+            hash_model(metric),
+            type(metric).__qualname__,
+            {
+                key: value
+                for key, value in sorted(vars(metric).items())
+                if key != "training" and isinstance(value, int | float | str | None)
+            },
+        ]
+        for name, metric in named.items()
+        if isinstance(metric, nn.Module)
+    }
+    return hash_text(canonical(held))
+
+
 def problem_fingerprint(
-    model: nn.Module, data: Mapping[str, Samples], *, code: str, args: Any, evaluation: Any
+    model: nn.Module,
+    data: Mapping[str, Samples],
+    *,
+    code: str,
+    args: Any,
+    evaluation: Any,
+    metrics: Any = None,
 ) -> dict[str, Any]:
     """Return what decides a problem's values, part by part, and the hash of it all.
 
@@ -70,22 +96,19 @@ def problem_fingerprint(
         code: Hash of the code that builds model and metrics.
         args: What the code was called with.
         evaluation: Settings that change values (precision).
+        metrics: As ``Problem.metrics``; what modules among them hold counts.
 
     Returns:
-        ``model``, ``data``, ``code``, ``args``, ``evaluation``, ``version``, and
+        ``model``, ``data``, ``metrics``, ``code``, ``args``, ``evaluation``, ``version``, and
         ``fingerprint`` over them.
     """
     parts: dict[str, Any] = {
         "model": hash_model(model),
         "data": {split: hash_samples(samples) for split, samples in data.items()},
+        "metrics": hash_metrics(metrics),
         "code": code,
         "args": hash_text(canonical(by_content(args))),
         "evaluation": evaluation,
         "version": EVALUATION_VERSION,
     }
     return {**parts, "fingerprint": hash_text(canonical(parts))}
-
-
-def points_fingerprint(problem: str, directions: str, plan: str) -> str:
-    """Return the fingerprint of points: the problem's, the directions', the plan's."""
-    return hash_text(canonical([problem, directions, plan]))

@@ -22,6 +22,11 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def points_fingerprint(problem: str, directions: str, plan: str) -> str:
+    """Return the fingerprint of points: the problem's, the directions', the plan's."""
+    return hash_text(canonical([problem, directions, plan]))
+
+
 def hash_file(path: Path | str) -> str:
     """Return the SHA-256 of a file's content.
 
@@ -60,7 +65,11 @@ class HashCache:
         """
         path = Path(path)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file())
+            inside = sorted(
+                Path(folder) / name
+                for folder, _, names in os.walk(path, followlinks=True)
+                for name in names
+            )
             parts = [[p.relative_to(path).as_posix(), self.hash(p)] for p in inside]
             return hash_text(canonical(parts))
         name = os.path.abspath(path)

@@ -37,7 +37,7 @@ def drop_stale_lock(folder: Path = Path(".snakemake")) -> IO[str] | None:
             shutil.rmtree(folder / "locks")
             (folder / "locks").mkdir()
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # others hold it exclusively for an instant only
     except OSError as error:
         log.warning("The run's lock could not be shared: %s.", error.strerror)
     return handle

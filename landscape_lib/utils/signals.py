@@ -24,8 +24,9 @@ class Stops:
         self._shields = 0
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
+        first = self.number is None
         self.number = self.number or number
-        if not self._shields:
+        if first and not self._shields:  # a second one must not break the clean-up of the first
             raise Stopped(self.number)
 
     def check(self) -> None:
@@ -50,9 +51,13 @@ class Stops:
 
 @contextmanager
 def stops() -> Iterator[Stops]:
-    """Listen to SIGTERM, SIGINT and SIGHUP; put the old handlers back."""
+    """Listen to SIGTERM, SIGINT and SIGHUP; put the old handlers back.
+
+    A signal that is ignored, as SIGHUP is under ``nohup``, stays ignored.
+    """
     listener = Stops()
-    before = {number: signal.signal(number, listener._arrive) for number in STOPS}
+    heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, listener._arrive) for number in heard}
     try:
         yield listener
     finally:

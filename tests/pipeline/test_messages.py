@@ -290,3 +290,56 @@ def test_a_disk_that_is_full_ends_with_1_and_loses_nothing(folder):
     assert len(project.journal("one")) == 10
     assert evaluate("unlimited").returncode == 0
     assert project.points() <= 11  # the ten points, and the one whose line broke off
+
+
+def test_shards_of_another_problem_are_refused_by_merge(folder, capsys):
+    """As an orphan of an older run leaves them, whose model has been replaced since."""
+    project = ["--config", "config.yaml", "--run", "one"]
+
+    def call_all(seed):
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["runs"]["one"]["directions"] = {"seed": seed}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        call("make_directions", run="one", out="results/one/directions.h5")
+
+    call("probe", run="one", out="results/one/probe.json")
+    call_all(0)
+    for k in "01":
+        out = f"results/one/shards/{k}-of-2.h5"
+        more = [*project, "--shard", k, "--of", "2", "--out", out]
+        assert script("evaluate_shard")(more) == 0
+    call_all(1)
+    capsys.readouterr()
+    message = told(capsys, "merge_shards", "--of", "2", code=1, run="one", out="surface.h5")
+    assert "the shards are of another problem, directions or plan" in message
+    assert "rm -r results/one/shards" in message
+    assert not (folder / "surface.h5").exists()
+
+
+def test_values_that_depend_on_the_order_of_points_are_warned_of(folder, capsys):
+    metric = (
+        "GENERATOR = torch.Generator().manual_seed(0)\n\n\n"
+        "def metric(net, loader, use_cuda):\n"
+        "    return {'noise': torch.rand((), generator=GENERATOR)}\n\n\n"
+    )
+    build = "def build():\n    return Problem(nn.Linear(2, 3), DATA, metric)\n"
+    own(folder, DATA + metric + build)
+    assert call("probe", out="probe.json") == 0
+    message = capsys.readouterr().err
+    assert "train_loss_noise differs by" in message
+    assert "values depend on the order of the points" in message
+
+
+def test_a_training_whose_model_nobody_uses_is_refused(folder):
+    from landscape_lib import config as configs
+    from landscape_lib.core.errors import InputError
+    from landscape_lib.steps.dependencies import Dependencies
+
+    own(folder, "def build():\n    pass\n", train={"function": "own.py:build"})
+    with pytest.raises(InputError, match=r"train makes results/own/model.pt, but no run uses it"):
+        Dependencies(configs.load("config.yaml"))
+    configure(
+        folder, train={"function": "own.py:build"}, args={"checkpoint": "./results/own/model.pt"}
+    )
+    depends = Dependencies(configs.load("config.yaml"))
+    assert depends.files("own") == ["results/own/model.pt.sha256"]

@@ -186,3 +186,17 @@ def test_the_optimum_is_at_the_same_place_in_every_file(finished):
         dx, dy = (file[f"{axis}direction/0"][()].ravel() for axis in "xy")
     w = np.array([1.0, 2.0]) + x[:, None, None] * dx + y[None, :, None] * dy
     np.testing.assert_allclose(values, 10 * w[..., 0] + w[..., 1], rtol=1e-5)
+
+
+def test_a_run_whose_probe_fails_stops_no_other_and_nothing_of_it_is_lost(project):
+    """Its code reverted, nothing is evaluated again."""
+    helper = project.folder / "one_helper.py"
+    good = helper.read_text()
+    helper.write_text("def values(w):\n    raise RuntimeError('broken')\n")
+    project.configure(lambda config: config["runs"]["two"]["grid"].update(x=[-1, 1, 9]))
+    before = project.points()
+    output = project.run("results/one/surface.h5", "results/two/surface.h5", code=1)
+    assert "RuntimeError: broken" in output
+    assert project.points() - before == (9 - 5) * 4  # the other run went on
+    helper.write_text(good)
+    assert project.ran("results/one/surface.h5", "results/two/surface.h5")[1] == 0

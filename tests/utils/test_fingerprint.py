@@ -9,12 +9,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from landscape_lib.core.samples import gather
 from landscape_lib.utils.fingerprint import (
     by_content,
+    hash_metrics,
     hash_model,
     hash_samples,
     hash_tensor,
-    points_fingerprint,
     problem_fingerprint,
 )
+from landscape_lib.utils.hashing import points_fingerprint
 
 
 def model():
@@ -137,3 +138,26 @@ def test_points_depend_on_problem_directions_and_plan():
         )
         == 4
     )
+
+
+def test_what_a_metric_holds_counts_also_where_no_code_and_no_argument_shows_it():
+    """Class weights read inside build, a setting that repr does not show, a teacher's weights."""
+    weights = [torch.tensor([1.0, 1.0, w]) for w in (1.0, 5.0)]
+    losses = [
+        *(nn.CrossEntropyLoss(weight=w) for w in weights),
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+        nn.CrossEntropyLoss(),
+        {"a": nn.CrossEntropyLoss()},
+    ]
+    assert len({hash_metrics(loss) for loss in losses}) == len(losses)
+    assert hash_metrics(nn.CrossEntropyLoss().eval()) == hash_metrics(nn.CrossEntropyLoss())
+    assert hash_metrics(lambda net, loader, use_cuda: {}) == hash_metrics(None)
+
+
+def test_a_model_that_prints_where_it_lies_in_memory_has_one_hash():
+    class Odd(nn.Linear):
+        def extra_repr(self):
+            return f"{object()!r}"
+
+    net = Odd(2, 3)
+    assert hash_model(net) == hash_model(net)

@@ -44,3 +44,25 @@ def test_no_except_exception_catches_a_stop():
 def test_the_exit_code_is_128_and_the_signal():
     assert exit_code(signal.SIGTERM) == 143
     assert exit_code(signal.SIGINT) == 130
+
+
+def test_a_signal_that_was_ignored_stays_ignored_as_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stops() as listener:
+            os.kill(os.getpid(), signal.SIGHUP)
+            listener.check()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_signal_does_not_break_the_clean_up_of_the_first():
+    cleaned = []
+    with pytest.raises(Stopped, match="SIGINT"), stops():  # noqa: PT012
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            cleaned.append(True)
+    assert cleaned == [True]

@@ -71,20 +71,21 @@ def targets_of(run):
 
     def targets(wildcards):
         checkpoints.probe.get(run=run)
-        return DEPENDS.targets(run)
+        return or_stop(DEPENDS.targets, run)
 
     return targets
 
 
 def made_files(wildcards):
-    """Return the hash files of models that this pipeline makes itself."""
-    return DEPENDS.files(wildcards.run)
+    """Return models that this pipeline makes itself, whatever their date, and their hash files."""
+    hashes = DEPENDS.files(wildcards.run)
+    return [*hashes, *(ancient(path.removesuffix(".sha256")) for path in hashes)]
 
 
 def shards_of(wildcards):
     """Return the run's shards; how many they are is known after the probe."""
     checkpoints.probe.get(run=wildcards.run)
-    n = DEPENDS.shard_count(wildcards.run)
+    n = or_stop(DEPENDS.shard_count, wildcards.run)
     return [f"results/{wildcards.run}/shards/{k}-of-{n}.h5" for k in range(n)]
 
 

@@ -15,7 +15,7 @@ rule plot_surface:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
-        " --key {params.key:q} --format {wildcards.format} --log {log}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule plot_curve:
@@ -32,7 +32,7 @@ rule plot_curve:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
-        " --key {params.key:q} --format {wildcards.format} --log {log}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule export_vtp:
@@ -49,4 +49,4 @@ rule export_vtp:
         content=on_paraview,
     shell:
         "python {params.scripts:q}/export_vtp.py --config {params.config:q} --run {wildcards.run}"
-        " --key {params.key:q} --log {log}"
+        " --key={params.key:q} --log {log}"
