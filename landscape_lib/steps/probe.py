@@ -39,7 +39,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
     """
     bench = set_up(experiment)
     wishes = experiment.evaluation.model_dump(mode="json")
-    name = f"probe-{bench.parts['fingerprint']}-{hash_text(canonical(wishes))[:16]}.json"
+    name = f"probe-{hash_text(canonical([bench.parts['fingerprint'], wishes]))}.json"
     kept_path = experiment.path("journal", name)
     kept = _kept(kept_path, wishes)
     if kept is None:
