@@ -16,10 +16,11 @@ from pypdf import PdfReader
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz import plot_3d
+from landscape_lib.viz import relief as relief_module
 from landscape_lib.viz.figures import MISSING, SETTINGS
-from landscape_lib.viz.plot_2d import KINDS, contour, filled_contour, heat_map, plot_surface
-from landscape_lib.viz.plot_3d import chosen, relief
+from landscape_lib.viz.flat import contour, filled_contour, heat_map
+from landscape_lib.viz.plot_2d import KINDS, plot_surface
+from landscape_lib.viz.relief import chosen, relief
 from landscape_lib.viz.style import Look
 
 GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))  # not square, not symmetric
@@ -238,7 +239,7 @@ def test_any_metric_name_gives_its_four_files_trap_31(name, tmp_path, coarse):
 
 
 def test_a_large_grid_is_thinned_in_the_relief_only_and_says_so(monkeypatch):
-    monkeypatch.setattr(plot_3d, "MOST_FACETS", 3)
+    monkeypatch.setattr(relief_module, "MOST_FACETS", 3)
     figure = relief(surface_of(PLANE), "train_loss")
     facets = surface_facets(figure)
     assert len(facets) == 9

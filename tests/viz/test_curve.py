@@ -7,7 +7,8 @@ from pypdf import PdfReader
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.plot_1d import curve, plot_curve
+from landscape_lib.viz.curve import curve
+from landscape_lib.viz.plot_1d import plot_curve
 from landscape_lib.viz.style import Look
 
 GRID = Grid((Axis(-1, 1.5, 11),))

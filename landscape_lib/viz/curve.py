@@ -1,0 +1,90 @@
+"""What a curve looks like in print: the values along one direction."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.surface import Surface
+from landscape_lib.viz.figures import (
+    ALPHA,
+    INK,
+    best_place,
+    few_ticks,
+    mark,
+    notes,
+    settings,
+    short_name,
+    write_heading,
+)
+from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
+
+SIZE = (3.8, 2.6)
+COLOUR = "#2a5d8a"
+MOST_DOTS = 101  # of a longer curve only the points without a neighbour get a dot
+
+
+def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
+    """Draw the values over their steps, with gaps where they are missing.
+
+    On a log scale heights are log10 of the value.
+
+    Raises:
+        InputError: If the grid has two axes, or there is no such metric.
+    """
+    if len(surface.grid.axes) != 1:
+        raise InputError(
+            f"{key!r} is a surface: its grid has two axes, a curve has one. "
+            "Draw it with plot_surface()."
+        )
+    values, steps = surface[key], surface.grid.axes[0].steps()
+    with settings():
+        scale = choose_scale(values, look, surface.labels[key])
+        heights = scale.shown(values).filled(np.nan)
+        low, high = scale.bounds
+        inside = np.where((low <= heights) & (heights <= high), heights, np.nan)
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(steps, heights, color=COLOUR, linewidth=1.2, gid="curve", zorder=2)
+        dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
+        axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
+        _mark_points(axes, surface, key, inside)
+        _furnish(axes, surface, key, scale)
+        said = notes(values, scale, look)
+        cut = int((heights < low).sum() + (heights > high).sum())
+        if cut:
+            said.append(f"{cut} of {values.size} points lie beyond the picture")
+        write_heading(axes, surface, key, said)
+        return figure
+
+
+def _alone(heights: np.ndarray) -> np.ndarray:
+    """Tell which points have no neighbour that a line could join them with."""
+    missing = np.pad(np.isnan(heights), 1, constant_values=True)
+    return missing[:-2] & missing[2:]
+
+
+def _mark_points(axes: Axes, surface: Surface, key: str, heights: np.ndarray) -> None:
+    steps = surface.grid.axes[0].steps()
+    if steps[0] <= 0 <= steps[-1]:
+        axes.axvline(0, color="0.75", linewidth=0.6, linestyle=":", zorder=1)
+    for at in np.flatnonzero((steps == 0) & ~np.isnan(heights)):
+        mark(axes, "origin", 0, heights[at])
+    place = best_place(surface, key)
+    if place is not None and not np.isnan(heights[place]):
+        mark(axes, "best", steps[place[0]], heights[place])
+
+
+def _furnish(axes: Axes, surface: Surface, key: str, scale: Scale) -> None:
+    steps = surface.grid.axes[0].steps()
+    room = 0.02 * float(np.ptp(steps)) or 0.5
+    axes.set_xlim(steps[0] - room, steps[-1] + room)
+    axes.set_ylim(*scale.bounds)
+    axes.set_yticks(scale.heights(scale.ticks), labels=[scale.text(tick) for tick in scale.ticks])
+    if not np.isfinite(surface[key]).any():
+        axes.set_yticks([])
+    few_ticks(axes.xaxis, steps)
+    axes.set_xlabel(f"{ALPHA} (direction 1)")
+    axes.set_ylabel(short_name(surface.labels[key]), parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)

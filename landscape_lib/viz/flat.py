@@ -1,0 +1,215 @@
+"""What a surface looks like from above: contours, filled contours, a heat map."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from landscape_lib.core.surface import Surface
+from landscape_lib.viz.figures import (
+    ALPHA,
+    BETA,
+    INK,
+    MISSING,
+    View,
+    best_place,
+    colour_bar,
+    few_ticks,
+    mark,
+    notes,
+    settings,
+    write_heading,
+)
+from landscape_lib.viz.style import PLAIN_LOOK, Look
+
+SIZE = (4.2, 3.5)
+MOST_VERTICES = 40_000  # a drawing of more is stored as pixels, and its lines get no numbers
+ROOM_FOR_LABEL = 0.25  # of an axis that a contour spans: smaller ones go without a label
+
+
+def contour(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
+    """Draw lines of equal value; heights are interpolated as they are drawn, log10 in log.
+
+    Raises:
+        InputError: If the surface is a curve, or there is no such metric.
+    """
+    with settings():
+        view = View(surface, key, look)
+        said = _contour_notes(view)
+        figure, axes = _canvas(view)
+        if not view.has_cells:
+            _cells(axes, view)
+        elif not view.is_empty:
+            _paper(axes, view)
+            levels = _inner_levels(view)
+            if levels.size:
+                _lines(axes, view, levels)
+            else:
+                said.append("no level between its lowest and highest value: no contours")
+        return _finished(figure, axes, view, said)
+
+
+def filled_contour(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
+    """Draw the bands between levels filled, with thin lines between them.
+
+    Raises:
+        InputError: If the surface is a curve, or there is no such metric.
+    """
+    with settings():
+        view = View(surface, key, look)
+        figure, axes = _canvas(view)
+        bands = None
+        if not view.has_cells:
+            _cells(axes, view)
+        elif not view.is_empty:
+            bands = _bands(axes, view)
+        return _finished(figure, axes, view, _contour_notes(view), bands)
+
+
+def heat_map(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
+    """Draw every measured point as a cell of its own, nothing interpolated.
+
+    Raises:
+        InputError: If the surface is a curve, or there is no such metric.
+    """
+    with settings():
+        view = View(surface, key, look)
+        figure, axes = _canvas(view)
+        _cells(axes, view)
+        return _finished(figure, axes, view, notes(view.values, view.scale, look))
+
+
+def _canvas(view: View) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, layout="compressed")
+    axes = figure.add_subplot(facecolor=MISSING)
+    return figure, axes
+
+
+def _contour_notes(view: View) -> list[str]:
+    said = notes(view.values, view.scale, view.look)
+    if not view.has_cells:
+        single = ALPHA if len(view.x) == 1 else BETA
+        said.append(f"one step along {single}: no contours, points drawn as cells")
+    return said
+
+
+def _cells(axes: Axes, view: View) -> None:
+    x, y = _edges(view.x, view.y), _edges(view.y, view.x)
+    axes.pcolormesh(x, y, view.heights, norm=view.norm, cmap=view.cmap, rasterized=True)
+
+
+def _edges(steps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the borders between cells around the steps; a lone step gets a narrow cell."""
+    if len(steps) == 1:
+        half = 0.05 * float(np.ptp(others)) or 0.5
+        return np.array([steps[0] - half, steps[0] + half])
+    middles = (steps[:-1] + steps[1:]) / 2
+    return np.concatenate([[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]])
+
+
+def _paper(axes: Axes, view: View) -> None:
+    """Lay white under everything that contours can reach, so that holes stay grey."""
+    ground = np.ma.masked_array(np.zeros(view.heights.shape), view.heights.mask)
+    paper = axes.contourf(view.x, view.y, ground, levels=[-1, 1], colors=["white"], zorder=0)
+    _tame(paper)
+
+
+def _inner_levels(view: View) -> np.ndarray:
+    levels = view.scale.heights(view.scale.levels)
+    return levels[(levels > view.heights.min()) & (levels < view.heights.max())]
+
+
+def _lines(axes: Axes, view: View, levels: np.ndarray) -> None:
+    lines = axes.contour(
+        view.x,
+        view.y,
+        view.heights,
+        levels=levels,
+        norm=view.norm,
+        cmap=view.cmap,
+        linewidths=0.9,
+        zorder=2,
+    )
+    texts = {
+        level: view.scale.text(tick)
+        for tick in view.scale.ticks
+        for level in levels[np.isclose(levels, view.scale.heights([tick]))]
+    }
+    if not _tame(lines):
+        return
+    texts = {level: text for level, text in texts.items() if _has_room(lines, level, view)}
+    if texts:
+        labels = axes.clabel(lines, levels=list(texts), fmt=texts, fontsize=6, colors=INK)
+        for label in labels:
+            label.set_path_effects([withStroke(linewidth=1.8, foreground="white")])
+
+
+def _has_room(lines: QuadContourSet, level: float, view: View) -> bool:
+    """Tell whether a contour is large enough beside the picture for a label not to hide it."""
+    path = lines.get_paths()[int(np.flatnonzero(lines.levels == level)[0])]
+    if not np.size(path.vertices):
+        return False
+    extents = path.get_extents()
+    share = (extents.width / np.ptp(view.x), extents.height / np.ptp(view.y))
+    return max(share) >= ROOM_FOR_LABEL
+
+
+def _bands(axes: Axes, view: View) -> QuadContourSet:
+    levels = view.scale.heights(view.scale.levels)
+    bands = axes.contourf(
+        view.x,
+        view.y,
+        view.heights,
+        levels=levels,
+        norm=view.norm,
+        cmap=view.cmap,
+        extend=view.scale.extend,
+    )
+    _tame(bands)
+    inner = _inner_levels(view)
+    if inner.size:
+        _tame(
+            axes.contour(
+                view.x,
+                view.y,
+                view.heights,
+                levels=inner,
+                colors="black",
+                linewidths=0.3,
+                linestyles="solid",
+            )
+        )
+    return bands
+
+
+def _tame(drawn: QuadContourSet) -> bool:
+    """Store what has too many vertices as pixels; return whether it is still lines."""
+    small = sum(np.shape(path.vertices)[0] for path in drawn.get_paths()) <= MOST_VERTICES
+    drawn.set_rasterized(not small)
+    return small
+
+
+def _finished(
+    figure: Figure, axes: Axes, view: View, said: list[str], bands: QuadContourSet | None = None
+) -> Figure:
+    """Add what all flat pictures share: marks, names, ticks, colour bar."""
+    if not axes.has_data():
+        axes.set(xlim=_edges(view.x, view.y)[[0, -1]], ylim=_edges(view.y, view.x)[[0, -1]])
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    flatness = (right - left) / (high - low)
+    axes.set_aspect("equal" if view.has_cells and 1 / 3 <= flatness <= 3 else "auto")
+    axes.set_xlabel(f"{ALPHA} (direction 1)")
+    axes.set_ylabel(f"{BETA} (direction 2)")
+    few_ticks(axes.xaxis, view.x)
+    few_ticks(axes.yaxis, view.y, 8)
+    if left <= 0 <= right and low <= 0 <= high:
+        mark(axes, "origin", 0, 0)
+    place = best_place(view.surface, view.key)
+    if place is not None:
+        mark(axes, "best", view.x[place[0]], view.y[place[1]])
+    axes.set(xlim=(left, right), ylim=(low, high))
+    write_heading(axes, view.surface, view.key, said)
+    if not view.is_empty:
+        colour_bar(figure, axes, view, bands)
+    return figure
