@@ -144,6 +144,14 @@ def test_numbers_mean_what_they_look_like(tmp_path, written, found):
     assert mine(tmp_path, a_run(f"{{x: {written}}}")).grid.axes == (Axis(*found),)
 
 
+def test_a_limit_of_zero_is_a_limit_trap_5(tmp_path):
+    """An earlier tool took it for one that was left out, and refused ``0:1:51``."""
+    zeros = {"figures": "{vmin: 0}", "paraview": "{zmax: 0}"}
+    run = mine(tmp_path, a_run("{x: [0, 1, 51], y: [-1, 0, 3]}", **zeros))
+    assert run.grid == Grid((Axis(0, 1, 51), Axis(-1, 0, 3)))
+    assert (run.figures.vmin, run.figures.vmax, run.paraview.zmax) == (0, None, 0)
+
+
 def test_arguments_keep_the_values_that_they_look_like(tmp_path):
     args = "{rate: 1e-3, date: 2024-01-01, time: 1:30, code: 010, n: 1_000, deep: {0: [a, null]}}"
     assert mine(tmp_path, a_run(args=args)).args == {
@@ -327,7 +335,7 @@ def test_settings_of_no_part_name_the_parts(tmp_path):
 FUNCTION = "'path/to/file.py:function', 'package.module:function'"
 LIMITS = "[low, high, count] such as [-1, 1, 51]"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
-DIRECTION = "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path'"
+DIRECTION = "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'orthogonal'"
 FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 
 
@@ -537,6 +545,24 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 )  # fmt: skip
 def test_one_mistake_is_one_line(tmp_path, part, written, message):
     assert mistakes(tmp_path, a_run(**{part: written})) == [f"runs.mine.{message}"]
+
+
+@pytest.mark.parametrize(
+    ("part", "written", "near"),
+    [
+        ("direction", "{seed: 1}", "direction: found an unknown key; .* 'directions'?"),
+        ("directions", "{normalise: layer}", "normalise: found an unknown key; .* 'normalize'?"),
+        ("directions", "{normalize: filters}", "normalize: found 'filters'; .* 'filter'?"),
+        ("directions", "{ignore: biasnb}", "ignore: found 'biasnb'; .* 'biasbn'?"),
+        ("directions", "{dir_type: state}", "dir_type: found 'state'; .* 'states'?"),
+        ("directions", "{kind: taget, model: b.pt}", "kind: found 'taget'; .* 'target'?"),
+    ],
+)
+def test_a_misspelt_direction_is_refused_with_the_name_that_was_meant_trap_7(
+    tmp_path, part, written, near
+):
+    told = "\n".join(mistakes(tmp_path, a_run(**{part: written})))
+    assert re.search(near.replace(".*", ".*Did you mean").replace("?", r"\?"), told), told
 
 
 @pytest.mark.parametrize(
@@ -826,6 +852,14 @@ def test_the_readme_tells_every_key_with_its_default(path, key):
         assert yaml.safe_load(default.strip("`")) == json.loads(json.dumps(field.default))
     assert words == allowed(PATHS[path], key).replace("'", "`")
     assert meaning == field.description
+
+
+def test_the_readme_says_what_becomes_of_biases_trap_9():
+    (row,) = (
+        line for line in README.read_text().splitlines() if line.startswith("| `directions.ignore`")
+    )
+    assert "(biases, norm layers) stand still (`biasbn`), move along themselves (`none`" in row
+    assert "or along noise of their norm (`scaled`)" in row
 
 
 def test_the_examples_of_the_readme_are_read(tmp_path):

@@ -11,11 +11,12 @@ MODULES = sorted(LIBRARY.rglob("*.py"))
 # What a room may use of ours, beside itself.
 ARROWS = {
     "core": set(),
-    "viz": {"core"},
+    "viz": {"core", "utils"},
     "utils": {"core"},
     "problems": {"core"},
     "config": {"core"},
     "steps": {"core", "viz", "utils", "problems", "config"},
+    "api": {"core", "viz", "utils", "problems", "steps"},
 }
 # Who alone may know a library of others.
 ALONE = {"h5py": "utils/storage.py", "vtkmodules": "viz/paraview.py"}

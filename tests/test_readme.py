@@ -38,6 +38,27 @@ def test_a_model_of_ones_own_is_drawn_from_the_readme_alone(tmp_path):
         assert surface["train_loss"].shape == surface["train_acc"].shape == (3, 2)
 
 
+def wrong_sizes(text):
+    """Return what a text says wrongly of the memory of so many points of float64."""
+    said = re.findall(r"((\d+) ?[x×] ?(\d+)[^|\n]{0,60}?(\d[\d.]*) ?(bytes|KB|MB|GB)\b)", text)
+    units = {"bytes": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+    return [
+        words
+        for words, nx, ny, number, unit in said
+        if abs(float(number) * units[unit] / (8 * int(nx) * int(ny)) - 1) > 0.03
+    ]
+
+
+def test_what_the_docs_say_of_a_surfaces_memory_is_right_trap_34():
+    files = [REPO / "README.md", REPO / "config" / "README.md", *(REPO / "docs").glob("*.md")]
+    texts = [path.read_text() for path in files]
+    assert any("21 x 21 points of float64 take 3.5 KB" in text for text in texts)
+    assert [words for text in texts for words in wrong_sizes(text)] == []
+    assert wrong_sizes("A 51 x 51 surface takes 21 KB, a 21 x 21 surface takes 3.5 MB.") == [
+        "21 x 21 surface takes 3.5 MB"
+    ]
+
+
 def test_the_readme_names_the_commands_that_continuous_integration_runs():
     (commands,) = (block for block in blocks("bash") if "pytest" in block)
     script = (REPO / ".ci" / "run").read_text()

@@ -145,10 +145,16 @@ class DirectionSettings(Settings):
         description="Kind `file`, required there: a `directions.h5` of ours or of the original "
         "program.",
     )
+    orthogonal: Annotated[bool, FLAG] = Field(
+        default=False,
+        description="Take out of the direction what lies along the other axis's. "
+        "For both axes: out of y what lies along x.",
+    )
 
     def settings(self) -> dict[str, Any]:
         """Return kind and dir_type with the keys that belong to the kind, and no others."""
-        return self.model_dump(include={"kind", "dir_type", *KEYS_OF_KIND[self.kind]})
+        asked = {"orthogonal"} if self.orthogonal else set()
+        return self.model_dump(include={"kind", "dir_type", *KEYS_OF_KIND[self.kind], *asked})
 
 
 class EvaluationSettings(Settings):

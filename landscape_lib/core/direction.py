@@ -1,8 +1,9 @@
 """Which way we walk from the trained weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -92,9 +93,13 @@ def get_weights(model: nn.Module) -> list[Tensor]:
     return [tensor.detach().clone() for tensor in movable(model).values()]
 
 
-def get_states(model: nn.Module) -> list[Tensor]:
-    """Return copies of the floating-point entries of the model's state_dict, in order."""
-    return [tensor.detach().clone() for tensor in movable(model, "states").values()]
+def get_states(model: nn.Module) -> dict[str, Any]:
+    """Return a copy of the model's state_dict, as ``set_states`` takes it back."""
+    return copy.deepcopy({name: _detached(entry) for name, entry in model.state_dict().items()})
+
+
+def _detached(entry: Any) -> Any:
+    return entry.detach() if isinstance(entry, Tensor) else entry
 
 
 def _filter_norms(tensor: Tensor) -> Tensor:
@@ -159,32 +164,57 @@ IGNORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+@overload
 def normalize_direction(
-    noise: list[Tensor], weights: list[Tensor], normalize: str = "filter", ignore: str = "biasbn"
-) -> list[Tensor]:
+    noise: Tensor, weights: Tensor, norm: str = "filter", ignore: str | None = "biasbn"
+) -> Tensor: ...
+@overload
+def normalize_direction(
+    noise: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    norm: str = "filter",
+    ignore: str | None = "biasbn",
+) -> list[Tensor]: ...
+def normalize_direction(
+    noise: Tensor | Sequence[Tensor],
+    weights: Tensor | Sequence[Tensor],
+    norm: str = "filter",
+    ignore: str | None = "biasbn",
+) -> Tensor | list[Tensor]:
     """Return the noise scaled to the weights, tensor by tensor.
 
     Tensors with at most one dimension follow ``ignore``: ``biasbn`` sets them to zero, ``none``
     (also ``None`` and ``''``) to the weight itself as the original program does, ``scaled`` to
-    the noise at the weight's norm.  All others follow ``normalize``: see ``NORMALIZERS``.
+    the noise at the weight's norm.  All others follow ``norm``: see ``NORMALIZERS``.
     Computed in float64, rounded once to the weight's type (half precision to float32).
 
+    Args:
+        noise: One tensor, or one a parameter; left as they are.
+        weights: The same number of tensors in the same shapes.
+        norm: One of ``NORMALIZERS``.
+        ignore: One of ``IGNORES``.
+
     Raises:
-        InputError: If a choice is unknown, or the shapes differ.
+        InputError: If a choice is unknown, or numbers or shapes of tensors differ.
     """
     ignore = ignore or "none"
-    _refuse_unknown("normalize", normalize, NORMALIZERS)
+    _refuse_unknown("normalize", norm, NORMALIZERS)
     _refuse_unknown("ignore", ignore, IGNORES)
-    scaled = []
-    for e, w in zip(noise, weights, strict=True):
-        if e.shape != w.shape:
-            raise InputError(f"Noise has shape {tuple(e.shape)}, weight {tuple(w.shape)}.")
-        rule = IGNORES[ignore] if w.ndim <= 1 else NORMALIZERS[normalize]
-        direction = rule(e.to("cpu", torch.float64), w.detach().to("cpu", torch.float64))
-        # |e| = 0 happens only to empty tensors and to noise that was zero to begin with
-        direction = torch.nan_to_num(direction, nan=0.0) if not e.any() else direction
-        scaled.append(direction.to(_direction_dtype(w)))
-    return scaled
+    if isinstance(noise, Tensor) and isinstance(weights, Tensor):
+        return _normalized(noise, weights, norm, ignore)
+    if len(noise) != len(weights):
+        raise InputError(f"{len(noise)} tensors of noise for {len(weights)} weights.")
+    return [_normalized(e, w, norm, ignore) for e, w in zip(noise, weights, strict=True)]
+
+
+def _normalized(noise: Tensor, weight: Tensor, norm: str, ignore: str) -> Tensor:
+    if noise.shape != weight.shape:
+        raise InputError(f"Noise has shape {tuple(noise.shape)}, weight {tuple(weight.shape)}.")
+    rule = IGNORES[ignore] if weight.ndim <= 1 else NORMALIZERS[norm]
+    direction = rule(noise.to("cpu", torch.float64), weight.detach().to("cpu", torch.float64))
+    # |e| = 0 happens only to empty tensors and to noise that was zero to begin with
+    direction = torch.nan_to_num(direction, nan=0.0) if not noise.any() else direction
+    return direction.to(_direction_dtype(weight))
 
 
 def _direction_dtype(weight: Tensor) -> torch.dtype:
@@ -199,7 +229,7 @@ def noise_stream(seed: int, axis: int = 0) -> np.random.Generator:
 def create_random_direction(
     model: nn.Module,
     dir_type: str = "weights",
-    ignore: str = "biasbn",
+    ignore: str | None = "biasbn",
     norm: str = "filter",
     seed: int | None = None,
     axis: int = 0,
@@ -270,16 +300,46 @@ def create_target_direction(
     return Direction(tuple(weights), tuple(tensors), {"kind": "target", "dir_type": dir_type})
 
 
+def orthogonalize(direction: Direction, to: Direction) -> Direction:
+    """Take out of a direction what lies along another: their cosine is zero but for rounding.
+
+    d' = d - e <d, e> / |e|^2,  over all entries together, in float64 (Gram and Schmidt), rounded
+    once to the direction's type.  Random directions are nearly orthogonal by themselves;
+    ``cosine`` says how nearly.
+
+    Args:
+        direction: The one that changes.
+        to: The one that stays, of the same entries.
+
+    Raises:
+        InputError: If they move different entries, or one is a multiple of the other.
+    """
+    if direction.names != to.names:
+        raise InputError("The two directions move different parameters; use one dir_type.")
+    length = _dot(to, to)
+    along = _dot(direction, to) / length if length else 0.0
+    rest = tuple(
+        (d.double() - along * e.double()).to(d.dtype) for d, e in zip(direction, to, strict=True)
+    )
+    found = Direction(direction.names, rest, {**direction.attributes, "orthogonal": True})
+    if not _dot(found, found) > 1e-12 * _dot(direction, direction):
+        raise InputError(
+            "The two directions are parallel: nothing of the second is orthogonal to the first. "
+            "Choose another seed or target for one of them."
+        )
+    return found
+
+
+def _dot(one: Direction, other: Direction) -> float:
+    return sum(float(torch.sum(a.double() * b.double())) for a, b in zip(one, other, strict=True))
+
+
 def cosine(one: Direction, other: Direction) -> float:
     """Return the cosine of the angle between two directions, over all entries together."""
-    dot, one_square, other_square = (
-        sum(float(torch.sum(a.double() * b.double())) for a, b in zip(left, right, strict=True))
-        for left, right in ((one, other), (one, one), (other, other))
-    )
-    length = (one_square * other_square) ** 0.5
-    return dot / length if length else float("nan")
+    length = (_dot(one, one) * _dot(other, other)) ** 0.5
+    return _dot(one, other) / length if length else float("nan")
 
 
 def _refuse_unknown(what: str, found: Any, allowed: Any) -> None:
-    if found not in allowed:
+    if not isinstance(found, str) or found not in allowed:
         raise InputError(f"Unknown {what} {found!r}; choose one of {sorted(allowed)}.")

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from landscape_lib.core.direction import Direction
+from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Grid
-from landscape_lib.core.meters import Meter, label_for, meters_for
-from landscape_lib.core.perturbation import excursion
-from landscape_lib.core.plan import Plan
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.meters import Meter, meters_for
+from landscape_lib.core.perturbation import borrowed, excursion
+from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import (
     ResidentLoader,
     Samples,
@@ -99,11 +99,6 @@ class Evaluator:
                 )
             found |= values
         return _numbers(found)
-
-    def labels(self, keys: Sequence[str]) -> dict[str, Label]:
-        """Return the label of every key."""
-        metrics = self.metrics if isinstance(self.metrics, Mapping) else {}
-        return {key: label_for(key, metrics.get(key.split("_loss_", 1)[-1])) for key in keys}
 
     def _run_function(self, model: nn.Module, split: str) -> dict[str, Any]:
         found = self.metrics(model, self._loaders[split], self.device.type == "cuda")
@@ -293,6 +288,42 @@ def measure(
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
     columns = {key: np.array([row[key] for row in rows], dtype=np.float64) for key in keys}
     return Shard(grid, np.asarray(indices), columns)
+
+
+def eval_loss(
+    net: nn.Module, criterion: nn.Module, loader: Any, use_cuda: bool = False
+) -> tuple[float, float]:
+    """Return loss and accuracy of a model as it is now, over all of its data.
+
+    The loss is what the module would give on the whole as one batch, whatever the sizes of the
+    batches.  The model is evaluated in eval mode, and is afterwards what it was.
+
+    Args:
+        net: The model.
+        criterion: Any loss module.
+        loader: A ``DataLoader``, a ``Dataset``, or a tuple of tensors.
+        use_cuda: Evaluate on the GPU; the CPU, with a warning, where there is none.
+
+    Returns:
+        The loss, and the accuracy in percent; NaN where outputs are no class scores.
+
+    Raises:
+        InputError: If ``criterion`` is no loss module.
+    """
+    if not isinstance(criterion, nn.Module):
+        raise InputError(
+            f"eval_loss got a {type(criterion).__name__} as criterion; wanted a loss module, as "
+            "nn.CrossEntropyLoss()."
+        )
+    plan = plain_plan(net, choose_device("cuda" if use_cuda else "cpu"))
+    data = prepare(loader)
+    with borrowed(net):
+        net.to(plan.device, dtype_of(plan))
+        moving = movable(net)
+        still = Direction(tuple(moving), tuple(torch.zeros(w.shape) for w in moving.values()))
+        evaluate = Evaluator(net, criterion, data, plan)
+        here = measure(net, evaluate, [still], Grid((Axis(0, 0, 1),)), [0]).values
+    return float(here["train_loss"][0]), float(here.get("train_acc", np.array([np.nan]))[0])
 
 
 def _same_keys(

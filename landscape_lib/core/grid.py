@@ -42,6 +42,21 @@ class Axis:
                 "with one step, low must equal high."
             )
 
+    @classmethod
+    def through(cls, steps: Sequence[float] | np.ndarray) -> "Axis":
+        """Return the axis whose steps these are, but for rounding.
+
+        Raises:
+            InputError: If there are none, or they are not evenly spaced.
+        """
+        found = np.asarray(steps, dtype=np.float64)
+        if found.ndim != 1 or not found.size:
+            raise InputError(f"Coordinates have shape {found.shape}; wanted a row of numbers.")
+        axis = cls(float(found[0]), float(found[-1]), len(found))
+        if not np.allclose(found, axis.steps(), rtol=1e-6, atol=1e-9):
+            raise InputError("The coordinates are not evenly spaced.")
+        return axis
+
     def steps(self) -> np.ndarray:
         """Return the coordinates of the steps, each rounded once from its exact value.
 

@@ -3,7 +3,8 @@
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -306,12 +307,16 @@ def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.devi
     )
 
 
-def label_for(key: str, metric: Any) -> Label:
-    """Return a metric's label; torchmetrics say themselves whether higher is better."""
+def labels_for(metrics: Any, keys: Sequence[str]) -> dict[str, Label]:
+    """Return the label of every key; torchmetrics say themselves whether higher is better."""
+    named = metrics if isinstance(metrics, Mapping) else {}
+    return {key: _label(key, named.get(key.split("_loss_", 1)[-1])) for key in keys}
+
+
+def _label(key: str, metric: Any) -> Label:
     label = Label.of(key)
-    if getattr(metric, "higher_is_better", None):
-        return Label(label.long_name, label.units, "max")
-    return label
+    higher = getattr(metric, "higher_is_better", None)
+    return label if higher is None else replace(label, goal="max" if higher else "min")
 
 
 def _device(outputs: Any) -> torch.device:

@@ -1,14 +1,18 @@
 """How a model is moved along directions, and put back: the only place that writes to a model."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from landscape_lib.core.direction import DIR_TYPES, Direction, movable
 from landscape_lib.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class Excursion:
@@ -38,9 +42,7 @@ class Excursion:
         numbers = [place[id(tensor)] for tensor in moving.values()]
         self._targets = [self._data[number] for number in numbers]
         self._variances = [
-            self._data[place[id(tensor)]]
-            for name, tensor in moving.items()
-            if name.rpartition(".")[2] == "running_var"
+            self._data[place[id(tensor)]] for name, tensor in moving.items() if _is_variance(name)
         ]
         types = [
             [_wider(w.dtype, d.dtype) for w, d in zip(self._targets, direction, strict=True)]
@@ -76,15 +78,11 @@ class Excursion:
             raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
         self._undo()
         self.model.eval()
-        torch._foreach_copy_(self._work, self._directions[0])
-        torch._foreach_mul_(self._work, float(steps[0]))
-        for step, direction in zip(steps[1:], self._directions[1:], strict=True):
-            torch._foreach_add_(self._work, direction, alpha=float(step))
-        torch._foreach_add_(self._work, self._base)
+        _displace(self._work, self._base, self._directions, steps)
         for target, work in zip(self._targets, self._work, strict=True):
             if target is not work:
                 target.copy_(work)
-        self._hold_variances()
+        self.clamped += _hold(self._variances)
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -107,12 +105,25 @@ class Excursion:
             tensor.requires_grad_(wanted)
         torch._foreach_copy_(self._data, self._saved)
 
-    def _hold_variances(self) -> None:
-        for variance in self._variances:
-            below = int((variance < 0).sum())
-            if below:
-                self.clamped += below
-                variance.clamp_(min=0)
+
+def _displace(
+    work: list[Tensor], base: list[Tensor], directions: list[list[Tensor]], steps: Sequence[float]
+) -> None:
+    """Write  base + (a * d1 + b * d2)  into ``work``."""
+    torch._foreach_copy_(work, directions[0])
+    torch._foreach_mul_(work, float(steps[0]))
+    for step, direction in zip(steps[1:], directions[1:], strict=True):
+        torch._foreach_add_(work, direction, alpha=float(step))
+    torch._foreach_add_(work, base)
+
+
+def _hold(variances: Sequence[Tensor]) -> int:
+    """Hold variances at zero or above; return how many entries were below."""
+    below = 0
+    for variance in variances:
+        below += int((variance < 0).sum())
+        variance.clamp_(min=0)
+    return below
 
 
 def _slots(model: nn.Module) -> list[tuple[dict[str, Any], str, Tensor]]:
@@ -170,4 +181,157 @@ def excursion(model: nn.Module, directions: Sequence[Direction]) -> Iterator[Exc
     try:
         yield trip
     finally:
-        trip.restore()
+        try:
+            trip.restore()
+        except BaseException:  # Ctrl-C in the middle of it: the model must not stay half moved
+            trip.restore()
+            raise
+
+
+@contextmanager
+def borrowed(model: nn.Module) -> Iterator[None]:
+    """Lend a model for moving to another device or type; give it its own storages back.
+
+    Values, modes and gradients are not looked after here: ``excursion`` does.
+    """
+    held = [(registry, name, tensor, tensor.data) for registry, name, tensor in _slots(model)]
+    grads = [(tensor, tensor.grad) for tensor in model.parameters()]
+
+    def give_back() -> None:
+        for registry, name, tensor, data in held:
+            registry[name] = tensor  # buffers are replaced by ``model.to``, parameters filled
+            tensor.grad = None
+            tensor.data = data
+        for tensor, grad in grads:
+            tensor.grad = grad
+
+    try:
+        yield
+    finally:
+        try:
+            give_back()
+        except BaseException:  # Ctrl-C in the middle of it
+            give_back()
+            raise
+
+
+@torch.no_grad()
+def set_weights(
+    net: nn.Module,
+    weights: Sequence[Tensor],
+    directions: Any = None,
+    step: Any = None,
+) -> None:
+    """Write weights into a model, in place: those given, or those a step away from them.
+
+    w = w0 + a * d,  or  w = w0 + (a * d1 + b * d2),  computed as ``Excursion.move`` does.  Nothing
+    but the parameters changes, and they keep their storage.
+
+    Args:
+        net: The model that is written to.
+        weights: w0, as ``get_weights`` returns it.
+        directions: Nothing, one direction, or two: each a ``Direction`` or a list of tensors.  One
+            direction may stand in a list of its own.
+        step: A number for one direction, a pair of numbers for two.
+
+    Raises:
+        InputError: If numbers or shapes of tensors, directions and steps do not agree.
+    """
+    _write(movable(net), list(weights), directions, step)
+
+
+@torch.no_grad()
+def set_states(
+    net: nn.Module, states: Mapping[str, Any], directions: Any = None, step: Any = None
+) -> None:
+    """Write a state_dict into a model, in place: the one given, or one a step away from it.
+
+    As ``set_weights``, for all floating-point entries of the state_dict; counters are written as
+    they are.  Running variances that a step would make negative are held at zero, and it is
+    logged how many were.
+
+    Args:
+        net: The model that is written to.
+        states: As ``get_states`` returns them.
+        directions: As for ``set_weights``, of type ``states``; a list may also have one tensor for
+            every entry of the state_dict, as in files of the original program.
+        step: A number for one direction, a pair of numbers for two.
+
+    Raises:
+        InputError: If names, numbers or shapes do not agree.
+    """
+    moving = movable(net, "states")
+    try:
+        net.load_state_dict(dict(states))
+    except RuntimeError as error:
+        raise InputError(f"These states do not fit the model: {error}") from None
+    if directions is None and step is None:
+        return
+    places = {name: number for number, name in enumerate(states)}
+    directions = [
+        [tensors[places[name]] for name in moving] if len(tensors) == len(states) else tensors
+        for tensors in _listed(directions)
+    ]
+    _write(moving, [states[name] for name in moving], directions, step)
+    held = _hold([tensor.data for name, tensor in moving.items() if _is_variance(name)])
+    if held:
+        log.warning("%d running variances became negative and were held at zero.", held)
+
+
+def _write(
+    moving: Mapping[str, Tensor], base: Sequence[Tensor], directions: Any, step: Any
+) -> None:
+    targets = [tensor.data for tensor in moving.values()]
+    _refuse_other_shapes("weights", base, moving)
+    if directions is None and step is None:
+        for target, tensor in zip(targets, base, strict=True):
+            target.copy_(tensor)
+        return
+    listed, steps = _listed(directions), [float(number) for number in np.ravel(step)]
+    if len(listed) != len(steps) or len(listed) not in (1, 2):
+        raise InputError(
+            f"{len(steps)} steps for {len(listed)} directions; give one number for one direction, "
+            "a pair for two."
+        )
+    for tensors in listed:
+        _refuse_other_shapes("direction", tensors, moving)
+    rows = zip(targets, base, *listed, strict=True)
+    wide = [_widened(target, tensors) for target, *tensors in rows]
+    origin, *moves = ([row[part] for row in wide] for part in range(len(listed) + 1))
+    work = [torch.empty_like(tensor) for tensor in origin]
+    _displace(work, origin, moves, steps)
+    for target, tensor in zip(targets, work, strict=True):
+        target.copy_(tensor)
+
+
+def _widened(target: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    kind = _widest([_wider(target.dtype, tensor.dtype) for tensor in tensors])
+    return [tensor.to(target.device, kind) for tensor in tensors]
+
+
+def _listed(directions: Any) -> list[list[Tensor]]:
+    """Return a list of directions, whether one or two were given, each as a list of tensors."""
+    if directions is None:
+        return []
+    if isinstance(directions, Direction):
+        return [list(directions)]
+    found = list(directions)
+    if found and all(isinstance(entry, Tensor) for entry in found):
+        return [found]
+    return [list(direction) for direction in found]
+
+
+def _refuse_other_shapes(
+    what: str, tensors: Sequence[Tensor], moving: Mapping[str, Tensor]
+) -> None:
+    found = [tuple(tensor.shape) for tensor in tensors]
+    wanted = {name: tuple(tensor.shape) for name, tensor in moving.items()}
+    if len(found) != len(wanted):
+        raise InputError(f"The {what} has {len(found)} tensors; the model has {len(wanted)}.")
+    for shape, (name, own) in zip(found, wanted.items(), strict=True):
+        if shape != own:
+            raise InputError(f"The {what} of {name!r} has shape {shape}, the model's {own}.")
+
+
+def _is_variance(name: str) -> bool:
+    return name.rpartition(".")[2] == "running_var"

@@ -1,9 +1,15 @@
 """How a problem is evaluated: chosen once, the same for every shard."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 
+import torch
+from torch import nn
+
 from landscape_lib.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "float64")
 
@@ -44,3 +50,25 @@ class Plan:
     def plain(self) -> "Plan":
         """Return the plan of the plain model: no choice made for speed."""
         return replace(self, batch_size=None)
+
+
+def plain_plan(model: nn.Module, device: str) -> Plan:
+    """Return the plan that evaluates a model as it is: its own precision, the loader's batches.
+
+    A model with a float64 parameter is evaluated in float64, any other in float32.
+    """
+    wide = any(parameter.dtype == torch.float64 for parameter in model.parameters())
+    return Plan(device, "float64" if wide else "float32", None, torch.get_num_threads())
+
+
+def choose_device(wish: str) -> str:
+    """Return the device that is meant by ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Where CUDA is asked for and there is none, that is logged, and it is the CPU.
+    """
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wish.startswith("cuda") and not torch.cuda.is_available():
+        log.warning("There is no CUDA here; evaluating on the CPU.")
+        return "cpu"
+    return wish

@@ -104,34 +104,50 @@ def gather(data: Any, name: str = "data") -> Samples:
     """Read every sample of a data set once and keep it.
 
     A ``DataLoader`` that shuffles is read in the data set's order, and whole even with
-    ``drop_last``; one with a sampler of its own is iterated once.  Random transforms are drawn
-    once, from a fixed seed, with the global random state put back.
+    ``drop_last``; one with a sampler of its own, and any other iterable of batches, is iterated
+    once.  Random transforms are drawn once, from a fixed seed, with the global random state put
+    back.
 
     Args:
-        data: ``Dataset``, ``DataLoader``, or tuple of tensors.
+        data: ``Dataset`` (or a list of samples), ``DataLoader`` or any iterable of batches, or
+            tuple of tensors.
         name: What to call the data in messages.
 
     Raises:
         InputError: If the data are empty or of another kind.
     """
     loader = _loader(data, name)
-    if isinstance(loader.dataset, TensorDataset) and not isinstance(data, DataLoader):
-        tensors = list(loader.dataset.tensors)  # together already
-        return Samples((tensors,), len(loader.dataset), True, None, loader.dataset)
+    dataset = getattr(loader, "dataset", loader)
+    if isinstance(dataset, TensorDataset) and not isinstance(data, DataLoader):
+        return Samples((list(dataset.tensors),), len(dataset), True, None, dataset)
     with fixed_randomness():
         batches = [_plain(batch) for batch in loader]
     counts = [_batch_count(batch) for batch in batches]
     if not sum(counts):
         raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
-    batch_size = data.batch_size if isinstance(data, DataLoader) else None
-    dataset = data.dataset if isinstance(data, DataLoader) else loader.dataset
-    whole = _put_together(batches, counts)
+    batch_size = _own_batch_size(data, counts) if _is_loader(data, loader) else None
+    regular = batch_size is None or _regular(counts, batch_size)
+    whole = _put_together(batches, counts) if regular else None
     if whole is None:
         return Samples(tuple(batches), sum(counts), False, batch_size, dataset)
     return Samples((whole,), sum(counts), True, batch_size, dataset)
 
 
-def _loader(data: Any, name: str) -> DataLoader:
+def _is_loader(data: Any, loader: Any) -> bool:
+    return isinstance(data, DataLoader) or loader is data
+
+
+def _own_batch_size(loader: Any, counts: list[int]) -> int:
+    size = getattr(loader, "batch_size", None)
+    return size if isinstance(size, int) and size > 0 else counts[0]
+
+
+def _regular(counts: list[int], size: int) -> bool:
+    """Tell whether cutting the whole into pieces of one size gives these batches back."""
+    return all(count == size for count in counts[:-1]) and counts[-1] <= size
+
+
+def _loader(data: Any, name: str) -> Any:
     if isinstance(data, DataLoader):
         return _ordered(data)
     if isinstance(data, tuple | list) and data and all(isinstance(t, Tensor) for t in data):
@@ -146,9 +162,11 @@ def _loader(data: Any, name: str) -> DataLoader:
         if not len(data):  # type: ignore[arg-type]
             raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
         return DataLoader(data, DEFAULT_BATCH_SIZE)
+    if hasattr(data, "__iter__") and not isinstance(data, Mapping | str | bytes):
+        return data  # a loader of one's own
     raise InputError(
-        f"The {name} data are a {type(data).__name__}; wanted a Dataset, a DataLoader, or a tuple "
-        "of tensors (inputs, targets)."
+        f"The {name} data are a {type(data).__name__}; wanted a Dataset, a DataLoader or another "
+        "iterable of batches, or a tuple of tensors (inputs, targets)."
     )
 
 

@@ -1,5 +1,6 @@
 """What was measured: pieces of a grid, and the whole that they make."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,12 @@ import numpy as np
 
 from landscape_lib.core.errors import DisagreementError, InputError
 from landscape_lib.core.grid import Grid
+
+# Words in the names of metrics of which more is better.
+HIGH_IS_GOOD = frozenset(
+    "acc accuracy auc auroc bleu dice f1 iou map miou precision psnr r2 recall reward score ssim "
+    "top1 top3 top5".split()
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,18 @@ class Label:
 
     @classmethod
     def of(cls, key: str) -> "Label":
-        """Read the label off a metric key: accuracies are percentages to be high."""
+        """Read the label off a metric key.
+
+        ``train_acc`` is a percentage, to be high.  A metric of the user's is to be high where a
+        word of its name says so: see ``HIGH_IS_GOOD``.
+        """
         split, _, name = key.partition("_")
         kind, _, own_name = name.partition("_")
         if kind == "acc" and not own_name:
             return cls(f"{split} accuracy", "%", "max")
-        return cls(f"{split} {own_name or kind or 'value'}".strip())
+        words = set(re.split(r"[^a-z0-9]+", own_name.lower()))
+        goal = "max" if words & HIGH_IS_GOOD and not words & {"loss", "error", "err"} else "min"
+        return cls(f"{split} {own_name or kind or 'value'}".strip(), goal=goal)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ class Problem:
 
     Attributes:
         model: The network with its trained weights; the centre of the landscape.
-        data: A ``Dataset``, a ``DataLoader``, or a tuple of tensors ``(inputs, targets)``.  A
-            batch may be any nest of tensors that ends in the targets.
+        data: A ``Dataset``, a ``DataLoader`` or another iterable of batches, or a tuple of tensors
+            ``(inputs, targets)``.  A batch may be any nest of tensors that ends in the targets.
         metrics: One of
 
             * a loss module: keys ``train_loss``, and ``train_acc`` (percent) where outputs are

@@ -67,7 +67,7 @@ def code_hash(place: str) -> str:
     start = locate(place).resolve()
     around = [] if place.endswith(".py") else _steps(place, [str(Path.cwd()), *sys.path])
     paths = {path.resolve() for path in around if path is not None} - {start}
-    return trees_hash(_closure(start, *filter(_is_local, paths)))
+    return trees_hash(_closure(start, *filter(is_local, paths)))
 
 
 def trees_hash(paths: Iterable[Path]) -> str:
@@ -84,11 +84,12 @@ def _closure(*start: Path) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        waiting += [p for p in _imports(path) if _is_local(p)]
+        waiting += [p for p in _imports(path) if is_local(p)]
     return found
 
 
-def _is_local(path: Path) -> bool:
+def is_local(path: Path) -> bool:
+    """Tell whether a file is neither Python's own, nor installed, nor a part of this library."""
     return not any(path.is_relative_to(folder) for folder in (*_INSTALLED, _OURS))
 
 

@@ -1,7 +1,8 @@
 """Whose landscape it is, built and ready to be measured."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,23 +55,63 @@ class Bench:
 
 def set_up(experiment: Experiment) -> Bench:
     """Build a run's problem, read its data once, and take its fingerprint."""
-    problem = build_problem(experiment.problem, experiment.args)
-    data = prepare(problem.data, problem.splits)
+    return lay_out(
+        experiment.name,
+        build_problem(experiment.problem, experiment.args),
+        code=code_hash(split_name(experiment.problem)[0]),
+        args=experiment.args,
+        precision=experiment.evaluation.precision,
+    )
+
+
+def lay_out(
+    name: str,
+    problem: Problem,
+    *,
+    code: str,
+    args: Mapping[str, Any],
+    precision: str,
+    data: Mapping[str, Samples] | None = None,
+) -> Bench:
+    """Read a problem's data once, and take its fingerprint.
+
+    Args:
+        name: What to call it in the log.
+        problem: At its trained weights.
+        code: Hash of the code that builds model and metrics.
+        args: What that code was called with.
+        precision: Of weights and inputs.
+        data: The problem's samples where they were read before.
+    """
+    data = data or prepare(problem.data, problem.splits)
     parts = problem_fingerprint(
         problem.model,
         data,
-        code=code_hash(split_name(experiment.problem)[0]),
-        args=experiment.args,
-        evaluation={"precision": experiment.evaluation.precision},
+        code=code,
+        args=args,
+        evaluation={"precision": precision},
         metrics=problem.metrics,
     )
     log.info(
         "%s: %s parameters, %s",
-        experiment.name,
+        name,
         f"{sum(p.numel() for p in problem.model.parameters()):,}",
         ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
     )
     return Bench(problem, data, parts)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Give torch's threads and TF32 switches, which ``Bench.evaluator`` sets, back as they were."""
+    threads = torch.get_num_threads()
+    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = cudnn
+        torch.backends.cuda.matmul.allow_tf32 = matmul
 
 
 def refuse_changed(found: Mapping[str, Any], wanted: Mapping[str, Any], experiment: str) -> None:

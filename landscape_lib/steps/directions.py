@@ -1,18 +1,20 @@
 """Which way a run walks: its directions drawn once from the seed, and kept."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from landscape_lib.config import DirectionSettings, Experiment
+from landscape_lib.core.description import describe
 from landscape_lib.core.direction import (
     Direction,
     cosine,
     create_random_direction,
     create_target_direction,
-    movable,
+    orthogonalize,
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
@@ -30,11 +32,24 @@ def make_directions(experiment: Experiment, out: Path | str) -> None:
         _MAKERS[settings.kind](model, settings, axis)
         for axis, settings in enumerate(experiment.directions)
     ]
-    _log_table(model, directions)
+    directions = _orthogonal(directions, experiment.directions)
+    for line in describe(model, directions):
+        log.info("%s", line)
     save_directions(out, directions, {"model": hash_model(model)})
     write_text(f"{out}.sha256", f"{content_hash(directions)}  {Path(out).name}\n")
     if len(directions) > 1:
         log.info("cosine between the directions: %.6f", cosine(*directions))
+
+
+def _orthogonal(
+    directions: list[Direction], settings: Sequence[DirectionSettings]
+) -> list[Direction]:
+    asked = [number for number, one in enumerate(settings) if one.orthogonal]
+    if len(directions) < 2 or not asked:
+        return directions
+    changed = asked[-1]
+    directions[changed] = orthogonalize(directions[changed], to=directions[1 - changed])
+    return directions
 
 
 def _random(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
@@ -79,13 +94,3 @@ def load_state(path: str) -> dict[str, Tensor]:
             f"{path}: it holds a {type(found).__name__}; wanted a state_dict of the same network."
         )
     return found
-
-
-def _log_table(model: nn.Module, directions: list[Direction]) -> None:
-    """Say for every entry how long it is and how far a whole step moves it."""
-    weights = movable(model, str(directions[0].attributes.get("dir_type", "weights")))
-    log.info("%-40s %-18s %10s %s", "parameter", "shape", "|w|", "|d| along each axis")
-    for number, (name, weight) in enumerate(weights.items()):
-        lengths = "  ".join(f"{float(d[number].double().norm()):10.4g}" for d in directions)
-        norm = float(weight.detach().double().norm())
-        log.info("%-40s %-18s %10.4g %s", name, tuple(weight.shape), norm, lengths)

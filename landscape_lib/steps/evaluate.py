@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -53,38 +54,66 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
     directions = load_directions(directions_path)
     _refuse_other_model(directions_path, str(bench.parts["model"]))
     plan = Plan(**report["plan"])
-    fingerprint = points_fingerprint(
-        bench.parts["fingerprint"], content_hash(directions), plan.canonical()
-    )
+    work = Work(bench, plan, directions, experiment.grid, stops)
     what = f"{experiment.name} shard {number + 1} of {of}"
-    folder = experiment.path("journal", fingerprint)
+    folder = experiment.path("journal", work.fingerprint)
     with turn(folder / f"{number}-of-{of}.lock", what), Journal(folder) as journal:
-        work = _Work(bench, plan, directions, experiment.grid, journal, stops)
-        shard = work.evaluate(indices, report["keys"], what)
-    save_shard(out, dataclasses.replace(shard, fingerprint=fingerprint))
+        shard = work.evaluate(indices, what, journal, report["keys"])
+    save_shard(out, shard)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Work:
+class Work:
+    """A problem, how it is evaluated, and where.
+
+    Attributes:
+        bench: The problem with its samples.
+        plan: How a point is evaluated.
+        directions: One an axis of the grid.
+        grid: All points, of which some are to be evaluated.
+        stops: Told when to end.
+    """
+
     bench: Bench
     plan: Plan
     directions: Sequence[Direction]
     grid: Grid
-    journal: Journal
     stops: Stops
 
-    def evaluate(self, indices: Sequence[int], keys: Sequence[str], what: str) -> Shard:
-        known = self.journal.read()
+    @cached_property
+    def fingerprint(self) -> str:
+        """What decides the values: same fingerprint, same numbers."""
+        content = content_hash(self.directions)
+        return points_fingerprint(self.bench.parts["fingerprint"], content, self.plan.canonical())
+
+    def evaluate(
+        self,
+        indices: Sequence[int],
+        what: str,
+        journal: Journal | None = None,
+        keys: Sequence[str] = (),
+    ) -> Shard:
+        """Evaluate the points that the journal lacks; each is in it before the next begins.
+
+        Args:
+            indices: Flat row-major indices of the points, ascending.
+            what: What to call the work in the log.
+            journal: Of this fingerprint; without one nothing is written, and nothing is known.
+            keys: The metric keys that are expected; left out, those of the first point.
+        """
+        known = journal.read() if journal else {}
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
-        log.info("%s: %d points, %d of them in the journal", what, len(points), found)
+        already = f", {found} of them in the journal" if journal else ""
+        log.info("%s: %d points%s", what, len(points), already)
         evaluator = self.bench.evaluator(self.plan)
         progress = Progress(what, len(missing), evaluator.samples_per_point)
 
         def record(point: tuple[float, ...], values: Values) -> None:
             with self.stops.shield():
-                self.journal.append(point, values, self.plan.canonical())
+                if journal:
+                    journal.append(point, values, self.plan.canonical())
                 progress.step()
 
         try:
@@ -102,8 +131,8 @@ class _Work:
             progress.close()
         if missing:
             self._check_farthest(shard, evaluator.own_loop)
-        plans = {self.journal.plans[point] for point in points}
-        return dataclasses.replace(shard, plans=tuple(sorted(plans)))
+        plans = {journal.plans[point] for point in points} if journal else {self.plan.canonical()}
+        return dataclasses.replace(shard, plans=tuple(sorted(plans)), fingerprint=self.fingerprint)
 
     def _check_farthest(self, shard: Shard, own_loop: bool) -> None:
         """Compare the plan with the plain model where rounding is worst: far from the centre."""

@@ -1,12 +1,8 @@
 """How shards become the surface, and what the surface file says of itself."""
 
-import datetime
 import logging
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +11,13 @@ from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
 from landscape_lib.steps.dependencies import picture_targets
+from landscape_lib.steps.provenance import provenance
 from landscape_lib.steps.report import read_probe
-from landscape_lib.utils.hashing import canonical, points_fingerprint
+from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.storage import directions_attributes, load_shard, save_surface
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("landscape-lib", "torch", "numpy", "h5py", "snakemake")
 ENDINGS = ("pdf", "png", "svg", "vtp")
 
 
@@ -68,47 +64,13 @@ def _refuse_other_problem(
 
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:
-    directions = directions_attributes(experiment.path("directions.h5"))
-    config = {
-        part: experiment.settings(part) for part in ("problem", "grid", "directions", "evaluation")
-    }
-    found: dict[str, Any] = {
-        "run": experiment.name,
-        "config": canonical(config),
-        "seed": canonical([settings.seed for settings in experiment.directions]),
-        "directions": str(directions.get("content", "")),
-        "versions": canonical({name: version(name) for name in PACKAGES}),
-        "git_revision": _git_revision(),
-        "host": platform.node(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    if "cosine" in directions:
-        found["cosine"] = float(directions["cosine"])
-    return found
-
-
-def _git_revision() -> str:
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-    ]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+    parts = ("problem", "grid", "directions", "evaluation")
+    return provenance(
+        experiment.name,
+        {part: experiment.settings(part) for part in parts},
+        [settings.seed for settings in experiment.directions],
+        directions_attributes(experiment.path("directions.h5")),
+    )
 
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:

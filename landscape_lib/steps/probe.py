@@ -15,7 +15,8 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_of, measure
 from landscape_lib.core.files import write_text
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.plan import Plan
+from landscape_lib.core.meters import labels_for
+from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.utils.hashing import canonical, hash_text
@@ -48,7 +49,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
     evaluator = bench.evaluator(Plan(**kept["plan"]))
     centre = _values(bench, evaluator, AWAY[:1])[0]
     _warn_of_memory(centre, _values(bench, evaluator, AWAY[:1])[0])
-    labels = evaluator.labels(list(centre))
+    labels = labels_for(bench.problem.metrics, list(centre))
     report = {
         "keys": list(centre),
         "centre": centre,
@@ -113,7 +114,7 @@ def choose_plan(experiment: Experiment, bench: Bench) -> Plan:
     """
     wishes = experiment.evaluation
     own_loop = not isinstance(bench.problem.metrics, torch.nn.Module | dict)
-    device = _device(wishes.device)
+    device = choose_device(wishes.device)
     base = Plan(device, wishes.precision, None, torch.get_num_threads())
     plain = base.plain()
     if isinstance(wishes.plan, dict):
@@ -131,15 +132,6 @@ def choose_plan(experiment: Experiment, bench: Bench) -> Plan:
     if plan == plain or _agrees(bench, plan, plain):
         return plan
     return plain
-
-
-def _device(wish: str) -> str:
-    if wish == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wish.startswith("cuda") and not torch.cuda.is_available():
-        log.warning("There is no CUDA here; evaluating on the CPU.")
-        return "cpu"
-    return wish
 
 
 def _fastest(bench: Bench, plain: Plan) -> Plan:

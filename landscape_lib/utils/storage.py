@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,15 +196,21 @@ def _native(value: Any) -> Any:
 
 
 def _grid(handle: h5py.File, attributes: Mapping[str, Any], path: Path | str) -> Grid:
-    if "axes" in attributes:
-        grid = Grid(tuple(Axis(*axis) for axis in json.loads(attributes["axes"])))
-    else:
-        steps = [handle[name][()] for name in COORDINATES if name in handle]
-        grid = Grid(tuple(Axis(float(s[0]), float(s[-1]), len(s)) for s in steps))
-    for name, axis in zip(COORDINATES, grid.axes, strict=False):
-        if not np.allclose(handle[name][()], axis.steps(), rtol=1e-6, atol=1e-9):
-            raise InputError(f"{path}: {name!r} are not evenly spaced.")
+    steps = {name: handle[name][()] for name in COORDINATES if name in handle}
+    if "axes" not in attributes:
+        return Grid(tuple(_axis_through(name, found, path) for name, found in steps.items()))
+    grid = Grid(tuple(Axis(*axis) for axis in json.loads(attributes["axes"])))
+    for axis, found in zip(grid.axes, steps.values(), strict=True):
+        if len(found) != axis.count or not np.allclose(found, axis.steps(), rtol=1e-6, atol=1e-9):
+            raise InputError(f"{path}: its coordinates are not those of its axes.")
     return grid
+
+
+def _axis_through(name: str, steps: np.ndarray, path: Path | str) -> Axis:
+    try:
+        return Axis.through(steps)
+    except InputError as error:
+        raise InputError(f"{path}: {name!r}: {error}") from error
 
 
 def _earlier_surface(handle: h5py.File, grid: Grid, path: Path | str) -> Surface:
@@ -288,6 +294,54 @@ def directions_attributes(path: Path | str) -> dict[str, Any]:
     """Read what a direction file says of itself: content hash, cosine, the model's hash."""
     with _reading(path, "Remove it and type the same command again.") as handle:
         return {name: _native(value) for name, value in handle.attrs.items()}
+
+
+def write_list(f: h5py.File, name: str, direction: "Iterable[Tensor | np.ndarray]") -> None:
+    """Write a list of tensors into an open file: datasets "0", "1", ... of a new group.
+
+    The file stays open, and its keeper's.  What has bfloat16, which numpy lacks, becomes float32.
+
+    Raises:
+        InputError: If the name is taken.
+    """
+    if name in f:
+        raise InputError(f"{f.file.filename}: there is a {name!r} in it already; choose another.")
+    arrays = [_array(tensor) for tensor in direction]
+    group = f.create_group(name)
+    for number, array in enumerate(arrays):
+        _put(group, str(number), array, gzip=False)
+
+
+def _array(tensor: "Tensor | np.ndarray") -> np.ndarray:
+    import torch
+
+    if not isinstance(tensor, torch.Tensor):
+        return np.asarray(tensor)
+    plain = tensor.detach().cpu()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
+def read_list(f: h5py.File, name: str) -> "list[Tensor]":
+    """Read the datasets "0", "1", ... of a group of an open file, in the order of numbers.
+
+    Returns:
+        New tensors on the CPU; the file may be closed.
+
+    Raises:
+        InputError: If there is no such group, or it holds something else.
+    """
+    import torch
+
+    group = f.get(name)
+    if not isinstance(group, h5py.Group):
+        raise InputError(f"{f.file.filename}: there is no group {name!r} in it.")
+    numbers = [str(number) for number in range(len(group))]
+    if set(numbers) != set(group):
+        raise InputError(
+            f"{f.file.filename}: the group {name!r} holds {sorted(group)}; wanted datasets "
+            '"0", "1", ... without a gap.'
+        )
+    return [torch.from_numpy(np.asarray(group[number][()])) for number in numbers]
 
 
 def _direction(group: h5py.Group, model: "nn.Module | None", path: Path | str) -> "Direction":

@@ -17,6 +17,8 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
+from landscape_lib.viz.asked import DEFAULT_KEY, keys_of, stem_of, surface_of
+from landscape_lib.viz.names import file_name
 from landscape_lib.viz.style import check_number, is_wide
 
 OURS = ("zvalue", "alpha", "beta")
@@ -96,6 +98,48 @@ def export_vtp(surface: Surface, key: str, path: Path, height: Height = PLAIN_HE
     text = _written(_polydata(surface, key, fine, zvalue, zscale, height))
     write_text(path, text)
     return path
+
+
+def h5_to_vtp(
+    surf_file: Surface | Path | str,
+    surf_name: str = DEFAULT_KEY,
+    log: bool = False,
+    zmax: float | None = -1,
+    interp: int | None = -1,
+    output: Path | str | None = None,
+    *,
+    prefix: Path | str | None = None,
+) -> list[Path]:
+    """Write ``<surf_file>_<key>.vtp`` for ParaView; see ``export_vtp`` for what is in it.
+
+    Args:
+        surf_file: A surface file, of ours or of an earlier tool, or a ``Surface``, with two axes.
+        surf_name: A metric, or ``auto`` for every one.  ``train_loss``, the default, means every
+            metric where there is none of that name.
+        log: Heights are log10 of the values; points that are not positive are missing.
+        zmax: Values above are lowered to it; -1 and None clip nothing.
+        interp: Points an axis after interpolation; -1 and None keep the points measured.
+        output: The file, where one metric is written; by itself as above.
+        prefix: What the files' names begin with, in place of ``surf_file``.
+
+    Returns:
+        The paths, one a metric.
+
+    Raises:
+        InputError: If it is a curve, there is no such metric, an option makes no sense, or
+            ``output`` is given for several metrics.
+    """
+    surface = surface_of(surf_file, axes=2)
+    keys = keys_of(surface, surf_name)
+    if output is not None and len(keys) > 1:
+        raise InputError(
+            f"output names one file, {output}, for the metrics {list(keys)}; give surf_name one of "
+            "them, or leave output out."
+        )
+    height = Height(log, None if zmax == -1 else zmax, None if interp == -1 else interp)
+    stem = stem_of(surf_file, prefix)
+    paths = [Path(output or f"{stem}_{file_name(key)}.vtp") for key in keys]
+    return [export_vtp(surface, key, path, height) for key, path in zip(keys, paths, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,25 @@
 """Which files show a curve, and what they are called."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
+from landscape_lib.viz.asked import looks_of, stem_of, surface_of
 from landscape_lib.viz.curve import curve
 from landscape_lib.viz.figures import check_format, save
 from landscape_lib.viz.names import file_name
+from landscape_lib.viz.showing import CallableModule, Pictures, show_figures
 from landscape_lib.viz.style import PLAIN_LOOK, Look
+
+XMIN, XMAX, LOSS_MAX = -1.0, 1.0, 5.0  # the defaults: the whole curve, and where losses usually end
 
 
 def plot_curve(
@@ -32,3 +45,104 @@ def plot_curve(
     check_format(format)
     path = Path(folder) / f"{file_name(key)}_1d.{format}"
     return [save(curve(surface, key, look), path, format)]
+
+
+def plot_1d_loss(
+    surf_file: Surface | Path | str,
+    xmin: float | None = XMIN,
+    xmax: float | None = XMAX,
+    loss_max: float | None = LOSS_MAX,
+    log: bool = False,
+    show: bool = False,
+    save_dir: Path | str = "",
+    *,
+    prefix: Path | str | None = None,
+) -> Pictures:
+    """Write ``<surf_file>_<key>_1d.pdf`` for every metric of a curve.
+
+    Args:
+        surf_file: A surface file, of ours or of an earlier tool, or a ``Surface``, with one axis.
+        xmin: Steps below are left out; -1, the default, and None leave out none.
+        xmax: Steps above are left out; 1, the default, and None leave out none.
+        loss_max: Where the value axis ends.  The default, 5, holds for metrics with at least 90 %
+            of their values below it; the others get an axis of their own.
+        log: Draw log10 of the values.
+        show: Open the pictures in windows, or inline in a notebook.
+        save_dir: Folder for the files, if not beside the surface file.
+        prefix: What the files' names begin with, in place of ``surf_file``.
+
+    Returns:
+        The paths, in the order of the metrics.
+
+    Raises:
+        InputError: If it is no curve, or there is no step between ``xmin`` and ``xmax``.
+    """
+    surface = _cropped(surface_of(surf_file, axes=1), xmin, xmax)
+    stem = stem_of(surf_file, prefix)
+    if save_dir:
+        stem = str(Path(save_dir) / Path(stem).name)
+    asked = {"vmax": loss_max, "scale": "log" if log else "linear"}
+    looks = looks_of(surface, surface.keys, asked, {"vmax": LOSS_MAX, "scale": "linear"})
+    figures = [curve(surface, key, look) for key, look in looks.items()]
+    paths = [Path(f"{stem}_{file_name(key)}_1d.pdf") for key in looks]
+    for path, figure in zip(paths, figures, strict=True):
+        save(figure, path, "pdf")
+    if show:
+        show_figures(figures)
+    return Pictures(paths, figures)
+
+
+def plot_1d(
+    losses: Sequence[float] | np.ndarray,
+    coords: Sequence[float] | np.ndarray,
+    loss_type: str = "train_loss",
+    log: bool = False,
+    loss_max: float | None = LOSS_MAX,
+    show: bool = False,
+) -> tuple[Figure, Axes]:
+    """Draw values over their steps, without any file.
+
+    Args:
+        losses: Values, shape (n,).
+        coords: Their steps, evenly spaced, shape (n,).
+        loss_type: What the values are called.
+        log: Draw log10 of the values.
+        loss_max: As for ``plot_1d_loss``.
+        show: Open the picture in a window, or inline in a notebook.
+
+    Returns:
+        The figure and its axes.
+    """
+    surface = Surface(Grid((Axis.through(coords),)), {loss_type: np.asarray(losses)})
+    asked = {"vmax": loss_max, "scale": "log" if log else "linear"}
+    looks = looks_of(surface, [loss_type], asked, {"vmax": LOSS_MAX, "scale": "linear"})
+    figure = curve(surface, loss_type, looks[loss_type])
+    if show:
+        show_figures([figure])
+    return figure, figure.axes[0]
+
+
+def _cropped(surface: Surface, xmin: float | None, xmax: float | None) -> Surface:
+    steps = surface.grid.axes[0].steps()
+    low = -np.inf if xmin is None or xmin == XMIN else xmin
+    high = np.inf if xmax is None or xmax == XMAX else xmax
+    inside = (steps >= low) & (steps <= high)
+    if inside.all():
+        return surface
+    if not inside.any():
+        raise InputError(
+            f"There is no step between xmin {low:g} and xmax {high:g}; the curve runs from "
+            f"{steps[0]:g} to {steps[-1]:g}."
+        )
+    values = {key: surface[key][inside] for key in surface.keys}
+    return Surface(Grid((Axis.through(steps[inside]),)), values, surface.attributes, surface.labels)
+
+
+class _Module(CallableModule):
+    """``landscape_lib.viz.plot_1d`` is this module and, for scripts of old, the function in it."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Figure, Axes]:
+        return plot_1d(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Module

@@ -48,7 +48,8 @@ class Look:
     Attributes:
         cmap: A colour map of matplotlib.
         scale: ``"log"``, ``"linear"``, or ``"auto"``: log for positive values whose largest is
-            at least 50 times the smallest and that are no percentages, unless ``vlevel`` is given.
+            at least 50 times the smallest, that are no percentages and not to be high, unless
+            ``vlevel`` is given.
         vmin: Lowest value with a colour of its own; values below share its colour.
         vmax: Highest value with a colour of its own; values above share its colour.
         vlevel: From one contour level to the next, in the metric's unit; in decades with
@@ -202,7 +203,8 @@ def choose_scale(values: np.ndarray, look: Look, label: Label) -> Scale:
 def _is_log(values: np.ndarray, look: Look, label: Label) -> bool:
     if look.scale != "auto":
         return look.scale == "log"
-    if look.vlevel is not None or not is_wide(values, label.units):
+    rate = label.goal == "max"  # accuracies and scores: near zero they are bad, not interesting
+    if look.vlevel is not None or rate or not is_wide(values, label.units):
         return False
     finite = values[np.isfinite(values)]
     low = finite.min() if look.vmin is None else look.vmin

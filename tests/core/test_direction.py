@@ -1,5 +1,6 @@
 """Directions are the original's, number by number, and drawn from the seed alone."""
 
+import copy
 import random
 
 import numpy as np
@@ -21,6 +22,7 @@ from landscape_lib.core.direction import (
     match_filter_norms,
     movable,
     normalize_direction,
+    orthogonalize,
 )
 from landscape_lib.core.errors import InputError
 from tests import reference
@@ -41,7 +43,7 @@ def bits(direction):
 @pytest.mark.parametrize("axis", ["x", "y"])
 @pytest.mark.parametrize("ignore", ["biasbn", "none"])
 @pytest.mark.parametrize("normalize", sorted(NORMALIZERS))
-def test_directions_are_those_of_the_original_program(normalize, ignore, axis):
+def test_directions_are_those_of_the_original_program_traps_9_and_10(normalize, ignore, axis):
     noise = reference.digits_tensors(f"raw_direction/{axis}")
     wanted = reference.digits_tensors(f"direction/{normalize}_{ignore}/{axis}")
     weights = list(reference.digits_model().parameters())
@@ -52,14 +54,13 @@ def test_directions_are_those_of_the_original_program(normalize, ignore, axis):
 
 @pytest.mark.parametrize("shape", [(4, 3), (1, 7), (8, 3, 5, 5)], ids=str)
 @pytest.mark.parametrize("normalize", sorted(NORMALIZERS))
-def test_norms_match_the_literal_formulas(normalize, shape):
+def test_norms_match_the_literal_formulas_trap_10(normalize, shape):
     noise, weight = np.random.default_rng(0).normal(size=(2, *shape))
     found = NORMALIZERS[normalize](torch.tensor(noise), torch.tensor(weight))
     np.testing.assert_allclose(found, reference.NORMALIZERS[normalize](noise, weight), rtol=1e-9)
 
 
-def test_a_filter_is_a_row_of_dimension_zero_and_not_the_whole_tensor():
-    """Trap 10."""
+def test_a_filter_is_a_row_of_dimension_zero_and_not_the_whole_tensor_trap_10():
     weight = torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]])
     found = match_filter_norms(
         torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), weight
@@ -67,8 +68,7 @@ def test_a_filter_is_a_row_of_dimension_zero_and_not_the_whole_tensor():
     np.testing.assert_allclose(torch.linalg.vector_norm(found, dim=1), [5, 1, 0], rtol=1e-6)
 
 
-def test_the_noise_is_gaussian_and_not_uniform():
-    """Trap 10."""
+def test_the_noise_is_gaussian_and_not_uniform_trap_10():
     direction = create_random_direction(nn.Linear(200, 500), norm="dlayer", seed=0)
     noise = direction[0].flatten().double()
     kurtosis = (noise**4).mean() / (noise**2).mean() ** 2
@@ -88,8 +88,8 @@ def test_biasbn_leaves_biases_and_norms_where_they_are():
 
 
 @pytest.mark.parametrize("ignore", ["none", None, ""])
-def test_none_is_the_originals_and_gives_both_axes_the_weight_itself(ignore):
-    """Trap 9: known, and kept under its name."""
+def test_none_is_the_originals_and_gives_both_axes_the_weight_itself_trap_9(ignore):
+    """Known, and kept under its name."""
     model = batch_norm_net()
     for axis in (0, 1):
         direction = create_random_direction(model, ignore=ignore, seed=0, axis=axis)
@@ -97,8 +97,8 @@ def test_none_is_the_originals_and_gives_both_axes_the_weight_itself(ignore):
         assert direction.attributes["ignore"] == "none"
 
 
-def test_scaled_is_an_independent_draw_with_the_norm_of_the_parameter():
-    """Trap 9: what we offer in its place."""
+def test_scaled_is_an_independent_draw_with_the_norm_of_the_parameter_trap_9():
+    """What we offer in its place."""
     model = batch_norm_net()
     x, y = (create_random_direction(model, ignore="scaled", seed=0, axis=axis) for axis in (0, 1))
     for name, one, other, weight in zip(x.names, x, y, get_weights(model), strict=True):
@@ -112,22 +112,19 @@ def test_scaled_is_an_independent_draw_with_the_norm_of_the_parameter():
 
 
 @pytest.mark.parametrize("wrong", ["filtre", "Filter", "", None])
-def test_a_misspelt_normalize_names_the_right_ones(wrong):
-    """Trap 7."""
+def test_a_misspelt_normalize_names_the_right_ones_trap_7(wrong):
     with pytest.raises(
         InputError, match=r"Unknown normalize .*'dfilter', 'dlayer', 'filter', 'layer', 'weight'"
     ):
         create_random_direction(nn.Linear(2, 2), norm=wrong, seed=0)
 
 
-def test_a_misspelt_ignore_names_the_right_ones():
-    """Trap 7."""
+def test_a_misspelt_ignore_names_the_right_ones_trap_7():
     with pytest.raises(InputError, match=r"Unknown ignore 'bias'.*'biasbn', 'none', 'scaled'"):
         create_random_direction(nn.Linear(2, 2), ignore="bias", seed=0)
 
 
-def test_a_misspelt_dir_type_names_the_right_ones():
-    """Trap 7."""
+def test_a_misspelt_dir_type_names_the_right_ones_trap_7():
     with pytest.raises(InputError, match=r"Unknown dir_type 'state'.*'states', 'weights'"):
         create_random_direction(nn.Linear(2, 2), dir_type="state", seed=0)
 
@@ -146,8 +143,8 @@ def test_one_seed_is_one_direction_to_the_last_bit(norm, ignore, dir_type):
     assert one.names == again.names
 
 
-def test_ten_seeds_are_ten_directions():
-    """Trap 13: the seed fixed inside the program made ten repeats one."""
+def test_ten_seeds_are_ten_directions_trap_13():
+    """The seed fixed inside the program made ten repeats one."""
     model = nn.Linear(30, 40)
     drawn = [create_random_direction(model, seed=seed) for seed in range(10)]
     assert len({bits(direction)[0] for direction in drawn}) == 10
@@ -163,8 +160,7 @@ def test_x_and_y_of_one_seed_are_independent_and_no_other_seeds_axes():
     assert abs(cosine(drawn[0], drawn[1])) < 0.15
 
 
-def test_without_a_seed_the_direction_is_fresh_and_says_its_seed():
-    """Trap 13."""
+def test_without_a_seed_the_direction_is_fresh_and_says_its_seed_trap_13():
     model = nn.Linear(3, 2)
     one, other = (create_random_direction(model) for _ in range(2))
     assert bits(one) != bits(other)
@@ -197,18 +193,18 @@ def test_a_direction_says_how_it_came_about():
 # --------------------------------------------------------------------------- what moves
 
 
-def test_states_move_running_statistics_and_leave_counters():
-    """Trap 8: ``randn`` of an integer tensor raises."""
+def test_states_move_running_statistics_and_leave_counters_trap_8():
+    """``randn`` of an integer tensor raises."""
     direction = create_random_direction(batch_norm_net(), "states", seed=0)
     assert "1.running_mean" in direction.names
     assert "1.running_var" in direction.names
     assert "1.num_batches_tracked" not in direction.names
-    assert len(direction) == len(get_states(batch_norm_net())) == 8
+    states = get_states(batch_norm_net())
+    assert len(direction) == sum(entry.is_floating_point() for entry in states.values()) == 8
     assert len(get_weights(batch_norm_net())) == 6
 
 
-def test_a_tied_weight_moves_once():
-    """Trap 11."""
+def test_a_tied_weight_moves_once_trap_11():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3, bias=False))
     model[1].weight = model[0].weight
     for dir_type in ("weights", "states"):
@@ -251,6 +247,50 @@ def test_names_and_tensors_go_together():
 def test_noise_of_another_shape_is_refused():
     with pytest.raises(InputError, match=r"Noise has shape \(2, 3\), weight \(3, 2\)"):
         normalize_direction([torch.zeros(2, 3)], [torch.zeros(3, 2)])
+    with pytest.raises(InputError, match="1 tensors of noise for 2 weights"):
+        normalize_direction([torch.zeros(2)], [torch.zeros(2), torch.zeros(2)])
+
+
+def test_one_tensor_is_normalized_as_in_a_list():
+    noise, weight = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    (wanted,) = normalize_direction([noise], [weight], "layer")
+    assert torch.equal(normalize_direction(noise, weight, norm="layer"), wanted)
+
+
+def test_copies_of_weights_and_states_stay_when_the_model_moves_on_trap_17():
+    model = batch_norm_net()
+    weights, states = get_weights(model), get_states(model)
+    before = [w.clone() for w in weights], copy.deepcopy(states)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.add_(1)
+    assert all(torch.equal(a, b) for a, b in zip(weights, before[0], strict=True))
+    assert all(torch.equal(states[name], before[1][name]) for name in states)
+    assert not any(tensor.requires_grad for tensor in [*weights, *states.values()])
+
+
+def test_orthogonalized_directions_have_cosine_zero_and_span_the_same_plane_trap_12():
+    """Random directions of 12 numbers are far from orthogonal."""
+    model = nn.Linear(4, 3, bias=False)
+    x, y = (create_random_direction(model, seed=1, axis=axis) for axis in (0, 1))
+    assert abs(cosine(x, y)) > 0.01
+    found = orthogonalize(y, to=x)
+    assert abs(cosine(x, found)) < 1e-7
+    taken_out = (y[0] - found[0]).flatten()
+    assert abs(torch.cosine_similarity(taken_out, x[0].flatten(), dim=0)) > 1 - 1e-6
+    assert found.attributes["orthogonal"] is True
+    assert found.attributes["seed"] == 1
+
+
+def test_parallel_directions_cannot_be_made_orthogonal():
+    model = nn.Linear(4, 3, bias=False)
+    x = create_random_direction(model, seed=1)
+    double = Direction(x.names, tuple(2 * tensor for tensor in x))
+    with pytest.raises(InputError, match="parallel: nothing of the second is orthogonal"):
+        orthogonalize(double, to=x)
+    other = Direction(("another",), x.tensors)
+    with pytest.raises(InputError, match="move different parameters"):
+        orthogonalize(other, to=x)
 
 
 # --------------------------------------------------------------------------- targets, cosine
@@ -275,8 +315,8 @@ def test_a_target_that_lacks_running_statistics_is_refused_for_states():
 
 
 @given(angle=st.floats(0, 3.14), length=st.floats(1e-3, 1e3))
-def test_the_cosine_is_over_all_entries_together(angle, length):
-    """Trap 12: a cosine of 0.9999 must be seen."""
+def test_the_cosine_is_over_all_entries_together_trap_12(angle, length):
+    """A cosine of 0.9999 must be seen."""
     names = ("a", "b")
     east = Direction(
         names, (torch.tensor([1.0], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))

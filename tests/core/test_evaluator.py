@@ -1,5 +1,6 @@
 """A landscape has the values that mathematics gives it, in however many pieces it is computed."""
 
+import gc
 import math
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, Dataset
 
 from landscape_lib.core.direction import (
     Direction,
@@ -107,8 +110,8 @@ def unit_directions():
     return [Direction(("w",), (torch.tensor(unit),)) for unit in ([1.0, 0.0], [0.0, 1.0])]
 
 
-def test_value_i_j_belongs_to_x_i_and_y_j_from_the_measure_to_the_file(tmp_path):
-    """Traps 1, 2 and 4: f = 10 w0 + w1 over axis-aligned directions, not square, not symmetric."""
+def test_value_i_j_belongs_to_x_i_and_y_j_from_the_measure_to_the_file_traps_1_2_and_4(tmp_path):
+    """Walks f = 10 w0 + w1 along both axes; the grid is neither square nor symmetric."""
     model, grid = TwoNumbers(), Grid((Axis(-1, 2, 4), Axis(0, 4, 9)))
     metrics = {"f": lambda outputs, targets: outputs}
     data = (torch.tensor([[10.0, 1.0]] * 3), torch.zeros(3))
@@ -264,6 +267,14 @@ def test_points_that_are_known_are_not_evaluated_and_not_recorded_again():
     assert missing == {"height": 3.0}
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, -3.5, math.nan, math.inf])
+def test_a_point_of_any_value_is_done_trap_27(value):
+    model, _, directions, _ = small_problem()
+    known = {tuple(point): {"height": value} for point in GRID.points().tolist()}
+    shard = measure(model, lambda model: 1 / 0, directions, GRID, range(6), known=known)
+    np.testing.assert_array_equal(shard.values["height"], np.full(6, value))
+
+
 # --------------------------------------------------------------------------- metric functions
 
 
@@ -285,8 +296,7 @@ def cross_entropy(net, loader, use_cuda):
     return {"ce": sum(losses) / len(loader.dataset)}
 
 
-def test_a_function_gets_a_net_in_eval_mode_the_truth_on_cuda_and_a_loader():
-    """Trap 16."""
+def test_a_function_gets_a_net_in_eval_mode_the_truth_on_cuda_and_a_loader_trap_16():
     seen = []
 
     def metric(net, loader, use_cuda):
@@ -348,7 +358,7 @@ def breaks_off(net, loader, use_cuda):
     [careless_train, twice, writes, with_halves, with_another_state, breaks_off],
     ids=lambda m: m.__name__,
 )
-def test_a_careless_function_gives_the_values_of_a_careful_one(metric):
+def test_a_careless_function_gives_the_values_of_a_careful_one_trap_16(metric):
     found, wanted = own_loop(metric), own_loop(cross_entropy)
     assert found["train_loss_ce"].tobytes() == wanted["train_loss_ce"].tobytes()
     assert len(set(wanted["train_loss_ce"])) == 6
@@ -381,8 +391,7 @@ def test_a_function_and_a_loss_module_agree():
     ],
     ids=repr,
 )
-def test_any_one_number_is_a_value_and_nan_and_inf_stay(value):
-    """Trap 28."""
+def test_any_one_number_is_a_value_and_nan_and_inf_stay_trap_28(value):
     found = own_loop(lambda net, loader, use_cuda: {"a": value})["train_loss_a"]
     wanted = (
         float(value.detach().reshape(()))
@@ -425,8 +434,7 @@ def test_a_function_that_returns_no_dict_is_refused(found):
 
 
 @pytest.mark.parametrize("second", [{"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 2}])
-def test_other_names_at_another_point_are_an_error_and_never_a_zero(second):
-    """Trap 22."""
+def test_other_names_at_another_point_are_an_error_and_never_a_zero_trap_22(second):
     returned = iter([{"a": 1, "b": 2}, second])
     with pytest.raises(
         InputError,
@@ -435,7 +443,7 @@ def test_other_names_at_another_point_are_an_error_and_never_a_zero(second):
         own_loop(lambda net, loader, use_cuda: next(returned))
 
 
-def test_names_other_than_the_probes_are_an_error_at_the_first_point():
+def test_names_other_than_the_probes_are_an_error_at_the_first_point_trap_22():
     model, _, directions, _ = small_problem()
     with pytest.raises(InputError, match=r"returned \['a'\] at the point .* but \['b'\] before"):
         measure(model, lambda model: {"a": 1.0}, directions, GRID, range(6), keys=["b"])
@@ -470,6 +478,108 @@ def test_a_point_can_be_abandoned_between_batches():
     with pytest.raises(Interrupted):
         evaluator(model.eval(), pause)
     assert len(asked) == 3
+
+
+# --------------------------------------------------------------------------- what a point costs
+
+
+class Drawn(Dataset):
+    """Counts how many times a sample is read; each time it comes with other noise."""
+
+    def __init__(self):
+        self.reads = 0
+
+    def __len__(self):
+        return 11
+
+    def __getitem__(self, number):
+        self.reads += 1
+        return torch.rand(2) + number, number % 3
+
+
+LOOPS = pytest.mark.parametrize(
+    "metrics", [nn.CrossEntropyLoss(), cross_entropy], ids=["module", "own loop"]
+)
+
+
+@LOOPS
+def test_samples_are_read_once_and_no_loader_is_started_at_a_point_trap_24(metrics, monkeypatch):
+    data, starts = Drawn(), []
+    begin = DataLoader.__iter__
+    monkeypatch.setattr(DataLoader, "__iter__", lambda self: starts.append(self) or begin(self))
+    values = own_loop(metrics, DataLoader(data, 4, shuffle=True))
+    assert all(len(column) == GRID.size for column in values.values())
+    assert (data.reads, len(starts)) == (11, 1)
+
+
+@LOOPS
+def test_every_point_sees_the_same_samples_trap_21(metrics):
+    """Along a direction of zeros nothing changes, although loader and data set draw."""
+    model = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 3))
+    moving = movable(model)
+    still = Direction(tuple(moving), tuple(torch.zeros(weight.shape) for weight in moving.values()))
+    data = prepare(DataLoader(Drawn(), 4, shuffle=True))
+    found = measure(model, Evaluator(model, metrics, data), [still, still], GRID, range(6)).values
+    for column in found.values():
+        assert len(set(column.tolist())) == 1
+
+
+class NumbersRead(TorchDispatchMode):
+    """Counts the numbers that are read out of tensors: a GPU stops working for each of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 40])
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]), ignore_index=2),
+        {"own": lambda outputs, targets: outputs[:, 0], "mean": lambda outputs, _: outputs.mean()},
+    ],
+    ids=["module", "functions"],
+)
+def test_no_number_is_read_from_the_device_at_a_batch_trap_24(metrics, batch_size, monkeypatch):
+    model = nn.Linear(2, 3)
+    data = prepare((torch.randn(40, 2), torch.arange(40) % 3))
+    evaluator = Evaluator(model, metrics, data, Plan(batch_size=batch_size))
+    lists, to_list = [], torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: lists.append(self) or to_list(self))
+    with NumbersRead() as read:
+        evaluator(model)
+        assert read.count == 0
+        assert len(lists) == 1  # all metrics of a point together
+        torch.ones(()).item()
+        float(torch.ones(()))
+        assert read.count == 2  # it would have been seen
+
+
+def test_memory_does_not_grow_with_the_number_of_points_trap_25():
+    model = nn.Linear(300, 200)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    directions = [create_random_direction(model, seed=0, axis=axis) for axis in (0, 1)]
+    held = []
+
+    def metric(model):
+        held.append(numbers_held())
+        return {"a": 1.0}
+
+    def numbers_held():
+        found = (tensor for tensor in gc.get_objects() if issubclass(type(tensor), torch.Tensor))
+        return sum(tensor.numel() for tensor in found)
+
+    gc.collect()
+    before = numbers_held()
+    measure(model, metric, directions, Grid((Axis(0, 1, 5), Axis(0, 1, 3))), range(15))
+    assert len(held) == 15
+    assert max(held) == held[0]
+    assert held[0] - before < 5 * weights  # the centre and a few working copies, not 15 points
 
 
 # --------------------------------------------------------------------------- models
@@ -559,8 +669,7 @@ def test_looking_at_what_a_model_returns_leaves_its_mode_and_the_random_state_al
         None,
     ],
 )
-def test_names_that_could_leave_the_folder_or_break_a_file_are_refused(name):
-    """Trap 31."""
+def test_names_that_could_leave_the_folder_or_break_a_file_are_refused_trap_31(name):
     with pytest.raises(
         InputError, match=r"The metric name .*(is refused|is longer than 100 bytes)"
     ):

@@ -38,14 +38,14 @@ def test_steps_are_the_exact_values_rounded_once(low, width, count):
     assert (np.diff(steps) > 0).all()
 
 
-def test_an_even_number_of_steps_misses_the_centre_and_an_odd_one_hits_it():
+def test_an_even_number_of_steps_misses_the_centre_and_an_odd_one_hits_it_trap_4():
     assert 0.0 in Axis(-1, 1, 5).steps()
     assert 0.0 not in Axis(-1, 1, 4).steps()
     assert Axis(-1, 1, 4).steps().dtype == np.float64
 
 
-def test_an_axis_that_begins_at_zero_begins_at_zero():
-    """Trap 5: ``xmin or -1`` reads 0 as 'not given'."""
+def test_an_axis_that_begins_at_zero_begins_at_zero_trap_5():
+    """``xmin or -1`` reads 0 as 'not given'."""
     np.testing.assert_array_equal(Axis(0, 1, 3).steps(), [0, 0.5, 1])
     np.testing.assert_array_equal(Axis(-1, 0, 3).steps(), [-1, -0.5, 0])
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, prepare
-from landscape_lib.core.meters import has_classes
+from landscape_lib.core.meters import has_classes, labels_for
 from landscape_lib.core.plan import Plan
 
 N = 23  # prime: the last batch is smaller at every batch size but 1
@@ -132,8 +132,9 @@ LOSSES = {
 @pytest.mark.parametrize("name", LOSSES)
 @settings(max_examples=12)
 @given(batch_size=st.integers(1, N + 2))
-def test_a_loss_over_batches_is_the_loss_of_the_whole_as_one_batch(name, batch_size):
-    """Traps 18 and 19."""
+def test_a_loss_over_batches_is_the_loss_of_the_whole_as_one_batch_traps_18_and_19(
+    name, batch_size
+):
     loss, outputs, targets = LOSSES[name]
     found = evaluate(loss, outputs, targets, batch_size)
     assert found["train_loss"] == pytest.approx(loss(outputs, targets).item(), rel=1e-10)
@@ -149,8 +150,8 @@ def test_without_reduction_a_loss_is_the_mean_of_its_values(batch_size):
 
 @pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss()], ids=str)
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8], ids=str)
-def test_a_regression_loss_compares_class_scores_with_one_hot_classes(loss, dtype):
-    """Trap 18: without a softmax, and with any number of classes."""
+def test_a_regression_loss_compares_class_scores_with_one_hot_classes_trap_18(loss, dtype):
+    """Without a softmax, and with any number of classes."""
     found = evaluate(loss, SCORES, CLASSES.to(dtype), 4)
     wanted = loss(SCORES, functional.one_hot(CLASSES, 4).double())
     assert found["train_loss"] == pytest.approx(wanted.item(), rel=1e-12)
@@ -205,16 +206,15 @@ def test_accuracy_is_the_percentage_of_samples(batch_size):
     assert found["train_acc"] == 100 * right / N
 
 
-def test_accuracy_of_a_segmentation_counts_pixels_and_never_passes_100():
-    """Trap 19: 662 %."""
+def test_accuracy_of_a_segmentation_counts_pixels_and_never_passes_100_trap_19():
+    """An earlier tool said 662 %."""
     right = functional.one_hot(MASKS, 4).movedim(-1, 1).double()
     assert evaluate(nn.CrossEntropyLoss(), right, MASKS)["train_acc"] == 100
     found = evaluate(nn.CrossEntropyLoss(), PIXELS, MASKS)["train_acc"]
     assert found == pytest.approx(100 * (PIXELS.argmax(1) == MASKS).double().mean().item())
 
 
-def test_ignored_positions_count_neither_as_right_nor_as_wrong():
-    """Trap 19."""
+def test_ignored_positions_count_neither_as_right_nor_as_wrong_trap_19():
     right = functional.one_hot(MASKS, 4).movedim(-1, 1).double()
     ignored = with_ignored(MASKS, 255)
     assert evaluate(nn.CrossEntropyLoss(ignore_index=255), right, ignored)["train_acc"] == 100
@@ -310,7 +310,7 @@ def test_higher_is_better_makes_a_metric_one_to_be_high():
         "ce": nn.CrossEntropyLoss(),
     }
     evaluator = Evaluator(Passes(), metrics, prepare((SCORES, CLASSES)))
-    labels = evaluator.labels(["train_loss_f1", "train_loss_ce"])
+    labels = labels_for(evaluator.metrics, ["train_loss_f1", "train_loss_ce"])
     assert (labels["train_loss_f1"].goal, labels["train_loss_ce"].goal) == ("max", "min")
 
 

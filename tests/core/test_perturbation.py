@@ -87,6 +87,10 @@ def doubles(net):
     net.double()
 
 
+def leaves_its_device(net):
+    net.to("meta")
+
+
 def loads_another(net):
     net.load_state_dict({name: entry + 1 for name, entry in net.state_dict().items()})
 
@@ -140,6 +144,7 @@ MISDEEDS = [
     trains,
     halves,
     doubles,
+    leaves_its_device,
     loads_another,
     assigns_another,
     replaces_parameters,
@@ -155,8 +160,9 @@ MISDEEDS = [
 
 @pytest.mark.parametrize("misdeed", MISDEEDS, ids=lambda deed: deed.__name__)
 @pytest.mark.parametrize("dir_type", ["weights", "states"])
-def test_a_metric_that_misbehaves_spoils_neither_the_next_point_nor_the_model(misdeed, dir_type):
-    """Traps 16 and 17."""
+def test_a_metric_that_misbehaves_spoils_neither_the_next_point_nor_the_model_traps_16_and_17(
+    misdeed, dir_type
+):
     net = lived_in_net()
     before = everything(net)
 
@@ -177,8 +183,9 @@ def test_a_metric_that_misbehaves_spoils_neither_the_next_point_nor_the_model(mi
     misdeed=st.sampled_from(MISDEEDS),
     dir_type=st.sampled_from(["weights", "states"]),
 )
-def test_after_an_exception_at_any_point_everything_is_as_it_was(ends_at, misdeed, dir_type):
-    """Trap 17."""
+def test_after_an_exception_at_any_point_everything_is_as_it_was_trap_17(
+    ends_at, misdeed, dir_type
+):
     net = lived_in_net()
     before = everything(net)
     seen = 0
@@ -211,8 +218,8 @@ def test_gradients_do_not_pile_up_from_point_to_point():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
-def test_weights_of_any_type_come_back_to_the_last_bit(dtype):
-    """Trap 17: float64 weights put back through float32."""
+def test_weights_of_any_type_come_back_to_the_last_bit_trap_17(dtype):
+    """An earlier tool put float64 weights back through float32."""
     net = nn.Linear(3, 2).to(dtype)
     with torch.no_grad():
         net.weight.div_(3)
@@ -234,7 +241,7 @@ def test_weights_of_any_type_come_back_to_the_last_bit(dtype):
 # --------------------------------------------------------------------------- where it goes
 
 
-def test_every_point_starts_from_the_centre_and_not_from_its_neighbour():
+def test_every_point_starts_from_the_centre_and_not_from_its_neighbour_trap_4():
     net = nn.Linear(3, 2)
     one, other = (
         create_random_direction(net, seed=0, axis=axis, ignore="scaled") for axis in (0, 1)
@@ -297,8 +304,8 @@ def test_two_trained_networks_are_the_two_ends_of_the_walk_to_the_last_bit(dir_t
             assert state[name].numpy().tobytes() == there[name].numpy().tobytes(), name
 
 
-def test_variances_are_held_at_zero_on_extrapolation_and_it_is_said(caplog):
-    """Trap 8: a negative running variance is NaN without a word."""
+def test_variances_are_held_at_zero_on_extrapolation_and_it_is_said_traps_8_and_23(caplog):
+    """A negative running variance is NaN without a word."""
     here, there = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     there.running_var.copy_(torch.tensor([0.5, 2.0, 0.25]))
     there.num_batches_tracked.fill_(1000)
@@ -314,13 +321,24 @@ def test_variances_are_held_at_zero_on_extrapolation_and_it_is_said(caplog):
     assert np.isfinite(shard.values["out"]).all()
     assert "running variances became negative and were held at zero" in caplog.text
     assert caplog.text.startswith("WARNING")
-    assert len(caplog.records) == 1  # trap 23: not one a point
+    assert len(caplog.records) == 1  # not one a point
     assert shard.values["count"].tolist() == [0] * 5  # integer buffers get no float steps
     assert here.num_batches_tracked.dtype == torch.int64
     assert here.running_var.tolist() == [1, 1, 1]
 
 
-def test_a_tied_weight_moves_in_both_its_places():
+def test_a_warning_comes_once_and_not_for_every_parameter_and_point_trap_23(caplog):
+    here, there = (nn.Sequential(*(nn.BatchNorm1d(2) for _ in range(3))) for _ in range(2))
+    for norm in there:
+        norm.running_var.fill_(0.5)
+    towards = create_target_direction(here, there, "states")
+    measure(here, lambda net: {"a": 0.0}, [towards], Grid((Axis(3, 9, 7),)), range(7))
+    assert [record.getMessage() for record in caplog.records] == [
+        "42 running variances became negative and were held at zero."
+    ]
+
+
+def test_a_tied_weight_moves_in_both_its_places_trap_11():
     net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     net[1].weight = net[0].weight
     direction = Direction(("0.weight",), (torch.ones(2, 2),))
@@ -331,8 +349,8 @@ def test_a_tied_weight_moves_in_both_its_places():
         torch.testing.assert_close(net[1].weight.detach(), centre + 2, rtol=0, atol=0)
 
 
-def test_training_on_does_not_move_the_centre_of_a_walk():
-    """Trap 17: weights kept by reference."""
+def test_training_on_does_not_move_the_centre_of_a_walk_trap_17():
+    """Weights kept by reference."""
     net = nn.Linear(2, 1, bias=False)
     direction = create_random_direction(net, seed=0)
     with excursion(net, [direction]) as trip:

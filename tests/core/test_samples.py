@@ -85,8 +85,8 @@ def whole(data):
         "stream-loader",
     ],
 )
-def test_all_samples_come_in_the_order_of_the_data_set(data):
-    """Trap 21: a loader that shuffles, or drops the last batch, is read whole and in order."""
+def test_all_samples_come_in_the_order_of_the_data_set_trap_21(data):
+    """A loader that shuffles, or drops the last batch, is read whole and in order."""
     inputs, targets = whole(data)
     assert torch.equal(inputs, INPUTS)
     assert torch.equal(targets, TARGETS)
@@ -94,8 +94,7 @@ def test_all_samples_come_in_the_order_of_the_data_set(data):
 
 
 @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: DataLoader(d, 4, shuffle=True)])
-def test_random_transforms_are_drawn_once_and_always_the_same(wrap):
-    """Traps 21 and 24."""
+def test_random_transforms_are_drawn_once_and_always_the_same_traps_21_and_24(wrap):
     first, again = gather(wrap(Augmented())), gather(wrap(Augmented()))
     assert torch.equal(first.batches[0][0], again.batches[0][0])
     assert not torch.equal(first.batches[0][0], INPUTS)

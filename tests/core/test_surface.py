@@ -17,7 +17,7 @@ def shard(indices, shift=0.0, grid=GRID, fingerprint="abc", key="train_loss"):
 
 
 @given(nx=st.integers(1, 7), ny=st.integers(1, 7), hand=st.randoms(use_true_random=False))
-def test_sharding_never_changes_the_surface(nx, ny, hand):
+def test_sharding_never_changes_the_surface_traps_27_and_28(nx, ny, hand):
     grid = Grid((Axis(0, nx - 1, nx), Axis(0, ny - 1, ny)))
     whole = np.array(
         [hand.choice([hand.gauss(0, 1), float("nan"), -1.0, 0.0]) for _ in range(nx * ny)]
@@ -39,7 +39,7 @@ def test_merge_takes_a_generator_and_keeps_fingerprint_and_plans():
     assert surface.attributes == {"fingerprint": "f", "plans": ("one", "two")}
 
 
-def test_merge_names_the_points_that_are_missing():
+def test_merge_names_the_points_that_are_missing_trap_27():
     with pytest.raises(DisagreementError, match=r"2 of 15 points are missing: flat indices 3, 14"):
         merge([shard([0, 1, 2]), shard(range(4, 14))])
 
@@ -112,7 +112,9 @@ def test_an_unknown_metric_lists_those_there_are():
         ("train_acc", Label("train accuracy", "%", "max")),
         ("test_acc", Label("test accuracy", "%", "max")),
         ("train_loss_ce", Label("train ce")),
-        ("train_loss_acc", Label("train acc")),
+        ("train_loss_acc", Label("train acc", goal="max")),
+        ("train_loss_Top1-Accuracy", Label("train Top1-Accuracy", goal="max")),
+        ("train_loss_accuracy_loss", Label("train accuracy_loss")),
         ("height", Label("height value")),
     ],
 )

@@ -65,7 +65,7 @@ def jobs_of(project) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_everything_in_the_middle_of_a_shard_loses_the_point_in_flight(
+def test_a_signal_to_everything_in_the_middle_of_a_shard_loses_the_point_in_flight_trap_29(
     slow, finished, number
 ):
     process = slow.start(SURFACE, start_new_session=True)

@@ -160,8 +160,8 @@ def test_what_a_metric_function_may_not_return(folder, capsys, returned, expecte
     assert expected in told(capsys, "probe")
 
 
-def test_another_key_at_another_point_stops_the_shard_and_names_both(folder, capsys):
-    """Trap 22: a missing key is never 0.0, a new one no KeyError after hours."""
+def test_another_key_at_another_point_stops_the_shard_and_names_both_trap_22(folder, capsys):
+    """A missing key is never 0.0, a new one no KeyError after hours."""
     metric = (
         "def metric(net, loader, use_cuda):\n"
         "    name = 'far' if float(net.weight.detach().norm()) > LIMIT else 'near'\n"
@@ -229,8 +229,9 @@ def test_a_target_of_another_network_is_told_so(folder, capsys):
     assert "The target model has shape (1, 3) for 'weight'; this model has shape (1, 2)" in message
 
 
-def test_no_cuda_although_asked_for_warns_and_goes_on_on_the_cpu(folder, capsys, monkeypatch):
-    """Trap 20."""
+def test_no_cuda_although_asked_for_warns_and_goes_on_on_the_cpu_trap_20(
+    folder, capsys, monkeypatch
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     own(
         folder,
@@ -292,7 +293,7 @@ def test_a_disk_that_is_full_ends_with_1_and_loses_nothing(folder):
     assert project.points() <= 11  # the ten points, and the one whose line broke off
 
 
-def test_shards_of_another_problem_are_refused_by_merge(folder, capsys):
+def test_shards_of_another_problem_are_refused_by_merge_trap_14(folder, capsys):
     """As an orphan of an older run leaves them, whose model has been replaced since."""
     project = ["--config", "config.yaml", "--run", "one"]
 

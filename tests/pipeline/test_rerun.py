@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.pipeline.conftest import REPO, Project
+from tests.viz.test_paraview import Read
 
 PICTURES = {"plot_surface", "export_vtp"}
 AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES}
@@ -63,7 +64,7 @@ def test_code_that_draws_changes_pictures_only(project, tmp_path):
     assert points == 0
 
 
-def test_a_checkpoints_content_under_its_old_date_changes_all_of_its_run(project):
+def test_a_checkpoints_content_under_its_old_date_changes_all_of_its_run_trap_14(project):
     path = project.folder / "one.pt"
     status = path.stat()
     torch.save({"weight": torch.tensor([[5.0, 2.0]])}, path)
@@ -78,7 +79,7 @@ def test_metric_code_changes_all_but_directions(project, file):
     assert project.ran() == ({"one": EVERYTHING - {"make_directions"}}, 20)
 
 
-def test_a_seed_changes_directions_and_what_follows_but_not_the_probe(project):
+def test_a_seed_changes_directions_and_what_follows_but_not_the_probe_trap_14(project):
     project.configure(lambda config: config["runs"]["two"].update(directions={"seed": 7}))
     assert project.ran() == ({"two": EVERYTHING - {"probe"}}, 20)
 
@@ -177,8 +178,8 @@ def test_a_range_extended_on_the_same_spacing_keeps_its_points(tmp_path):
     assert evaluated == [51, 50, 151 - 75, 0]
 
 
-def test_the_optimum_is_at_the_same_place_in_every_file(finished):
-    """f = 10 w0 + w1 with known directions: values[i, j] at x[i], y[j]; trap 1."""
+def test_the_optimum_is_at_the_same_place_in_every_file_trap_1(finished):
+    """f = 10 w0 + w1 with known directions: values[i, j] at x[i], y[j]."""
     with h5py.File(finished.folder / "results/one/surface.h5") as surface:
         values = surface["train_loss_height"][()]
         x, y = surface["xcoordinates"][()], surface["ycoordinates"][()]
@@ -186,6 +187,9 @@ def test_the_optimum_is_at_the_same_place_in_every_file(finished):
         dx, dy = (file[f"{axis}direction/0"][()].ravel() for axis in "xy")
     w = np.array([1.0, 2.0]) + x[:, None, None] * dx + y[None, :, None] * dy
     np.testing.assert_allclose(values, 10 * w[..., 0] + w[..., 1], rtol=1e-5)
+    sheet = Read(finished.folder / "results/one/paraview/train_loss_height.vtp")
+    i, j = (np.searchsorted(s, sheet.arrays[n]) for s, n in ((x, "alpha"), (y, "beta")))
+    np.testing.assert_array_equal(sheet.arrays["zvalue"], values[i, j])
 
 
 def test_a_run_whose_probe_fails_stops_no_other_and_nothing_of_it_is_lost(project):

@@ -176,6 +176,16 @@ def test_a_missing_checkpoint_is_named(tmp_path):
         digits.build(str(tmp_path / "nowhere.pt"), skip=True, **TINY)
 
 
+def test_a_checkpoint_saved_from_a_gpu_is_built_without_one_trap_20(state, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+    torch.save(state, tmp_path / "cuda.pt")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="deserialize object on a CUDA device"):
+        torch.load(tmp_path / "cuda.pt", weights_only=True)
+    problem = digits.build(str(tmp_path / "cuda.pt"), skip=True, **TINY)
+    assert same_bits(dict(problem.model.state_dict()), state)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no checkpoint", b"PK\x03\x04torn", b"\x80\x02}q\x00."], ids=str
 )

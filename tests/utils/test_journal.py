@@ -63,7 +63,7 @@ def test_coordinates_of_a_grid_are_found_again_exactly(tmp_path):
     assert sum(tuple(point) in known for point in finer.points().tolist()) == grid.size
 
 
-def test_what_was_appended_is_there_at_once_for_every_reader(tmp_path):
+def test_what_was_appended_is_there_at_once_for_every_reader_trap_29(tmp_path):
     with Journal(tmp_path) as journal:
         for number in range(3):
             journal.append((float(number),), {"a": 1.0}, PLAN)
@@ -71,7 +71,7 @@ def test_what_was_appended_is_there_at_once_for_every_reader(tmp_path):
     assert Journal(tmp_path).read()[2.0,] == {"a": 1.0}
 
 
-def test_a_kill_loses_nothing_that_was_appended(tmp_path):
+def test_a_kill_loses_nothing_that_was_appended_trap_29(tmp_path):
     program = (
         "import os, signal, sys; from landscape_lib.utils.journal import Journal\n"
         "journal = Journal(sys.argv[1]); journal.append((0.5,), {'a': 1.5}, 'p')\n"

@@ -25,9 +25,11 @@ from landscape_lib.utils.storage import (
     load_directions,
     load_shard,
     load_surface,
+    read_list,
     save_directions,
     save_shard,
     save_surface,
+    write_list,
 )
 from tests import reference
 
@@ -48,8 +50,7 @@ def bits(values):
 # --------------------------------------------------------------------------- surfaces
 
 
-def test_nan_infinity_minus_one_and_zero_come_back_as_they_went(tmp_path):
-    """Traps 27 and 28."""
+def test_nan_infinity_minus_one_and_zero_come_back_as_they_went_traps_27_and_28(tmp_path):
     save_surface(tmp_path / "surface.h5", surface(seed=3, note="ä", plans=("p",), cosine=0.1))
     found = load_surface(tmp_path / "surface.h5")
     assert bits(found.values) == {"train_loss": ODD.tobytes()}
@@ -117,6 +118,16 @@ def test_a_long_config_fits_into_an_attribute(tmp_path):
     assert len(load_surface(tmp_path / "surface.h5").attributes["config"]) == 200_000
 
 
+@pytest.mark.parametrize("shape", [(21, 21), (51, 11)])
+def test_a_surface_takes_eight_bytes_a_point_trap_34(shape, tmp_path):
+    """21 x 21 points: 3.5 KB."""
+    grid = Grid(tuple(Axis(0, 1, count) for count in shape))
+    save_surface(tmp_path / "surface.h5", surface(np.zeros(shape), grid=grid))
+    assert load_surface(tmp_path / "surface.h5")["train_loss"].nbytes == 8 * shape[0] * shape[1]
+    with h5py.File(tmp_path / "surface.h5") as file:
+        assert file["train_loss"].nbytes == 8 * shape[0] * shape[1]  # before compression
+
+
 def test_other_peoples_tools_see_named_axes(tmp_path):
     import xarray
 
@@ -130,7 +141,7 @@ def test_other_peoples_tools_see_named_axes(tmp_path):
         assert found["train_loss"].attrs["units"] == "nats"
 
 
-def test_coordinates_in_the_file_are_the_steps_of_the_axes(tmp_path):
+def test_coordinates_in_the_file_are_the_steps_of_the_axes_trap_4(tmp_path):
     save_surface(tmp_path / "surface.h5", surface())
     with h5py.File(tmp_path / "surface.h5") as file:
         for name, axis in zip(("xcoordinates", "ycoordinates"), GRID.axes, strict=True):
@@ -140,8 +151,10 @@ def test_coordinates_in_the_file_are_the_steps_of_the_axes(tmp_path):
 # --------------------------------------------------------------------------- earlier tools
 
 
-def test_a_surface_of_the_original_program_is_read_unscrambled_and_minus_one_is_missing(caplog):
-    """Traps 2 and 27: (ny, nx) values in a box declared (nx, ny)."""
+def test_a_surface_of_the_original_program_is_unscrambled_and_minus_one_is_missing_traps_2_and_27(
+    caplog,
+):
+    """There, (ny, nx) values lie in a box declared (nx, ny)."""
     found = load_surface(reference.DATA / "original_surface.h5")
     x, y = (axis.steps() for axis in found.grid.axes)
     assert x.tolist() == [-1, 0, 1]
@@ -159,8 +172,8 @@ def test_a_surface_of_the_single_gpu_library_is_the_same_function():
     np.testing.assert_array_equal(found["train_loss_height"], 10 * x[:, None] + y[None, :])
 
 
-def test_a_minus_one_in_one_metric_only_is_a_value(tmp_path):
-    """Trap 27: a loss of -1 where the accuracy is known was computed."""
+def test_a_minus_one_in_one_metric_only_is_a_value_trap_27(tmp_path):
+    """A loss of -1 where the accuracy is known was computed."""
     with h5py.File(tmp_path / "o.h5", "w") as file:
         file["dir_file"] = "d.h5"
         file["xcoordinates"], file["ycoordinates"] = [0.0, 1.0], [0.0, 1.0, 2.0]
@@ -175,7 +188,7 @@ def test_a_minus_one_in_one_metric_only_is_a_value(tmp_path):
         ({}, "there are no 'xcoordinates' in it"),
         (
             {"xcoordinates": [0.0, 1.0, 5.0], "train_loss": [1.0, 2, 3]},
-            "'xcoordinates' are not evenly spaced",
+            "'xcoordinates': The coordinates are not evenly spaced",
         ),
         ({"xcoordinates": [0.0, 1.0], "train_loss": [1.0, 2, 3]}, r"no values of the shape \(2,\)"),
         ({"xcoordinates": [1.0, 0.0], "train_loss": [1.0, 2]}, "low must be below high"),
@@ -193,7 +206,7 @@ def test_a_file_that_is_no_surface_is_refused_by_its_name(content, message, tmp_
 
 
 @pytest.mark.parametrize("dir_type", ["weights", "states"])
-def test_directions_come_back_to_the_last_bit_with_their_names(dir_type, tmp_path):
+def test_directions_come_back_to_the_last_bit_with_their_names_trap_29(dir_type, tmp_path):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(3, 1))
     saved = (
         create_random_direction(model, dir_type, "scaled", seed=2),
@@ -256,6 +269,68 @@ def test_a_file_without_directions_is_refused(tmp_path):
         load_directions(tmp_path / "surface.h5")
 
 
+def test_a_list_comes_back_to_the_last_bit_in_the_order_of_numbers(tmp_path):
+    """By name, "10" would stand before "2"."""
+    written = [torch.full((2, number), number / 3) for number in range(12)]
+    written += [torch.tensor(7), torch.zeros(0, 3, dtype=torch.float64)]
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        write_list(file, "xdirection", written)
+        assert file  # still open, and the user's
+        assert sorted(file["xdirection"], key=int) == [str(number) for number in range(14)]
+    with h5py.File(tmp_path / "d.h5") as file:
+        found = read_list(file, "xdirection")
+        assert file
+    assert [(t.dtype, t.shape, t.numpy().tobytes()) for t in found] == [
+        (t.dtype, t.shape, t.numpy().tobytes()) for t in written
+    ]
+
+
+def test_a_list_may_be_of_arrays_parameters_or_a_direction(tmp_path):
+    model = nn.Linear(3, 2)
+    array = np.arange(6.0)
+    array.flags.writeable = False
+    direction = create_random_direction(model, seed=0)
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        write_list(file, "a", [array, np.float32(2)])
+        write_list(file, "b", model.parameters())
+        write_list(file, "c/d", direction)
+        write_list(file["c"], "e", [torch.tensor([1.5], dtype=torch.bfloat16)])
+        write_list(file, "f", [])
+        assert [t.tolist() for t in read_list(file, "a")] == [[0, 1, 2, 3, 4, 5], 2]
+        assert all(map(torch.equal, read_list(file, "b"), model.parameters()))
+        assert all(map(torch.equal, read_list(file, "c/d"), direction))
+        assert read_list(file["c"], "e")[0].tolist() == [1.5]
+        assert read_list(file, "f") == []
+
+
+def test_lists_and_direction_files_have_one_layout(tmp_path):
+    saved = create_random_direction(nn.Linear(3, 2), seed=0)
+    save_directions(tmp_path / "d.h5", [saved])
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert all(map(torch.equal, read_list(file, "xdirection"), saved))
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        write_list(file, "xdirection", saved)
+    (found,) = load_directions(tmp_path / "e.h5", nn.Linear(3, 2))
+    assert all(map(torch.equal, found, saved))
+    with h5py.File(reference.DATA / "original_directions.h5") as file:
+        assert [tuple(t.shape) for t in read_list(file, "ydirection")] == [(2, 3), (2,)]
+
+
+def test_a_list_that_cannot_be_read_or_written_is_said(tmp_path):
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        write_list(file, "taken", [np.zeros(2)])
+        file["gap/0"], file["gap/2"] = [0.0], [2.0]
+        with pytest.raises(InputError, match=r"d\.h5: there is a 'taken' in it already; choose an"):
+            write_list(file, "taken", [np.zeros(2)])
+        for name in ("none", "taken/0"):
+            with pytest.raises(InputError, match=rf"d\.h5: there is no group '{name}' in it"):
+                read_list(file, name)
+        with pytest.raises(
+            InputError, match=r"d\.h5: the group 'gap' holds \['0', '2'\]; wanted d"
+        ):
+            read_list(file, "gap")
+
+
 # --------------------------------------------------------------------------- shards
 
 
@@ -273,7 +348,7 @@ def test_a_shard_comes_back_to_the_last_bit(tmp_path):
     assert found.indices.tolist() == [1, 4, 11]
 
 
-# --------------------------------------------------------------------------- damage
+# --------------------------------------------------------------------------- all files
 
 
 def write_shard(path):
@@ -309,6 +384,27 @@ FILES = {
     "surface": (write_surface, read_surface),
     "directions": (write_directions, read_directions),
 }
+
+
+LOADED = {
+    "shard": (load_shard, lambda shard: [shard.indices, *shard.values.values()], np.ndarray),
+    "surface": (load_surface, lambda surface: surface.values.values(), np.ndarray),
+    "directions": (load_directions, lambda pair: [*pair[0], *pair[1]], torch.Tensor),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_was_loaded_is_in_memory_and_nobody_holds_the_file_trap_33(kind, tmp_path):
+    FILES[kind][0](tmp_path / "a.h5")
+    load, arrays, kept = LOADED[kind]
+    found = load(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:  # HDF5 refuses where a reader is left
+        file.clear()
+    assert arrays(found)
+    assert all(type(array) is kept for array in arrays(found))
+
+
+# --------------------------------------------------------------------------- damage
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -353,7 +449,7 @@ def test_a_sealed_file_is_plain_hdf5_that_others_may_change(tmp_path):
     assert load_surface(tmp_path / "a.h5").attributes["remark"] == "mine"
 
 
-def test_directions_that_others_changed_are_not_those_of_the_checksum(tmp_path):
+def test_directions_that_others_changed_are_not_those_of_the_checksum_trap_14(tmp_path):
     write_directions(tmp_path / "d.h5")
     with h5py.File(tmp_path / "d.h5", "r+") as file:
         file["xdirection/0"][0, 0] = 7
@@ -410,7 +506,7 @@ except OSError as error:
 
 
 @pytest.mark.parametrize("limit", [1, 1000, 30_000])
-def test_a_full_disk_is_said_and_leaves_the_old_file_as_it_was(limit, tmp_path):
+def test_a_full_disk_is_said_and_leaves_the_old_file_as_it_was_trap_29(limit, tmp_path):
     path = tmp_path / "surface.h5"
     write_surface(path)
     before = path.read_bytes()

@@ -26,7 +26,7 @@ def test_a_metric_named_like_a_path_stays_in_its_folder_trap_31():
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, unique=True))
 @settings(max_examples=200, deadline=None)
-def test_two_keys_never_share_a_file_name_and_every_file_name_is_plain_and_short(keys):
+def test_two_keys_never_share_a_file_name_and_every_file_name_is_plain_and_short_trap_30(keys):
     names = [file_name(key) for key in keys]
     assert len(set(names)) == len(keys)
     assert all(set(name.encode()) <= PLAIN | {ord("%")} for name in names)

@@ -113,7 +113,7 @@ def test_zmax_clips_and_brings_inf_back_then_log_is_taken(tmp_path):
     assert len(found.quads) == 23
 
 
-def test_log_leaves_out_what_is_not_positive(tmp_path):
+def test_log_leaves_out_what_is_not_positive_trap_37(tmp_path):
     found = written(tmp_path, PLANE, Height(log=True))
     assert np.isnan(found.arrays["zvalue"][PLANE.ravel() <= 0]).all()
     assert 0 < len(found.quads) < 24
@@ -127,7 +127,7 @@ def test_zscale_auto_spans_half_the_extent_and_is_told_trap_38(tmp_path):
     assert written(tmp_path, PLANE, Height(zscale=0.5)).told["zscale"] == 0.5
 
 
-def test_the_file_tells_where_it_comes_from(tmp_path):
+def test_the_file_tells_where_it_comes_from_trap_37(tmp_path):
     told = written(tmp_path, PLANE, Height(zmax=3, interp=9)).told
     assert told["metric"] == "train_loss"
     assert json.loads(told["provenance"]) == {"fingerprint": "abc", "seed": 7}
@@ -176,7 +176,7 @@ def test_interpolating_a_wide_loss_never_goes_below_its_minimum_trap_36():
 
 @given(hand=st.integers(0, 2**32 - 1), nx=st.integers(2, 6), ny=st.integers(2, 6))
 @settings(max_examples=80, deadline=None)
-def test_interpolation_stays_in_range_and_between_four_finite_corners(hand, nx, ny):
+def test_interpolation_stays_in_range_and_between_four_finite_corners_trap_36(hand, nx, ny):
     rng = np.random.default_rng(hand)
     values = rng.lognormal(sigma=3, size=(nx, ny))
     values[rng.random(values.shape) < 0.15] = np.nan

@@ -117,12 +117,17 @@ def test_the_users_bounds_and_spacing_win():
     assert (bounds.levels[0], bounds.levels[-1]) == (0.3, 700)
 
 
+def test_a_bound_of_zero_is_a_bound_trap_5():
+    assert choose_scale(np.array([3.0, 5.0]), Look(vmin=0), LOSS).levels[0] == 0
+    assert choose_scale(np.array([-5.0, -3.0]), Look(vmax=0), LOSS).levels[-1] == 0
+
+
 def test_too_many_levels_are_refused_with_a_way_out():
     with pytest.raises(InputError, match=r"makes \d+ levels .* Choose a larger vlevel, bounds"):
         choose_scale(np.array([0.0, 1e5]), Look(vlevel=0.5), LOSS)
 
 
-def test_log_of_what_is_not_positive_is_missing_and_said():
+def test_log_of_what_is_not_positive_is_missing_and_said_trap_37():
     values = np.array([-1.0, 0.0, 1.0, 100.0])
     look = Look(scale="log")
     scale = choose_scale(values, look, LOSS)

@@ -99,6 +99,22 @@ def surface_facets(figure):
     return facets
 
 
+def test_the_relief_can_be_seen_trap_39():
+    """With today's matplotlib, an earlier tool's 3-D axes stayed empty."""
+
+    def coloured(values):
+        figure = relief(surface_of(values), "train_loss")
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        frame = figure.axes[0].get_window_extent()
+        image = np.asarray(canvas.buffer_rgba())[::-1, :, :3].astype(int)
+        inside = image[int(frame.y0) : int(frame.y1), int(frame.x0) : int(frame.x1)]
+        return np.mean(np.ptp(inside, axis=-1) > 30)
+
+    assert coloured(BOWL) > 0.2
+    assert coloured(BOWL * np.nan) == 0
+
+
 def test_pixels_of_heat_map_and_filled_contour_agree_about_up_and_right_trap_3():
     """Of 10 x + 60 y, darkest lower left, then lower right, upper left, upper right."""
     values = 10 * X[:, None] + 60 * Y[None, :]
@@ -134,7 +150,7 @@ WEIRD = {
 
 
 @pytest.mark.parametrize("name", WEIRD)
-def test_all_four_files_are_written_and_say_what_they_show_trap_35(name, tmp_path, coarse):
+def test_all_four_files_are_written_and_say_what_they_show_traps_2_and_35(name, tmp_path, coarse):
     values, grid, said = WEIRD[name]
     surface = surface_of(values, grid=grid)
     paths = plot_surface(surface, "train_loss", tmp_path, format="png")

@@ -1,0 +1,466 @@
+"""The library's interface: a model, its data, a loss; then curves, surfaces, pictures."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from landscape_lib.core.direction import (
+    Direction,
+    create_random_direction,
+    create_target_direction,
+    get_states,
+    get_weights,
+    orthogonalize,
+)
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import prepare
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.plan import Plan, choose_device, plain_plan
+from landscape_lib.core.samples import Samples
+from landscape_lib.core.surface import Surface
+from landscape_lib.problems.problem import Problem
+from landscape_lib.steps.bench import Bench, lay_out
+from landscape_lib.steps.landscape import Place, compute
+from landscape_lib.steps.live_code import live_hash, model_code
+
+if TYPE_CHECKING:
+    import xarray
+
+    from landscape_lib.viz.showing import Pictures
+
+log = logging.getLogger("landscape_lib")
+
+DIRECTIONS = ("random", "target")
+PREFIX = "train_loss_"  # of a custom metric's key
+Range = tuple[float, float, int]
+
+
+class LossLandscape:
+    """The loss landscape of a model around its trained weights: w(a, b) = w0 + a d1 + b d2.
+
+    Curves (``compute_1d``) and surfaces (``compute_2d``) of a loss, or of metrics of your own, on
+    the whole data set; their pictures (``plot_1d``, ``plot_2d_contour``, ``plot_2d_surface``) and
+    ParaView files (``export_paraview``).  The centre w0 is the model as it is when ``compute_1d``
+    or ``compute_2d`` is called; afterwards the model, its mode and device and every random state
+    are what they were, also after an exception or Ctrl-C.
+
+    Everything that is computed is kept beside ``surf_file``.  Interrupted in any way, the same call
+    goes on where it stopped; with a finer or wider range only the new points are evaluated.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from landscape_lib import LossLandscape
+        >>> model = nn.Linear(2, 3)
+        >>> data = (torch.randn(8, 2), torch.arange(8) % 3)  # or a DataLoader
+        >>> landscape = LossLandscape(model, data, nn.CrossEntropyLoss())
+        >>> result = landscape.compute_2d((-1, 1, 5), (-1, 1, 4), save=False)
+        >>> result["losses"].shape
+        (5, 4)
+
+    Attributes:
+        net: The model.
+        dataloader: The data.
+        criterion: The loss module, or the metrics.
+        use_cuda: Whether evaluation runs on a GPU: false where there is none.
+        surf_file: Where the surface is kept.
+        surface: What was computed last, as a ``Surface``.
+        directions: Those of the last computation, one an axis.
+
+    Source:
+        Li et al. (2018), Visualizing the Loss Landscape of Neural Nets.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        dataloader: Any,
+        criterion: nn.Module | Callable[..., Mapping[str, float]] | Mapping[str, Any] | None = None,
+        use_cuda: bool = False,
+        surf_file: str | Path | None = None,
+    ) -> None:
+        """Bring model, data and metrics together; nothing is computed yet.
+
+        Args:
+            net: The model at its trained weights.
+            dataloader: A ``DataLoader`` or another iterable of batches, a ``Dataset``, or a tuple
+                of tensors ``(inputs, targets)``.  It is read once, in the data set's order, when
+                it is first needed: every point of a landscape is judged on the same samples.
+            criterion: One of
+
+                * a loss module, ``nn.CrossEntropyLoss()`` by default: keys ``train_loss``, and
+                  ``train_acc`` (percent) where outputs are class scores and targets classes.
+                  ``nn.MSELoss`` and its kin compare class scores with one-hot classes;
+                * a function ``f(net, dataloader, use_cuda) -> {name: number}``: keys
+                  ``train_loss_<name>``.  It gets the model in eval mode and batches on its device;
+                * a dict ``{name: loss module | function(outputs, targets) | torchmetrics.Metric}``:
+                  keys ``train_loss_<name>``, one forward pass for all of them.
+            use_cuda: Evaluate on a GPU; the CPU, with one warning, where there is none.
+            surf_file: Where the surface is kept, ``loss_surface.h5`` by default.  A file that
+                exists, of this or of an earlier tool, can be plotted and exported as it is.
+
+        Raises:
+            InputError: If one of them is of a kind that cannot be evaluated.
+        """
+        self.net = net
+        self.dataloader = dataloader
+        self.criterion = nn.CrossEntropyLoss() if criterion is None else criterion
+        _refuse_what_is_no_criterion(self.criterion)
+        Problem(net, dataloader, self.criterion)  # checks itself
+        with _speaking():
+            self._device = choose_device("cuda" if use_cuda else "cpu")
+        self.use_cuda = self._device == "cuda"
+        self.surf_file = str(surf_file or "loss_surface.h5")
+        self.surface: Surface | None = None
+        self.directions: list[Direction] | None = None
+        self._surfaces: dict[int, Surface] = {}
+
+    @property
+    def use_custom_metrics(self) -> bool:
+        """Whether the criterion is a function or a dict, so that results have names."""
+        return not isinstance(self.criterion, nn.Module)
+
+    @property
+    def custom_metrics(self) -> Any:
+        """The metrics of custom mode; None in standard mode."""
+        return self.criterion if self.use_custom_metrics else None
+
+    @property
+    def weights(self) -> list:
+        """Copies of the model's parameters as they are now."""
+        return get_weights(self.net)
+
+    @property
+    def states(self) -> dict[str, Any]:
+        """A copy of the model's state_dict as it is now."""
+        return get_states(self.net)
+
+    # ------------------------------------------------------------------------------ computing
+
+    def compute_1d(
+        self,
+        directions: str = "random",
+        xrange: Range = (-1, 1, 51),
+        dir_type: str = "weights",
+        normalize: str = "filter",
+        ignore: str | None = "biasbn",
+        target_model: nn.Module | Mapping[str, Any] | None = None,
+        save: bool = True,
+        seed: int | None = 0,
+    ) -> dict[str, Any]:
+        """Evaluate the model along one direction:  w(a) = w0 + a d.
+
+        Args:
+            directions: ``random``: Gaussian noise, normalized.  ``target``: towards
+                ``target_model``, so that 0 is this model and 1 the other.
+            xrange: First step, last step, number of steps; both ends included.
+            dir_type: ``weights``: all parameters move.  ``states``: running statistics as well.
+            normalize: Of random directions: ``filter``, ``layer``, ``weight``, ``dfilter`` or
+                ``dlayer``; see ``landscape_lib.core.direction.NORMALIZERS``.
+            ignore: Of random directions, what biases and norm parameters do: ``biasbn``: stand
+                still; ``none`` (also None and ``''``): move along themselves, as in the original
+                program; ``scaled``: move along noise of their norm.
+            target_model: The other model, or its state_dict.
+            save: Keep the result in ``surf_file``, and every finished point beside it.
+            seed: Where the noise begins.  None draws fresh entropy, recorded in the result's
+                file; such a call does not go on after an interruption, it begins anew.
+
+        Returns:
+            ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
+            ``xcoordinates``.  In custom mode ``losses`` is ``{name: array}``, without
+            ``accuracies``.
+
+        Raises:
+            InputError: If an option makes no sense, before anything is computed.
+        """
+        if directions not in DIRECTIONS:
+            raise InputError(
+                f"Unknown directions {directions!r}; choose one of {list(DIRECTIONS)}."
+            )
+        if (target_model is None) != (directions == "random"):
+            raise InputError(
+                "directions='target' needs a target_model, the model at step 1."
+                if target_model is None
+                else "A target_model is given, but directions is 'random'; say directions='target'."
+            )
+        grid = Grid((_axis("xrange", xrange),))
+        found = [self._direction(target_model, 0, dir_type, normalize, ignore, seed)]
+        return self._compute(grid, found, save)
+
+    def compute_2d(
+        self,
+        xrange: Range = (-1, 1, 51),
+        yrange: Range = (-1, 1, 51),
+        dir_type: str = "weights",
+        normalize: str = "filter",
+        ignore: str | None = "biasbn",
+        x_target: nn.Module | Mapping[str, Any] | None = None,
+        y_target: nn.Module | Mapping[str, Any] | None = None,
+        save: bool = True,
+        seed: int | None = 0,
+        orthogonal: bool = False,
+    ) -> dict[str, Any]:
+        """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
+
+        Args:
+            xrange: First step, last step, number of steps along the first direction.
+            yrange: The same along the second.
+            dir_type: As for ``compute_1d``.
+            normalize: As for ``compute_1d``.
+            ignore: As for ``compute_1d``.
+            x_target: The model at x = 1, or its state_dict; left out, x is a random direction.
+            y_target: The model at y = 1; left out, y is a random direction.
+            save: As for ``compute_1d``.
+            seed: As for ``compute_1d``; one seed gives x and y independent noise.
+            orthogonal: Take out of the second direction what lies along the first.  The cosine
+                between the two is recorded either way.
+
+        Returns:
+            As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
+            ``losses[i, j]`` belongs to ``xcoordinates[i], ycoordinates[j]``.
+
+        Raises:
+            InputError: If an option makes no sense, before anything is computed.
+        """
+        grid = Grid((_axis("xrange", xrange), _axis("yrange", yrange)))
+        x, y = (
+            self._direction(target, axis, dir_type, normalize, ignore, seed)
+            for axis, target in enumerate((x_target, y_target))
+        )
+        return self._compute(grid, [x, orthogonalize(y, to=x) if orthogonal else y], save)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Return what was computed last, or what ``surf_file`` holds, with named axes.
+
+        Raises:
+            InputError: If xarray is not installed.
+        """
+        from landscape_lib.utils.labelled import to_xarray
+        from landscape_lib.utils.storage import load_surface
+
+        return to_xarray(self.surface or load_surface(self.surf_file))
+
+    # ------------------------------------------------------------------------------- pictures
+
+    def plot_1d(
+        self,
+        xmin: float | None = -1,
+        xmax: float | None = 1,
+        loss_max: float | None = 5,
+        log: bool = False,
+        show: bool = False,
+    ) -> "Pictures":
+        """Draw the curve of every metric: ``<surf_file>_<key>_1d.pdf``.
+
+        Args:
+            xmin: Steps below are left out; -1, the default, leaves out none.
+            xmax: Steps above are left out; 1, the default, leaves out none.
+            loss_max: Where the value axis ends.  The default, 5, holds for metrics with at least
+                90 % of their values below it; the others get an axis of their own.
+            log: Draw log10 of the values.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If there is no curve yet.
+        """
+        from landscape_lib.viz.plot_1d import plot_1d_loss
+
+        with _speaking():
+            return plot_1d_loss(
+                self._source(1), xmin, xmax, loss_max, log, show, prefix=self.surf_file
+            )
+
+    def plot_2d_contour(
+        self,
+        surf_name: str = "train_loss",
+        vmin: float | None = 0.1,
+        vmax: float | None = 10,
+        vlevel: float | None = 0.5,
+        show: bool = False,
+    ) -> "Pictures":
+        """Draw contours: ``<surf_file>_<key>_2dcontour.pdf``, ``_2dcontourf.pdf``, ``_2dheat.pdf``.
+
+        Args:
+            surf_name: A metric's key, or ``auto`` for every one.  ``train_loss``, the default,
+                means every one where there is none of that name.
+            vmin: Lowest level.  The three defaults hold where at least 90 % of the values lie
+                between them; elsewhere levels are chosen by themselves.  A value that differs
+                from its default always wins.
+            vmax: Highest level.
+            vlevel: From one level to the next.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths, three a metric; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If there is no surface yet, or no such metric.
+        """
+        from landscape_lib.viz.plot_2d import plot_2d_contour
+
+        with _speaking():
+            return plot_2d_contour(
+                self._source(2), surf_name, vmin, vmax, vlevel, show, prefix=self.surf_file
+            )
+
+    def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
+        """Draw the surface in three dimensions: ``<surf_file>_<key>_3dsurface.pdf``.
+
+        Args:
+            surf_name: As for ``plot_2d_contour``.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths, one a metric; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If there is no surface yet, or no such metric.
+        """
+        from landscape_lib.viz.plot_2d import plot_2d_surface
+
+        with _speaking():
+            return plot_2d_surface(self._source(2), surf_name, show, prefix=self.surf_file)
+
+    def export_paraview(
+        self,
+        surf_name: str = "train_loss",
+        log: bool = False,
+        zmax: float | None = -1,
+        interp: int | None = -1,
+    ) -> "Path | list[Path]":
+        """Write the surface for ParaView: ``<surf_file>_<key>.vtp``, one file a metric.
+
+        Args:
+            surf_name: As for ``plot_2d_contour``.
+            log: Heights are log10 of the values; points that are not positive are missing.
+            zmax: Values above are lowered to it; -1 clips nothing.
+            interp: Points an axis after interpolation; -1 keeps the points measured.
+
+        Returns:
+            The path; a list of paths for ``auto``, or where ``train_loss`` means every metric.
+
+        Raises:
+            InputError: If there is no surface yet, or no such metric, or an option makes no sense.
+        """
+        from landscape_lib.viz.paraview import h5_to_vtp
+
+        with _speaking():
+            paths = h5_to_vtp(self._source(2), surf_name, log, zmax, interp, prefix=self.surf_file)
+        return paths if surf_name == "auto" or len(paths) > 1 else paths[0]
+
+    # ---------------------------------------------------------------------------------- inside
+
+    @cached_property
+    def _data(self) -> dict[str, Samples]:
+        return prepare(self.dataloader)
+
+    def _bench(self, plan: Plan) -> Bench:
+        problem = Problem(self.net, self.dataloader, self.criterion)
+        code = live_hash(*model_code(self.net), self.criterion)
+        name = Path(self.surf_file).name
+        return lay_out(name, problem, code=code, args={}, precision=plan.precision, data=self._data)
+
+    def _direction(
+        self, target: Any, axis: int, dir_type: str, norm: str, ignore: str | None, seed: int | None
+    ) -> Direction:
+        if target is not None:
+            return create_target_direction(self.net, target, dir_type)
+        return create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
+
+    def _compute(self, grid: Grid, directions: Sequence[Direction], save: bool) -> dict[str, Any]:
+        plan = plain_plan(self.net, self._device)
+        place = Place(Path(self.surf_file)) if save else None
+        with _speaking():
+            surface = compute(lambda: self._bench(plan), plan, directions, grid, place)
+        self.directions = list(directions)
+        self.surface = self._surfaces[len(grid.axes)] = surface
+        return self._result(surface)
+
+    def _result(self, surface: Surface) -> dict[str, Any]:
+        names = ("xcoordinates", "ycoordinates")
+        steps = {name: axis.steps() for name, axis in zip(names, surface.grid.axes, strict=False)}
+        values = {key: surface[key].copy() for key in surface.keys}
+        if self.use_custom_metrics:
+            return {"losses": {key.removeprefix(PREFIX): v for key, v in values.items()}, **steps}
+        found = {"losses": values["train_loss"]}
+        if "train_acc" in values:
+            found["accuracies"] = values["train_acc"]
+        return {**found, **steps}
+
+    def _source(self, axes: int) -> Surface | str:
+        """Return the curve or surface to draw: computed by this object, else what the file holds.
+
+        Raises:
+            InputError: If there is neither.
+        """
+        if axes in self._surfaces:
+            return self._surfaces[axes]
+        if not Path(self.surf_file).exists():
+            how = "compute_1d()" if axes == 1 else "compute_2d()"
+            raise InputError(
+                f"{self.surf_file} is not there yet: call {how} first, or give LossLandscape a "
+                "surf_file that exists."
+            )
+        return self.surf_file
+
+
+def _refuse_what_is_no_criterion(criterion: Any) -> None:
+    if isinstance(criterion, type):
+        raise InputError(
+            f"criterion is the class {criterion.__name__}; wanted an instance of it, as "
+            f"{criterion.__name__}()."
+        )
+    if getattr(criterion, "__module__", "") == "torch.nn.functional":
+        name = getattr(criterion, "__name__", "the function")
+        raise InputError(
+            f"criterion is torch's {name}(outputs, targets); give the loss module of that name, or "
+            f"a dict: {{{name!r}: F.{name}}}.  A bare function is called as "
+            "f(net, dataloader, use_cuda) and returns a dict."
+        )
+
+
+def _axis(name: str, limits: Any) -> Axis:
+    """Read ``(low, high, count)``.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    try:
+        low, high, count = limits
+        axis = float(low), float(high), int(count)
+    except (TypeError, ValueError):
+        axis = None
+    if axis is None or axis[2] != count:
+        raise InputError(
+            f"{name}={limits!r}; wanted (first step, last step, number of steps), as (-1, 1, 51)."
+        )
+    try:
+        return Axis(*axis)
+    except InputError as error:
+        raise InputError(f"{name}={limits!r}: {error}") from None
+
+
+@contextmanager
+def _speaking() -> Iterator[None]:
+    """Let the library's messages reach the terminal where the program set up no logging."""
+    if log.hasHandlers() or log.level != logging.NOTSET:
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)

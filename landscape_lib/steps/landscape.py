@@ -1,0 +1,169 @@
+"""How a whole landscape is computed in one process: the pipeline with one shard."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from landscape_lib.core.direction import Direction, cosine
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Grid
+from landscape_lib.core.meters import labels_for
+from landscape_lib.core.perturbation import borrowed
+from landscape_lib.core.plan import Plan
+from landscape_lib.core.surface import Surface, merge
+from landscape_lib.steps.bench import Bench, settings_kept
+from landscape_lib.steps.evaluate import Work
+from landscape_lib.steps.provenance import provenance
+from landscape_lib.utils.journal import Journal
+from landscape_lib.utils.locks import turn
+from landscape_lib.utils.signals import Stops
+from landscape_lib.utils.storage import (
+    content_hash,
+    load_surface,
+    save_directions,
+    save_surface,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a landscape is kept: three names beside each other.
+
+    Attributes:
+        surface: The surface file.
+    """
+
+    surface: Path
+
+    @property
+    def directions(self) -> Path:
+        """The file of its directions."""
+        return self.surface.with_name(f"{self.surface.name}.directions.h5")
+
+    @property
+    def journal(self) -> Path:
+        """The folder with every finished point."""
+        return self.surface.with_name(f"{self.surface.name}.journal")
+
+    def axes_of_what_is_there(self) -> int | None:
+        """Return how many axes the surface has that lies there; None where there is no file.
+
+        Raises:
+            InputError: If the file that lies there is no surface: it must not be overwritten.
+        """
+        if not self.surface.exists():
+            return None
+        try:
+            return len(load_surface(self.surface).grid.axes)
+        except (InputError, RuntimeError) as error:
+            raise InputError(
+                f"{self.surface} is there and is no surface file that could be read ({error}) "
+                "Move it away, or choose another surf_file."
+            ) from None
+
+    def put_aside(self, axes: int) -> None:
+        """Rename surface and directions that have so many axes, and say so."""
+        kind = {1: "a curve", 2: "a surface"}[axes]
+        name, ending = self.surface.stem, self.surface.suffix
+        mores = chain([""], (f"-{number}" for number in count(2)))
+        paths = (self.surface.with_name(f"{name}.{axes}d{more}{ending}") for more in mores)
+        aside = Place(next(path for path in paths if not path.exists() or self._is_also(path)))
+        log.warning("%s holds %s; it is kept as %s.", self.surface, kind, aside.surface)
+        if self.directions.exists():
+            self.directions.replace(aside.directions)
+        self.surface.replace(aside.surface)
+
+    def _is_also(self, path: Path) -> bool:
+        """Tell whether another file holds the same landscape: then it may be replaced."""
+        try:
+            one, other = load_surface(self.surface), load_surface(path)
+        except (InputError, RuntimeError):
+            return False
+        mark = one.attributes.get("fingerprint")
+        same = mark is not None and mark == other.attributes.get("fingerprint")
+        return same and one.grid == other.grid
+
+
+def compute(
+    bench: Callable[[], Bench],
+    plan: Plan,
+    directions: Sequence[Direction],
+    grid: Grid,
+    place: Place | None = None,
+) -> Surface:
+    """Evaluate every point of a grid, and keep what comes out where a place is given.
+
+    With a place, every finished point is in its journal before the next one begins, and the same
+    call after an interruption goes on from there; surface and directions are written at the end,
+    each whole or not at all.  The model, the global random state and torch's settings are
+    afterwards what they were, also after an exception or Ctrl-C.
+
+    Args:
+        bench: Lays out the problem: reads its data and takes its fingerprint.
+        plan: How a point is evaluated.
+        directions: One an axis of the grid.
+        grid: Where on the landscape we look.
+        place: Where to keep the surface; None writes nothing.
+
+    Returns:
+        The surface, with its provenance as attributes.
+    """
+    there = place.axes_of_what_is_there() if place else None
+    problem = bench()
+    what = place.surface.name if place else "landscape"
+    work = Work(problem, plan, directions, grid, Stops())
+    with borrowed(problem.problem.model), settings_kept(), _kept_points(place, work, what) as kept:
+        shard = work.evaluate(range(grid.size), what, kept)
+    surface = merge([shard])
+    surface = replace(
+        surface,
+        attributes={**surface.attributes, **_told(what, work), "shards": 1},
+        labels=labels_for(problem.problem.metrics, surface.keys),
+    )
+    if place:
+        if there not in (None, len(grid.axes)):
+            place.put_aside(int(there or 0))
+        save_directions(place.directions, directions, {"model": problem.parts["model"]})
+        save_surface(place.surface, surface)
+        log.info("%s: %d points, %s", place.surface, grid.size, ", ".join(surface.keys))
+    return surface
+
+
+@contextmanager
+def _kept_points(place: Place | None, work: Work, what: str) -> Iterator[Journal | None]:
+    if place is None:
+        yield None
+        return
+    folder = place.journal / work.fingerprint
+    with turn(folder / "0-of-1.lock", what), Journal(folder) as journal:
+        try:
+            yield journal
+        except KeyboardInterrupt:
+            log.warning(
+                "%s: interrupted; %d of %d points are kept, and the same call goes on from there.",
+                what,
+                len(journal.plans),
+                work.grid.size,
+            )
+            raise
+
+
+def _told(what: str, work: Work) -> dict[str, Any]:
+    directions = work.directions
+    about: dict[str, Any] = {"content": content_hash(directions)}
+    if len(directions) > 1:
+        about["cosine"] = cosine(*directions)
+        log.info("%s: cosine between the directions: %.6f", what, about["cosine"])
+    config = {
+        "grid": [[axis.low, axis.high, axis.count] for axis in work.grid.axes],
+        "directions": [dict(direction.attributes) for direction in directions],
+        "plan": work.plan.canonical(),
+    }
+    seeds = [direction.attributes.get("seed") for direction in directions]
+    return provenance(what, config, seeds, about)

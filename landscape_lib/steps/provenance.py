@@ -1,0 +1,70 @@
+"""What a surface file says of how it came about."""
+
+import datetime
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from landscape_lib.utils.hashing import canonical
+
+PACKAGES = ("landscape-lib", "torch", "numpy", "h5py", "snakemake")
+
+
+def provenance(
+    run: str, config: Mapping[str, Any], seeds: Sequence[Any], directions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the attributes of a surface that say where it comes from.
+
+    Args:
+        run: The run's name.
+        config: What was asked for, part by part.
+        seeds: Of the directions, one an axis; None where an axis has none.
+        directions: What the direction file says of itself: ``content`` and ``cosine``.
+    """
+    found: dict[str, Any] = {
+        "run": run,
+        "config": canonical(config),
+        "seed": canonical(list(seeds)),
+        "directions": str(directions.get("content", "")),
+        "versions": canonical({name: _version(name) for name in PACKAGES}),
+        "git_revision": _git_revision(),
+        "host": platform.node(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    if "cosine" in directions:
+        found["cosine"] = float(directions["cosine"])
+    return found
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a clone on the path, not installed
+        return ""
+
+
+def _git_revision() -> str:
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

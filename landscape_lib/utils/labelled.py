@@ -1,0 +1,29 @@
+"""A surface as other people's tools like it: with named axes."""
+
+from typing import TYPE_CHECKING
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.surface import Surface
+
+if TYPE_CHECKING:
+    import xarray
+
+AXES = ("x", "y")
+
+
+def to_xarray(surface: Surface) -> "xarray.Dataset":
+    """Return a surface as an ``xarray.Dataset``: dimensions x and y, one variable a metric.
+
+    Each variable carries ``long_name``, ``units`` and ``goal``; the data set the provenance.
+
+    Raises:
+        InputError: If xarray is not installed.
+    """
+    try:
+        import xarray
+    except ImportError:
+        raise InputError("xarray is not installed; pip install xarray.") from None
+    axes = AXES[: len(surface.grid.axes)]
+    coordinates = {name: axis.steps() for name, axis in zip(axes, surface.grid.axes, strict=True)}
+    variables = {key: (axes, surface[key], vars(surface.labels[key])) for key in surface.keys}
+    return xarray.Dataset(variables, coordinates, dict(surface.attributes))

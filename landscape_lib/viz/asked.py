@@ -1,0 +1,108 @@
+"""What a call of a plot function asks for: which surface, which metrics, which levels."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.surface import Surface
+from landscape_lib.viz.style import Look
+
+log = logging.getLogger(__name__)
+
+DEFAULT_KEY = "train_loss"
+DEFAULT_FILE = "loss_surface.h5"
+COVERED = 0.9  # of the finite values: so many must lie within default bounds for these to apply
+MOST_DEFAULT_LEVELS = 100  # beyond, contours a default step apart are no picture any more
+
+
+def surface_of(source: Surface | Path | str, axes: int) -> Surface:
+    """Return a surface, read from its file where a path is given.
+
+    Raises:
+        InputError: If it has another number of axes than can be drawn here.
+    """
+    from landscape_lib.utils.storage import load_surface  # HDF5 only where a file is read
+
+    surface = source if isinstance(source, Surface) else load_surface(source)
+    found = len(surface.grid.axes)
+    if found != axes:
+        name = "A surface in memory" if isinstance(source, Surface) else f"{source}"
+        kinds = {1: "a curve (one axis)", 2: "a surface (two axes)"}
+        how = {1: "plot_1d()", 2: "plot_2d_contour() and plot_2d_surface()"}
+        raise InputError(
+            f"{name} holds {kinds[found]}; wanted {kinds[axes]}. Draw it with {how[found]}."
+        )
+    return surface
+
+
+def stem_of(source: Surface | Path | str, prefix: Path | str | None) -> str:
+    """Return what the files of a surface begin with: its path, or the prefix that was given."""
+    if prefix is not None:
+        return str(prefix)
+    return DEFAULT_FILE if isinstance(source, Surface) else str(source)
+
+
+def keys_of(surface: Surface, name: str) -> tuple[str, ...]:
+    """Return the metrics that a name means: one of them, or every one with ``auto``.
+
+    The default, ``train_loss``, means every metric where there is none of that name; that is
+    logged.
+
+    Raises:
+        InputError: If there is no such metric; the message lists those there are.
+    """
+    if name == "auto":
+        return surface.keys
+    if name == DEFAULT_KEY and name not in surface.keys:
+        log.info("There is no %r here; drawing every metric: %s.", name, ", ".join(surface.keys))
+        return surface.keys
+    if name not in surface.keys:
+        raise InputError(
+            f"There is no metric {name!r} here; choose one of {list(surface.keys)}, or 'auto' for "
+            "all of them."
+        )
+    return (name,)
+
+
+def looks_of(
+    surface: Surface, keys: Sequence[str], asked: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Look]:
+    """Return how each metric is drawn: with the default bounds where they fit, else with its own.
+
+    Default bounds and steps apply where at least 90 % of the finite values lie within them; where
+    they don't, bounds and levels are chosen by themselves, and one line of the log says so.  What
+    differs from its default always wins.
+
+    Args:
+        surface: With the metrics.
+        keys: Which of them.
+        asked: ``vmin``, ``vmax``, ``vlevel``, ``scale``, as they were given to the call.
+        defaults: The same keys with their defaults.
+    """
+    wished = {name: value for name, value in asked.items() if value != defaults[name]}
+    looks: dict[str, Look] = {}
+    freed = []
+    for key in keys:
+        fits = _fits(surface[key], asked)
+        looks[key] = Look(**(dict(asked) if fits else wished))
+        if not fits and len(wished) < len(asked):
+            freed.append(key)
+    if freed:
+        log.info("The default levels don't fit; chosen by themselves for %s.", ", ".join(freed))
+    return looks
+
+
+def _fits(values: np.ndarray, asked: Mapping[str, Any]) -> bool:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return False
+    low = -np.inf if asked.get("vmin") is None else asked["vmin"]
+    high = np.inf if asked.get("vmax") is None else asked["vmax"]
+    step = asked.get("vlevel")
+    if step and min(high, finite.max()) - max(low, finite.min()) > MOST_DEFAULT_LEVELS * step:
+        return False
+    return bool(((finite >= low) & (finite <= high)).mean() >= COVERED)

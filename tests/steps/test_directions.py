@@ -1,0 +1,59 @@
+"""Directions come from the config's seed alone, and the log says what they do to the model."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from landscape_lib.core.direction import cosine
+from landscape_lib.steps.directions import load_state, make_directions
+from landscape_lib.utils.storage import content_hash, directions_attributes, load_directions
+
+
+def made(run, **directions):
+    make_directions(run(directions=directions), "directions.h5")
+    return load_directions("directions.h5")
+
+
+def test_the_log_says_how_long_every_parameter_is_and_how_far_it_moves_trap_11(run, caplog):
+    caplog.set_level(logging.INFO)
+    directions = made(run, ignore="scaled")
+    rows = {message.split()[0]: message.split() for message in caplog.messages}
+    assert directions[0].names == ("0.weight", "0.bias", "1.weight", "1.bias")
+    for number, name in enumerate(directions[0].names):
+        lengths = [f"{float(d[number].double().norm()):.4g}" for d in directions]
+        assert set(lengths) <= set(rows[name])
+    assert rows["0.weight"].count("2.449") == 3  # |w| and both |d|: the square root of 6
+    assert rows["1.weight"].count("0") == 3  # a weight of zeros stands still, and it can be seen
+
+
+def test_the_cosine_of_the_directions_is_said_in_the_log_and_in_the_file_trap_12(run, caplog):
+    caplog.set_level(logging.INFO)
+    wanted = cosine(*made(run))
+    assert abs(wanted) > 0.01
+    assert directions_attributes("directions.h5")["cosine"] == pytest.approx(wanted)
+    assert f"cosine between the directions: {wanted:.6f}" in caplog.text
+
+
+def test_each_seed_of_the_config_has_directions_of_its_own_trap_13(run):
+    found = [content_hash(made(run, seed=seed)) for seed in (*range(10), 0)]
+    assert len(set(found)) == 10
+    assert found[0] == found[-1]
+
+
+def test_a_file_that_is_there_already_is_not_taken_for_these_directions_trap_14(run):
+    made(run, seed=1)
+    again = made(run, seed=2)
+    assert [direction.attributes["seed"] for direction in again] == [2, 2]
+
+
+def test_a_target_saved_from_a_gpu_is_read_without_one_trap_20(tmp_path, monkeypatch):
+    state = nn.Linear(3, 2).state_dict()
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+    torch.save(state, tmp_path / "cuda.pt")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="deserialize object on a CUDA device"):
+        torch.load(tmp_path / "cuda.pt", weights_only=True)
+    found = load_state(str(tmp_path / "cuda.pt"))
+    assert all(torch.equal(found[name], state[name]) for name in state)
