@@ -192,7 +192,8 @@ def excursion(model: nn.Module, directions: Sequence[Direction]) -> Iterator[Exc
 def borrowed(model: nn.Module) -> Iterator[None]:
     """Lend a model for moving to another device or type; give it its own storages back.
 
-    Values, modes and gradients are not looked after here: ``excursion`` does.
+    Gradients are taken off meanwhile, or they would be moved and converted too.  Values and modes
+    are not looked after here: ``excursion`` does.
     """
     held = [(registry, name, tensor, tensor.data) for registry, name, tensor in _slots(model)]
     grads = [(tensor, tensor.grad) for tensor in model.parameters()]
@@ -206,6 +207,8 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             tensor.grad = grad
 
     try:
+        for tensor, _ in grads:
+            tensor.grad = None
         yield
     finally:
         try:
