@@ -124,19 +124,19 @@ SOURCES = {
 }
 
 
-def load(args: argparse.Namespace, share: float = 1.0) -> TensorDataset:
-    """Return training images drawn by the seed: ``args.samples`` of them, or a share of all.
+def load(args: argparse.Namespace) -> TensorDataset:
+    """Return training images drawn by the seed: a number of them, or a share of all.
 
     Args:
         args: What ``parser`` reads; ``data``, ``root``, ``samples`` and ``seed`` count here.
-        share: How many of all images, 0 to 1, where ``args.samples`` is None.
 
     Raises:
         InputError: If the data cannot be had, or there are not as many.
     """
     source = SOURCES[args.data]
     inputs, targets = source.read(Path(args.root))
-    count = round(share * len(targets)) if args.samples is None else args.samples
+    whole = isinstance(args.samples, int)
+    count = args.samples if whole else round(args.samples * len(targets))
     if not 1 <= count <= len(targets):
         raise InputError(
             f"--samples is {count}; {args.data} has {len(targets)} images to train on, so choose "
@@ -151,7 +151,7 @@ def parser(description: str | None, **defaults: object) -> argparse.ArgumentPars
 
     Args:
         description: What ``--help`` says first.
-        defaults: Of ``data``, ``out``, ``points`` and ``epochs``.
+        defaults: Of ``data``, ``out``, ``points`` and ``epochs``, and of others that differ.
     """
     shows = argparse.ArgumentDefaultsHelpFormatter
     found = argparse.ArgumentParser(description=description, formatter_class=shows)
@@ -160,7 +160,12 @@ def parser(description: str | None, **defaults: object) -> argparse.ArgumentPars
     found.add_argument("--out", type=Path, help="folder that gets the surfaces and pictures")
     found.add_argument("--points", type=steps, metavar="N", help="steps an axis, or 21x11")
     found.add_argument("--epochs", type=whole_number, help="how often every image is seen")
-    found.add_argument("--samples", type=whole_number, help="images to train and to judge on")
+    found.add_argument(
+        "--samples",
+        type=amount,
+        default="100%",
+        help="images to train and to judge on, 500 or 10%%",
+    )
     found.add_argument("--seed", type=int, default=0, help="where all randomness comes from")
     found.add_argument("--cuda", action="store_true", help="compute on the GPU, if there is one")
     found.set_defaults(**defaults)
@@ -178,6 +183,15 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def amount(text: str) -> int | float:
+    """Read a number of images, ``500``, or a share of all, ``10%``.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    return whole_number(text[:-1]) / 100 if text.endswith("%") else whole_number(text)
+
+
 def steps(text: str) -> tuple[int, int]:
     """Read the numbers of steps along x and y: ``21x11``, or ``21`` for both.
 
@@ -190,12 +204,17 @@ def steps(text: str) -> tuple[int, int]:
 
 def run(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
     """Do the work; return 0, or 2 after one line about what the user can put right."""
+    threads = torch.get_num_threads()
+    if args.data == "digits":  # images this small gain nothing from more threads
+        torch.set_num_threads(1)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         work(args)
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    finally:
+        torch.set_num_threads(threads)
     return 0
 
 

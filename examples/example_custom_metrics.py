@@ -6,6 +6,7 @@ trained weights (the plus); accuracy, which must be high, is flat where the loss
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import data
 import torch
@@ -48,9 +49,9 @@ def my_metrics(net: nn.Module, dataloader: DataLoader, use_cuda: bool) -> dict[s
         for images, labels in dataloader:
             inputs, targets = images.to(device), labels.to(device)
             outputs = net(inputs)
-            one_hot = functional.one_hot(targets, outputs.shape[1]).float()
+            classes = functional.one_hot(targets, outputs.shape[1]).float()
             ce_sum += functional.cross_entropy(outputs, targets).item() * len(targets)
-            l1_sum += functional.smooth_l1_loss(outputs, one_hot).item() * len(targets)
+            l1_sum += functional.smooth_l1_loss(outputs.softmax(1), classes).item() * len(targets)
             right += (outputs.argmax(dim=1) == targets).sum().item()
             count += len(targets)
     return {
@@ -60,14 +61,25 @@ def my_metrics(net: nn.Module, dataloader: DataLoader, use_cuda: bool) -> dict[s
     }
 
 
-def draw_everything(landscape: LossLandscape, x_points: int, y_points: int) -> list[Path]:
+def draw_everything(
+    net: nn.Module, loader: DataLoader, criterion: Any, args: argparse.Namespace, name: str
+) -> None:
     """Compute a curve and a surface; write every picture and ParaView file of every metric."""
-    landscape.compute_1d(directions="random", xrange=(-1, 1, x_points))
-    pictures = [*landscape.plot_1d(-1, 1)]
-    landscape.compute_2d(xrange=(-1, 1, x_points), yrange=(-1, 1, y_points))
-    pictures += landscape.plot_2d_contour(surf_name="auto")
-    pictures += landscape.plot_2d_surface(surf_name="auto")
-    return [*pictures, *landscape.export_paraview(surf_name="auto", log=True)]
+    x_points, y_points = args.points
+    curve, surface = (
+        LossLandscape(net, loader, criterion, args.cuda, surf_file=args.out / f"{name}_{kind}.h5")
+        for kind in ("curve", "surface")
+    )
+    curve.compute_1d(directions="random", xrange=(-1, 1, x_points), seed=args.seed)
+    surface.compute_2d(xrange=(-1, 1, x_points), yrange=(-1, 1, y_points), seed=args.seed)
+    written = [
+        *curve.plot_1d(),
+        *surface.plot_2d_contour(surf_name="auto"),
+        *surface.plot_2d_surface(surf_name="auto"),
+        *surface.export_paraview(surf_name="auto", log=True),
+    ]
+    for path in written:
+        print(f"  {path}")
 
 
 def work(args: argparse.Namespace) -> None:
@@ -78,24 +90,10 @@ def work(args: argparse.Namespace) -> None:
     data.train(net, dataset, args.epochs, batch_size=64, seed=args.seed)
     loader = DataLoader(dataset, batch_size=256)
 
-    print("\nStandard mode: keys train_loss and train_acc")
-    show(
-        LossLandscape(
-            net, loader, nn.CrossEntropyLoss(), args.cuda, surf_file=str(args.out / "standard.h5")
-        ),
-        args.points,
-    )
-    print("\nCustom mode: a key train_loss_<name> for every name that my_metrics returns")
-    show(
-        LossLandscape(net, loader, my_metrics, args.cuda, surf_file=str(args.out / "custom.h5")),
-        args.points,
-    )
-
-
-def show(landscape: LossLandscape, points: tuple[int, int]) -> None:
-    """Draw everything and print what was written."""
-    for path in draw_everything(landscape, *points):
-        print(f"  {path}")
+    print("\nStandard mode: train_loss and train_acc")
+    draw_everything(net, loader, nn.CrossEntropyLoss(), args, "standard")
+    print("\nCustom mode: train_loss_<name> for every name that my_metrics returns")
+    draw_everything(net, loader, my_metrics, args, "custom")
 
 
 def main(argv: list[str] | None = None) -> int:

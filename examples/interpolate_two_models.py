@@ -20,6 +20,9 @@ from landscape_lib import InputError, LossLandscape
 from landscape_lib.problems.resnet import ResNet
 
 LOW, HIGH = -0.5, 1.5  # so that both networks, at 0 and 1, can be seen from either side
+# Beyond 1, more and more running variances would become negative.  They are held at zero, and the
+# loss leaves every scale; so pictures and the plane end a little behind the second network.
+PLANE_LOW, PLANE_HIGH = -0.1, 1.1
 DIR_TYPES = ("weights", "states")
 
 
@@ -85,8 +88,8 @@ def work(args: argparse.Namespace) -> None:
     loader = DataLoader(dataset, batch_size=500)
 
     def landscape(name: str) -> LossLandscape:
-        surf_file = str(args.out / f"{name}.h5")
-        return LossLandscape(small, loader, nn.CrossEntropyLoss(), args.cuda, surf_file=surf_file)
+        surf_file = args.out / f"{name}.h5"
+        return LossLandscape(small, loader, nn.CrossEntropyLoss(), args.cuda, surf_file)
 
     pictures, lines = [], {}
     for dir_type in DIR_TYPES:
@@ -95,12 +98,12 @@ def work(args: argparse.Namespace) -> None:
             "target", xrange=(LOW, HIGH, x_points), dir_type=dir_type, target_model=large
         )
         lines[dir_type] = Line(found["xcoordinates"], found["losses"])
-        pictures += curve.plot_1d(LOW, HIGH, log=True)
+        pictures += curve.plot_1d(LOW, PLANE_HIGH, log=True)
     print_table(args, [own_loss(net, loader) for net in nets], lines)
 
     plane = landscape("plane")
     plane.compute_2d(
-        xrange=(LOW, HIGH, x_points),
+        xrange=(PLANE_LOW, PLANE_HIGH, x_points),
         yrange=(-1, 1, y_points),
         dir_type="states",
         x_target=large,
@@ -116,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = data.parser(
         __doc__, data="digits", out=Path("results/interpolation"), points="41x11", epochs=15
     )
-    parser.add_argument("--depth", type=int, default=20, help="layers of the networks, 6 n + 2")
+    parser.add_argument("--depth", type=int, default=14, help="layers of the networks, 6 n + 2")
     parser.add_argument(
         "--batch-sizes",
         type=data.whole_number,

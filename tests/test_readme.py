@@ -16,10 +16,12 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_library_example_prints_a_surface(capsys):
-    (example,) = (block for block in blocks("python") if "measure" in block)
-    exec(compile(example, "README.md", "exec"), {})
+def test_the_library_example_prints_and_draws_a_surface(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = (block for block in blocks("python") if "LossLandscape" in block)
+    exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.count("[") == 1 + 5  # 5 rows of 4
+    assert len(list(tmp_path.glob("*.pdf"))) == 2 * 4
 
 
 def test_a_model_of_ones_own_is_drawn_from_the_readme_alone(tmp_path):

@@ -290,7 +290,8 @@ def _write(
         for target, tensor in zip(targets, base, strict=True):
             target.copy_(tensor)
         return
-    listed, steps = _listed(directions), [float(number) for number in np.ravel(step)]
+    listed = _listed(directions)
+    steps = [] if step is None else [float(number) for number in np.ravel(step)]
     if len(listed) != len(steps) or len(listed) not in (1, 2):
         raise InputError(
             f"{len(steps)} steps for {len(listed)} directions; give one number for one direction, "
@@ -318,7 +319,7 @@ def _listed(directions: Any) -> list[list[Tensor]]:
         return []
     if isinstance(directions, Direction):
         return [list(directions)]
-    found = list(directions)
+    found = [directions] if isinstance(directions, Tensor) else list(directions)
     if found and all(isinstance(entry, Tensor) for entry in found):
         return [found]
     return [list(direction) for direction in found]

@@ -1,8 +1,9 @@
 """What every figure has in common: settings, words, the best point, how it is saved."""
 
+import logging
 import textwrap
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -218,9 +219,21 @@ def check_format(format: str) -> None:
 
 def save(figure: Figure, path: Path, format: str) -> Path:
     """Write a figure whole or not at all; equal figures give equal bytes."""
-    with settings(), whole_file(path) as temporary:
+    with settings(), _quiet_fonts(), whole_file(path) as temporary:
         figure.savefig(temporary, format=format, metadata=FORMATS[format])
     return path
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """Keep the thirty lines that embedding a font logs out of a program that logs at INFO."""
+    fonts = logging.getLogger("fontTools.subset")
+    level = fonts.level
+    fonts.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        fonts.setLevel(level)
 
 
 def mark(axes: Axes, kind: str, *point: float) -> None:

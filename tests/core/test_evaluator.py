@@ -26,6 +26,7 @@ from landscape_lib.core.evaluator import (
     Evaluator,
     check_metric_name,
     disagreement,
+    eval_loss,
     measure,
     prepare,
 )
@@ -730,3 +731,38 @@ def test_indices_that_do_not_ascend_are_refused_before_anything_is_evaluated():
             measure(
                 nn.Linear(2, 3), lambda model: 1 / 0, [direction], Grid((Axis(0, 1, 3),)), indices
             )
+
+
+# --------------------------------------------------------------------------- one model, by hand
+
+
+@pytest.mark.parametrize("batch_size", [400, 64, 7])
+def test_loss_and_accuracy_of_a_model_are_those_of_the_whole_data_set_trap_19(batch_size):
+    model = reference.digits_model().train()
+    before = [tensor.clone() for tensor in model.state_dict().values()]
+    inputs, targets = reference.digits_data()
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(inputs, targets), batch_size=batch_size
+    )
+    loss, accuracy = eval_loss(model, nn.CrossEntropyLoss(), loader)
+    assert model.training
+    for tensor, old in zip(model.state_dict().values(), before, strict=True):
+        assert torch.equal(tensor, old)
+    with torch.no_grad():
+        outputs = model.eval()(inputs)
+    assert loss == pytest.approx(nn.functional.cross_entropy(outputs, targets).item(), rel=1e-6)
+    assert accuracy == pytest.approx(100 * (outputs.argmax(1) == targets).float().mean().item())
+
+
+def test_a_regression_has_a_loss_and_no_accuracy(caplog):
+    net, inputs = nn.Linear(3, 1).double(), torch.randn(9, 3).double()
+    loss, accuracy = eval_loss(net, nn.MSELoss(), (inputs, torch.zeros(9, 1)), use_cuda=True)
+    assert loss == pytest.approx(net(inputs).square().mean().item(), rel=1e-14)
+    assert math.isnan(accuracy)
+    assert net.weight.dtype == torch.float64
+    assert ("There is no CUDA here" in caplog.text) == (not torch.cuda.is_available())
+
+
+def test_what_is_no_loss_module_cannot_judge_a_model():
+    with pytest.raises(InputError, match="got a function as criterion; wanted a loss module"):
+        eval_loss(nn.Linear(1, 1), nn.functional.mse_loss, (torch.ones(2, 1), torch.ones(2, 1)))

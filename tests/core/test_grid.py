@@ -110,3 +110,23 @@ def test_shards_part_the_grid_without_gap_overlap_or_favour(nx, ny, data):
 def test_a_shard_that_does_not_exist_is_refused(number, of, message):
     with pytest.raises(InputError, match=message):
         Grid((Axis(-1, 1, 3), Axis(0, 1, 2))).shard(number, of)
+
+
+def test_an_axis_is_found_through_its_steps_but_for_rounding():
+    assert Axis.through(np.linspace(-1, 2, 7)) == Axis(-1, 2, 7)
+    assert Axis.through([0.5]) == Axis(0.5, 0.5, 1)
+    assert Axis.through(np.linspace(-1, 1, 51, dtype=np.float32)).count == 51
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([0, 1, 5], "not evenly spaced"),
+        ([], r"shape \(0,\); wanted a row of numbers"),
+        ([[0, 1]], r"shape \(1, 2\)"),
+        ([1, 0], "low must be below high"),
+    ],
+)
+def test_coordinates_that_are_no_axis_are_refused(steps, message):
+    with pytest.raises(InputError, match=message):
+        Axis.through(steps)

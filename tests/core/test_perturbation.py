@@ -9,11 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from landscape_lib.core.direction import Direction, create_random_direction, create_target_direction
+from landscape_lib.core.direction import (
+    Direction,
+    create_random_direction,
+    create_target_direction,
+    get_states,
+    get_weights,
+)
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import measure
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.perturbation import excursion
+from landscape_lib.core.perturbation import excursion, set_states, set_weights
 
 GRID = Grid((Axis(-1, 1, 3), Axis(0, 1, 2)))
 
@@ -398,3 +404,99 @@ def test_the_number_of_steps_directions_and_axes_must_agree():
         trip.move((1.0, 2.0))
     with pytest.raises(InputError, match="1 directions for a grid of 2 axes"):
         measure(net, heights, [direction], GRID, range(6))
+
+
+# --------------------------------------------------------------------------- written by hand
+
+
+def moved_by_the_excursion(net, directions, steps):
+    with excursion(net, directions) as trip:
+        trip.move(steps)
+        return {name: entry.clone() for name, entry in net.state_dict().items()}
+
+
+def batch_norm_net():
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    net[1].running_mean.normal_()
+    net[1].num_batches_tracked.fill_(7)
+    return net
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dir_type", ["weights", "states"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_set_by_hand_are_those_of_a_sweep_to_the_last_bit(dtype, dir_type, count):
+    net = batch_norm_net().to(dtype)
+    directions = [
+        create_random_direction(net, dir_type, "scaled", seed=0, axis=axis) for axis in range(count)
+    ]
+    steps = (0.3, -0.7)[:count]
+    wanted = moved_by_the_excursion(net, directions, steps)
+    storages = [tensor.data_ptr() for tensor in net.state_dict().values()]
+    write, base = (
+        (set_weights, get_weights(net)) if dir_type == "weights" else (set_states, get_states(net))
+    )
+    write(net, base, directions, list(steps))
+    for name, entry in net.state_dict().items():
+        assert torch.equal(entry, wanted[name]), name
+    write(net, base)
+    for name, entry in batch_norm_net().to(dtype).state_dict().items():
+        assert torch.equal(net.state_dict()[name], entry), name
+    assert [tensor.data_ptr() for tensor in net.state_dict().values()] == storages
+
+
+def test_a_step_is_a_number_for_one_direction_and_a_pair_for_two():
+    net = nn.Linear(2, 1, bias=False)
+    weights = get_weights(net)
+    east, north = (Direction(("weight",), (torch.tensor([t]),)) for t in ([1.0, 0], [0, 1.0]))
+    for directions in (east, [east], list(east), [list(east)], (east,)):
+        for step in (0.5, [0.5], np.float64(0.5), torch.tensor(0.5), np.array([0.5])):
+            set_weights(net, weights, directions, step)
+            assert torch.equal(net.weight.detach(), weights[0] + torch.tensor([[0.5, 0]]))
+    for directions in ([east, north], (list(east), north)):
+        set_weights(net, weights, directions, step=(0.5, -2))
+        assert torch.equal(net.weight.detach(), weights[0] + torch.tensor([[0.5, -2.0]]))
+
+
+def test_states_take_lists_with_a_tensor_for_every_entry_as_the_original_wrote_them_trap_8():
+    net = batch_norm_net()
+    direction = create_random_direction(net, "states", "scaled", seed=0)
+    by_name = dict(zip(direction.names, direction, strict=True))
+    every = [by_name.get(name, torch.ones(())) for name in net.state_dict()]
+    wanted = moved_by_the_excursion(net, [direction], (0.5,))
+    set_states(net, get_states(net), [every], 0.5)
+    for name, entry in net.state_dict().items():
+        assert torch.equal(entry, wanted[name]), name
+    assert net[1].num_batches_tracked == 7
+
+
+def test_states_set_by_hand_hold_variances_at_zero_and_say_so_trap_8(caplog):
+    net = batch_norm_net()
+    direction = create_random_direction(net, "states", "scaled", seed=0)
+    states = get_states(net)
+    set_states(net, states, direction, 1e3)
+    assert net[1].running_var.min() == 0
+    assert "running variances became negative and were held at zero" in caplog.text
+    set_states(net, states)
+    assert torch.equal(net[1].running_var, states["1.running_var"])
+
+
+def test_what_cannot_be_set_is_refused_and_nothing_is_written():
+    net = nn.Linear(2, 1)
+    weights, direction = get_weights(net), create_random_direction(net, seed=0)
+    before = net.weight.detach().clone()
+    for arguments, message in [
+        ((weights[:1],), "weights has 1 tensors; the model has 2"),
+        (([w[..., :1] for w in weights],), r"weights of 'weight' has shape \(1, 1\)"),
+        ((weights, direction), "0 steps for 1 directions"),
+        ((weights, None, 0.5), "1 steps for 0 directions"),
+        ((weights, [direction, direction], 0.5), "1 steps for 2 directions"),
+        ((weights, [direction] * 3, [1, 2, 3]), "one number for one direction, a pair for two"),
+        ((weights, direction[0], 0.5), "direction has 1 tensors; the model has 2"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            set_weights(net, *arguments)
+        assert torch.equal(net.weight.detach(), before)
+    with pytest.raises(InputError, match="do not fit the model"):
+        set_states(net, {"other": weights[0]})

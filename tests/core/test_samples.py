@@ -261,3 +261,37 @@ def test_writing_into_a_batch_does_not_reach_the_samples():
     batch = {"a": [torch.ones(2)], "b": "text"}
     copied(batch)["a"][0].zero_()
     assert batch["a"][0].tolist() == [1, 1]
+
+
+# --------------------------------------------------------------------------- loaders of one's own
+
+
+class OwnLoader:
+    def __init__(self, sizes, **attributes):
+        self.sizes = sizes
+        self.__dict__.update(attributes)
+
+    def __iter__(self):
+        start = 0
+        for size in self.sizes:
+            numbers = torch.arange(start, start + size)
+            yield numbers.float(), numbers
+            start += size
+
+
+@pytest.mark.parametrize("sizes", [[4, 4, 4], [4, 4, 1], [3], [2, 4, 4]], ids=str)
+def test_any_iterable_of_batches_keeps_its_batches(sizes):
+    for loader in (OwnLoader(sizes), iter(OwnLoader(sizes)), OwnLoader(sizes, batch_size="auto")):
+        samples = gather(loader)
+        assert samples.count == sum(sizes)
+        found = samples.cut(None)
+        for (inputs, targets), wanted in zip(found, OwnLoader(sizes), strict=True):
+            assert torch.equal(inputs, wanted[0])
+            assert torch.equal(targets, wanted[1])
+
+
+def test_a_loader_of_ones_own_is_asked_for_its_data_set_and_batch_size():
+    samples = gather(OwnLoader([4, 2], dataset="mine", batch_size=4))
+    assert (samples.dataset, samples.batch_size) == ("mine", 4)
+    with pytest.raises(InputError, match="are empty"):
+        gather(OwnLoader([]))

@@ -32,7 +32,7 @@ FLAT = ("2dcontour", "2dcontourf", "2dheat")
 def options(**changed):
     """Return what the command line gives the loaders."""
     return argparse.Namespace(
-        **{"data": "digits", "root": "data", "samples": None, "seed": 0, **changed}
+        **{"data": "digits", "root": "data", "samples": 1.0, "seed": 0, **changed}
     )
 
 
@@ -57,12 +57,12 @@ def test_every_picture_of_a_function_of_the_user_s_own(tmp_path, capsys):
     assert custom.main([*SMALL, "--points", "4x3", "--out", str(tmp_path)]) == 0
     standard = ("train_loss", "train_acc")
     own = ("train_loss_cross_entropy", "train_loss_smooth_l1", "train_loss_accuracy")
-    kinds = (*FLAT, "3dsurface", "1d")
-    wanted = pictures("standard.h5", standard, kinds) | pictures("custom.h5", own, kinds)
+    wanted = pictures("standard_surface.h5", standard) | pictures("custom_surface.h5", own)
+    wanted |= pictures("standard_curve.h5", standard, ["1d"])
+    wanted |= pictures("custom_curve.h5", own, ["1d"])
     assert files(tmp_path, ".pdf") == wanted
-    paraview = {f"standard.h5_{key}.vtp" for key in standard} | {
-        f"custom.h5_{key}.vtp" for key in own
-    }
+    paraview = {f"standard_surface.h5_{key}.vtp" for key in standard}
+    paraview |= {f"custom_surface.h5_{key}.vtp" for key in own}
     assert files(tmp_path, ".vtp") == paraview
     printed = {Path(line.strip()).name for line in capsys.readouterr().out.split("\n")}
     assert wanted | paraview <= printed
@@ -78,10 +78,21 @@ def test_the_user_s_function_returns_means_over_samples():
     assert found == pytest.approx(
         {
             "cross_entropy": functional.cross_entropy(outputs, targets).item(),
-            "smooth_l1": functional.smooth_l1_loss(outputs, torch.eye(4)[targets]).item(),
+            "smooth_l1": functional.smooth_l1_loss(
+                outputs.softmax(1), torch.eye(4)[targets]
+            ).item(),
             "accuracy": 100 * (outputs.argmax(1) == targets).float().mean().item(),
         }
     )
+
+
+def test_smooth_l1_is_the_mean_of_its_samples():
+    torch.manual_seed(0)
+    outputs, targets = torch.randn(7, 4), torch.arange(7) % 4
+    found = fast.smooth_l1(outputs, targets)
+    assert found.shape == (7,)
+    wanted = functional.smooth_l1_loss(outputs.softmax(1), torch.eye(4)[targets])
+    assert found.mean().item() == pytest.approx(wanted.item())
 
 
 def test_three_metrics_are_twelve_pictures(tmp_path, capsys):
@@ -113,9 +124,14 @@ def test_four_metrics_of_a_checkpoint_are_sixteen_pictures_and_nothing_is_traine
     assert "epoch" not in said
 
 
-def test_a_tenth_of_the_training_set_is_the_default():
-    found = data.load(options(), share=0.1)
-    assert len(found) == 144
+@pytest.mark.parametrize(
+    ("given", "count"), [([], 144), (["--samples", "25"], 25), (["--samples", "50%"], 718)], ids=str
+)
+def test_a_tenth_of_the_training_set_is_the_default(monkeypatch, tmp_path, given, count):
+    seen = []
+    monkeypatch.setattr(fast, "work", lambda args: seen.append(len(data.load(args))))
+    assert fast.main(["--data", "digits", "--out", str(tmp_path), *given]) == 0
+    assert seen == [count]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +302,9 @@ def test_more_images_than_there_are_is_refused(tmp_path, capsys):
     assert two(capsys, "--samples is 1438; digits has 1437 images")
 
 
-@pytest.mark.parametrize("wrong", [["--points", "0"], ["--points", "3x"], ["--epochs", "-1"]])
+@pytest.mark.parametrize(
+    "wrong", [["--points", "0"], ["--points", "3x"], ["--epochs", "-1"], ["--samples", "0%"]]
+)
 def test_numbers_that_are_none_are_refused_by_the_parser(wrong, capsys):
     with pytest.raises(SystemExit) as left:
         fast.main([*SMALL, *wrong])

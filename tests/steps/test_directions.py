@@ -36,6 +36,17 @@ def test_the_cosine_of_the_directions_is_said_in_the_log_and_in_the_file_trap_12
     assert f"cosine between the directions: {wanted:.6f}" in caplog.text
 
 
+@pytest.mark.parametrize("asked", [{"orthogonal": True}, {"x": {"orthogonal": True}}], ids=str)
+def test_directions_that_are_to_be_orthogonal_have_cosine_zero_trap_12(run, asked):
+    x, y = made(run)
+    assert abs(cosine(x, y)) > 0.01
+    changed = made(run, **asked)
+    assert abs(cosine(*changed)) < 1e-7
+    kept = "x" in asked  # of the two, the other one stays as it was drawn
+    pairs = zip(changed[kept], (x, y)[kept], strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def test_each_seed_of_the_config_has_directions_of_its_own_trap_13(run):
     found = [content_hash(made(run, seed=seed)) for seed in (*range(10), 0)]
     assert len(set(found)) == 10

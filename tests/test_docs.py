@@ -1,0 +1,57 @@
+"""The code in docs/library.md runs as it stands, from the first line to the last."""
+
+import re
+
+import pytest
+
+from tests.pipeline.conftest import REPO
+
+LIBRARY = (REPO / "docs" / "library.md").read_text()
+
+
+def test_the_walk_through_the_library_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    space = {"__name__": "__main__"}
+    blocks = re.findall(r"```python\n(.*?)```", LIBRARY, re.DOTALL)
+    assert len(blocks) >= 8
+    for block in blocks:
+        exec(compile(block, "docs/library.md", "exec"), space)
+    printed = capsys.readouterr().out
+    assert "(11, 9)" in printed
+    assert "'custom.h5_train_loss_ce_1d.pdf', 'custom.h5_train_loss_accuracy_1d.pdf'" in printed
+    assert "loss_surface.h5_train_loss_3dsurface.pdf" in printed
+    assert "|w|" in printed
+    assert printed.endswith("2.0 1.0\n")
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"own.h5", "own.h5_train_loss_2dheat.pdf", "own_train_loss.vtp"} <= written
+
+
+def test_the_table_of_calls_has_the_real_signatures():
+    import inspect
+
+    from landscape_lib import LossLandscape
+
+    rows = re.findall(r"^\| `(\.\w+|LossLandscape)\((.*?)\)` \|", LIBRARY, re.MULTILINE)
+    methods = {name.removeprefix("."): told for name, told in rows}
+    for name in (
+        "compute_1d",
+        "compute_2d",
+        "plot_1d",
+        "plot_2d_contour",
+        "plot_2d_surface",
+        "export_paraview",
+        "LossLandscape",
+    ):
+        function = getattr(LossLandscape, name, LossLandscape.__init__)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        told = ", ".join(
+            p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters
+        )
+        assert methods[name] == told
+
+
+@pytest.mark.parametrize("page", [*sorted((REPO / "docs").glob("*.md")), REPO / "README.md"])
+def test_links_between_pages_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in link:
+            assert (page.parent / link).exists(), link
