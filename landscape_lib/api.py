@@ -218,8 +218,8 @@ class LossLandscape:
             y_target: The model at y = 1; left out, y is a random direction.
             save: As for ``compute_1d``.
             seed: As for ``compute_1d``; one seed gives x and y independent noise.
-            orthogonal: Take out of the second direction what lies along the first.  The cosine
-                between the two is recorded either way.
+            orthogonal: Take out of the second direction what lies along the first; y = 1 is then
+                no longer ``y_target`` itself.  The cosine is recorded either way.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -261,9 +261,10 @@ class LossLandscape:
         Args:
             xmin: Steps below are left out; -1, the default, leaves out none.
             xmax: Steps above are left out; 1, the default, leaves out none.
-            loss_max: Where the value axis ends.  The default, 5, holds for metrics with at least
-                90 % of their values below it; the others get an axis of their own.
-            log: Draw log10 of the values.
+            loss_max: Where the value axis of losses ends.  The default, 5, holds for losses with
+                at least 90 % of their values below it, and some above a tenth of it; the others,
+                and metrics that are to be high, get an axis of their own.
+            log: Draw log10 of the losses.
             show: Open the pictures in windows, or inline in a notebook.
 
         Returns:
@@ -293,8 +294,8 @@ class LossLandscape:
             surf_name: A metric's key, or ``auto`` for every one.  ``train_loss``, the default,
                 means every one where there is none of that name.
             vmin: Lowest level.  The three defaults hold where at least 90 % of the values lie
-                between them; elsewhere levels are chosen by themselves.  A value that differs
-                from its default always wins.
+                between them and cross three levels; elsewhere levels are chosen by themselves.
+                A value that differs from its default always wins.
             vmax: Highest level.
             vlevel: From one level to the next.
             show: Open the pictures in windows, or inline in a notebook.

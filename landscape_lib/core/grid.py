@@ -1,5 +1,6 @@
 """Where on the landscape we look, and how the looking is divided."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from landscape_lib.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def exact(number: float) -> Fraction:
@@ -112,6 +115,17 @@ class Grid:
         return np.stack(
             [axis.steps()[place] for axis, place in zip(self.axes, places, strict=True)], axis=1
         )
+
+    def warn_of_missed_centre(self) -> None:
+        """Say so where an axis runs past zero without a step there, as an even count often does."""
+        for name, axis in zip("xy", self.axes, strict=False):
+            if axis.low < 0 < axis.high and 0 not in axis.steps():
+                log.warning(
+                    "No step of %s lies at 0: the trained model itself is no point of this grid. "
+                    "Take %d steps, or other ends, to have it.",
+                    name,
+                    axis.count + 1,
+                )
 
     def shard(self, number: int, of: int) -> range:
         """Return the flat indices of one shard: contiguous, sizes differing by at most one.

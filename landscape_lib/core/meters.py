@@ -119,7 +119,8 @@ class LossMeter:
             kept = targets != self.loss.ignore_index
             if self.loss.weight is None:
                 return kept.sum(dtype=torch.float64)
-            return self.loss.weight[targets[kept]].sum(dtype=torch.float64)
+            places = torch.where(kept, targets, 0)  # a boolean index would wait for the device
+            return (self.loss.weight[places] * kept).sum(dtype=torch.float64)
         return losses.numel()
 
     def _fit(self, outputs: Any, targets: Any) -> Any:

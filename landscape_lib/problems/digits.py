@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import pickle
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -277,7 +276,7 @@ def _read_state(checkpoint: str) -> Mapping[str, Any]:
         raise InputError(
             f"There is no checkpoint {checkpoint}; {wanted}. Train it first, or correct the path."
         ) from None
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever torch raises over bytes that are no checkpoint
         raise InputError(
             f"The checkpoint {checkpoint} cannot be read ({type(error).__name__}); {wanted}. "
             "Train it again, or correct the path."

@@ -14,6 +14,7 @@ from landscape_lib.core.errors import InputError
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib")
 )
+_PACKAGES = {"site-packages", "dist-packages"}
 _OURS = Path(__file__).resolve().parents[1]
 
 
@@ -89,7 +90,13 @@ def _closure(*start: Path) -> set[Path]:
 
 
 def is_local(path: Path) -> bool:
-    """Tell whether a file is neither Python's own, nor installed, nor a part of this library."""
+    """Tell whether a file is neither Python's own, nor installed, nor a part of this library.
+
+    Installed is also what lies in a folder for packages of another environment that this one sees:
+    the user's own, the system's, one laid over it.
+    """
+    if _PACKAGES & set(path.parts):
+        return False
     return not any(path.is_relative_to(folder) for folder in (*_INSTALLED, _OURS))
 
 

@@ -38,7 +38,7 @@ def make_directions(experiment: Experiment, out: Path | str) -> None:
     save_directions(out, directions, {"model": hash_model(model)})
     write_text(f"{out}.sha256", f"{content_hash(directions)}  {Path(out).name}\n")
     if len(directions) > 1:
-        log.info("cosine between the directions: %.6f", cosine(*directions))
+        log.info("cosine between the directions: %.4g", cosine(*directions))
 
 
 def _orthogonal(

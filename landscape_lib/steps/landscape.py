@@ -115,6 +115,7 @@ def compute(
         The surface, with its provenance as attributes.
     """
     there = place.axes_of_what_is_there() if place else None
+    grid.warn_of_missed_centre()
     problem = bench()
     what = place.surface.name if place else "landscape"
     work = Work(problem, plan, directions, grid, Stops())
@@ -159,7 +160,7 @@ def _told(what: str, work: Work) -> dict[str, Any]:
     about: dict[str, Any] = {"content": content_hash(directions)}
     if len(directions) > 1:
         about["cosine"] = cosine(*directions)
-        log.info("%s: cosine between the directions: %.6f", what, about["cosine"])
+        log.info("%s: cosine between the directions: %.4g", what, about["cosine"])
     config = {
         "grid": [[axis.low, axis.high, axis.count] for axis in work.grid.axes],
         "directions": [dict(direction.attributes) for direction in directions],

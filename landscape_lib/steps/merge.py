@@ -34,6 +34,7 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
             f"The shards are of the grid {surface.grid.axes}, the config's is "
             f"{experiment.grid.axes}. Type the same command again."
         )
+    surface.grid.warn_of_missed_centre()
     report = read_probe(experiment.path("probe.json"))
     _refuse_other_problem(experiment, surface, report)
     labels = {key: Label(**label) for key, label in report["labels"].items()}

@@ -91,6 +91,17 @@ def _put(group: h5py.Group, name: str, array: np.ndarray, *, gzip: bool = True) 
     return group.create_dataset(name, data=array, fletcher32=True, chunks=True, **packing)
 
 
+def _one_name(key: str, path: Path | str) -> str:
+    """Refuse a key that HDF5 would take for a group in a group, or for the file itself.
+
+    Raises:
+        InputError: If it does.
+    """
+    if "/" in key or key in {"", ".", "..", *COORDINATES}:
+        raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
+    return key
+
+
 def _axes(grid: Grid) -> str:
     return json.dumps([[float(axis.low), float(axis.high), axis.count] for axis in grid.axes])
 
@@ -109,7 +120,7 @@ def save_shard(path: Path | str, shard: Shard) -> None:
         handle.attrs["keys"] = json.dumps(list(shard.values))
         _put(handle, "indices", shard.indices)
         for key, values in shard.values.items():
-            _put(handle.require_group("values"), key, values)
+            _put(handle.require_group("values"), _one_name(key, path), values)
 
 
 def load_shard(path: Path | str) -> Shard:
@@ -151,7 +162,7 @@ def save_surface(path: Path | str, surface: Surface) -> None:
         for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
             _put(handle, name, axis.steps()).make_scale(name)
         for key in surface.keys:
-            dataset = _put(handle, key, surface[key])
+            dataset = _put(handle, _one_name(key, path), surface[key])
             label = surface.labels[key]
             dataset.attrs["long_name"] = label.long_name
             dataset.attrs["units"] = label.units

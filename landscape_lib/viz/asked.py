@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 DEFAULT_KEY = "train_loss"
 DEFAULT_FILE = "loss_surface.h5"
 COVERED = 0.9  # of the finite values: so many must lie within default bounds for these to apply
-MOST_DEFAULT_LEVELS = 100  # beyond, contours a default step apart are no picture any more
+FEWEST_DEFAULT_LEVELS, MOST_DEFAULT_LEVELS = 3, 100  # else contours are blank, or solid ink
+SEEN = 0.1  # of the value axis: a curve that stays below is a flat line
 
 
 def surface_of(source: Surface | Path | str, axes: int) -> Surface:
@@ -73,9 +74,10 @@ def looks_of(
 ) -> dict[str, Look]:
     """Return how each metric is drawn: with the default bounds where they fit, else with its own.
 
-    Default bounds and steps apply where at least 90 % of the finite values lie within them; where
-    they don't, bounds and levels are chosen by themselves, and one line of the log says so.  What
-    differs from its default always wins.
+    Default bounds and steps apply where at least 90 % of the finite values lie within them, and
+    fill enough of them to be seen: three levels, a tenth of the axis.  Where they don't, bounds
+    and levels are chosen by themselves, and one line of the log says so.  What differs from its
+    default always wins.
 
     Args:
         surface: With the metrics.
@@ -102,7 +104,13 @@ def _fits(values: np.ndarray, asked: Mapping[str, Any]) -> bool:
         return False
     low = -np.inf if asked.get("vmin") is None else asked["vmin"]
     high = np.inf if asked.get("vmax") is None else asked["vmax"]
-    step = asked.get("vlevel")
-    if step and min(high, finite.max()) - max(low, finite.min()) > MOST_DEFAULT_LEVELS * step:
-        return False
-    return bool(((finite >= low) & (finite <= high)).mean() >= COVERED)
+    inside = (finite >= low) & (finite <= high)
+    return bool(inside.mean() >= COVERED and _is_seen(finite[inside], asked))
+
+
+def _is_seen(values: np.ndarray, asked: Mapping[str, Any]) -> bool:
+    """Tell whether values fill enough of the levels to be a picture, and not too many of them."""
+    step, high = asked.get("vlevel"), asked.get("vmax")
+    if step:
+        return FEWEST_DEFAULT_LEVELS <= float(np.ptp(values)) / step <= MOST_DEFAULT_LEVELS
+    return high is None or float(np.abs(values).max()) >= SEEN * abs(high)

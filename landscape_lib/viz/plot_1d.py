@@ -64,9 +64,10 @@ def plot_1d_loss(
         surf_file: A surface file, of ours or of an earlier tool, or a ``Surface``, with one axis.
         xmin: Steps below are left out; -1, the default, and None leave out none.
         xmax: Steps above are left out; 1, the default, and None leave out none.
-        loss_max: Where the value axis ends.  The default, 5, holds for metrics with at least 90 %
-            of their values below it; the others get an axis of their own.
-        log: Draw log10 of the values.
+        loss_max: Where the value axis of losses ends.  The default, 5, holds for losses with at
+            least 90 % of their values below it, and some above a tenth of it; the others, and
+            metrics that are to be high, get an axis of their own.
+        log: Draw log10 of the losses.
         show: Open the pictures in windows, or inline in a notebook.
         save_dir: Folder for the files, if not beside the surface file.
         prefix: What the files' names begin with, in place of ``surf_file``.
@@ -81,8 +82,7 @@ def plot_1d_loss(
     stem = stem_of(surf_file, prefix)
     if save_dir:
         stem = str(Path(save_dir) / Path(stem).name)
-    asked = {"vmax": loss_max, "scale": "log" if log else "linear"}
-    looks = looks_of(surface, surface.keys, asked, {"vmax": LOSS_MAX, "scale": "linear"})
+    looks = _looks(surface, loss_max, log=log)
     figures = [curve(surface, key, look) for key, look in looks.items()]
     paths = [Path(f"{stem}_{file_name(key)}_1d.pdf") for key in looks]
     for path, figure in zip(paths, figures, strict=True):
@@ -114,12 +114,18 @@ def plot_1d(
         The figure and its axes.
     """
     surface = Surface(Grid((Axis.through(coords),)), {loss_type: np.asarray(losses)})
-    asked = {"vmax": loss_max, "scale": "log" if log else "linear"}
-    looks = looks_of(surface, [loss_type], asked, {"vmax": LOSS_MAX, "scale": "linear"})
-    figure = curve(surface, loss_type, looks[loss_type])
+    figure = curve(surface, loss_type, _looks(surface, loss_max, log=log)[loss_type])
     if show:
         show_figures([figure])
     return figure, figure.axes[0]
+
+
+def _looks(surface: Surface, loss_max: float | None, *, log: bool) -> dict[str, Look]:
+    """Return how each metric is drawn; what is said of losses says nothing of accuracies."""
+    losses = [key for key in surface.keys if surface.labels[key].goal == "min"]
+    asked = {"vmax": loss_max, "scale": "log" if log else "linear"}
+    looks = looks_of(surface, losses, asked, {"vmax": LOSS_MAX, "scale": "linear"})
+    return {key: looks.get(key, PLAIN_LOOK) for key in surface.keys}
 
 
 def _cropped(surface: Surface, xmin: float | None, xmax: float | None) -> Surface:

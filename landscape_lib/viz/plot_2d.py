@@ -71,8 +71,8 @@ def plot_2d_contour(
     """Write ``<surf_file>_<key>_2dcontour.pdf``, ``_2dcontourf.pdf`` and ``_2dheat.pdf``.
 
     The default levels hold where at least 90 % of a metric's finite values lie between ``vmin`` and
-    ``vmax``; elsewhere levels are chosen by themselves, which is logged.  A value that differs from
-    its default always wins; None leaves the choice open.
+    ``vmax`` and cross three levels; elsewhere levels are chosen by themselves, which is logged.  A
+    value that differs from its default always wins; None leaves the choice open.
 
     Args:
         surf_file: A surface file, of ours or of an earlier tool, or a ``Surface``, with two axes.

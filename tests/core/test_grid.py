@@ -130,3 +130,18 @@ def test_an_axis_is_found_through_its_steps_but_for_rounding():
 def test_coordinates_that_are_no_axis_are_refused(steps, message):
     with pytest.raises(InputError, match=message):
         Axis.through(steps)
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ((Axis(-1, 1, 50), Axis(-1, 1, 51)), ["x"]),
+        ((Axis(-1, 2, 3), Axis(-1, 1, 4)), ["x", "y"]),
+        ((Axis(0, 1, 4), Axis(-1, 2, 4)), []),
+        ((Axis(0.5, 1, 4),), []),
+    ],
+)
+def test_a_grid_that_misses_the_trained_model_says_so_trap_4(axes, said, caplog):
+    Grid(axes).warn_of_missed_centre()
+    assert [message.split()[3] for message in caplog.messages] == said
+    assert all("the trained model itself is no point of this grid" in m for m in caplog.messages)

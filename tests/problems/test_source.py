@@ -109,6 +109,19 @@ def test_installed_packages_and_this_library_do_not_count(imported, tree):
     assert _closure((tree / "user.py").resolve()) == {(tree / "user.py").resolve()}
 
 
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_packages_of_another_environment_do_not_count(folder, tmp_path, monkeypatch):
+    """Hashing all of torch takes minutes."""
+    other = tmp_path / "another" / "lib" / folder
+    other.mkdir(parents=True)
+    (other / "installed_there.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(other)
+    (tmp_path / "mine.py").write_text("import installed_there\n")
+    before = code_hash(str(tmp_path / "mine.py"))
+    (other / "installed_there.py").write_text("x = 2\n")
+    assert code_hash(str(tmp_path / "mine.py")) == before
+
+
 def test_an_import_inside_a_function_or_a_try_counts(tree):
     write(
         tree / "user.py",

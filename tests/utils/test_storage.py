@@ -516,3 +516,15 @@ def test_a_full_disk_is_said_and_leaves_the_old_file_as_it_was_trap_29(limit, tm
     assert json.loads(done.stdout) == [errno.EFBIG, str(path)]
     assert [p.name for p in tmp_path.iterdir()] == ["surface.h5"]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("key", ["top1/acc", "../x", "", "..", "xcoordinates"])
+def test_a_key_that_would_become_a_group_is_refused_trap_31(key, tmp_path):
+    grid = Grid((Axis(0, 1, 3),))
+    for save, whole in (
+        (save_surface, Surface(grid, {key: np.zeros(3)})),
+        (save_shard, Shard(grid, np.arange(3), {key: np.zeros(3)})),
+    ):
+        with pytest.raises(InputError, match=r"s\.h5: a metric cannot be called"):
+            save(tmp_path / "s.h5", whole)
+    assert list(tmp_path.iterdir()) == []

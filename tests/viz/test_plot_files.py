@@ -124,13 +124,15 @@ def test_one_output_is_for_one_metric():
     [
         # 0.1 to 10 by 0.5 where at least 90 % of the values lie between
         (np.linspace(0.1, 10, 35), LEVELS, Look("viridis", "auto", 0.1, 10, 0.5)),
-        (np.r_[np.full(32, 5.0), 50, 60, 70], LEVELS, Look(vmin=0.1, vmax=10, vlevel=0.5)),
-        (np.r_[np.full(31, 5.0), 50, 60, 70, 80], LEVELS, Look()),  # 31 of 35: 89 %
+        (np.r_[np.linspace(1, 4, 32), 50, 60, 70], LEVELS, Look(vmin=0.1, vmax=10, vlevel=0.5)),
+        (np.r_[np.linspace(1, 4, 31), 50, 60, 70, 80], LEVELS, Look()),  # 31 of 35: 89 %
+        # inside, but between two levels: a blank picture
+        (np.linspace(0.2, 0.5, 35), LEVELS, Look()),
         (np.full(35, 80.0), LEVELS, Look()),
         (np.full(35, np.nan), LEVELS, Look()),
         # what differs from its default always wins
         (np.full(35, 80.0), LEVELS | {"vmax": 20.0}, Look(vmax=20)),
-        (np.full(35, 5.0), LEVELS | {"vmax": 20.0}, Look(vmin=0.1, vmax=20, vlevel=0.5)),
+        (np.linspace(1, 9, 35), LEVELS | {"vmax": 20.0}, Look(vmin=0.1, vmax=20, vlevel=0.5)),
         (np.full(35, 5.0), LEVELS | {"vlevel": None}, Look(vmin=0.1, vmax=10)),
         (np.full(35, 80.0), LEVELS | {"vlevel": 5.0}, Look(vlevel=5)),
         # half a million contours are no picture
@@ -184,11 +186,22 @@ def test_the_value_axis_of_a_curve_ends_where_it_should():
 
     assert top() == 5  # X ** 2 is below 5
     assert top(loss_max=2) == 2
+    flat = Surface(CURVE.grid, {"train_loss": 0.01 * X**2})
+    assert plot_1d_loss(flat).figures[0].axes[0].get_ylim()[1] == pytest.approx(0.04)
     steep = Surface(CURVE.grid, {"train_loss": 100 + X})
     assert 102 <= plot_1d_loss(steep).figures[0].axes[0].get_ylim()[1] < 110
     log = plot_1d_loss(Surface(CURVE.grid, {"a": 10.0**X}), log=True).figures[0].axes[0]
     (line,) = (line for line in log.lines if line.get_gid() == "curve")
     np.testing.assert_allclose(line.get_ydata(), X)  # log10
+
+
+def test_what_is_said_of_losses_says_nothing_of_accuracies():
+    rate = plot_1d_loss(CURVE, loss_max=2, log=True).figures[1].axes[0]
+    (line,) = (line for line in rate.lines if line.get_gid() == "curve")
+    np.testing.assert_array_equal(line.get_ydata(), 50 + 10 * X)
+    low, high = rate.get_ylim()
+    assert low <= 40
+    assert high >= 70
 
 
 # ------------------------------------------------------------------------------- from bare arrays
