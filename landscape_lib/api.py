@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import (
     Direction,
     create_random_direction,
@@ -21,7 +22,7 @@ from landscape_lib.core.direction import (
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.plan import Plan, choose_device, plain_plan
+from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples
 from landscape_lib.core.surface import Surface
 from landscape_lib.problems.problem import Problem
@@ -84,6 +85,7 @@ class LossLandscape:
         criterion: nn.Module | Callable[..., Mapping[str, float]] | Mapping[str, Any] | None = None,
         use_cuda: bool = False,
         surf_file: str | Path | None = None,
+        plan: str | Mapping[str, Any] = "auto",
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -104,6 +106,9 @@ class LossLandscape:
             use_cuda: Evaluate on a GPU; the CPU, with one warning, where there is none.
             surf_file: Where the surface is kept, ``loss_surface.h5`` by default.  A file that
                 exists, of this or of an earlier tool, can be plotted and exported as it is.
+            plan: How points are evaluated.  ``auto``: long runs look for the fastest way here that
+                agrees with the plain model, to 1e-5; it is kept with the points.  ``plain``: the
+                model as it is, in the loader's batches.  Or a mapping, as ``probe.json`` shows.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
@@ -116,6 +121,8 @@ class LossLandscape:
         with _speaking():
             self._device = choose_device("cuda" if use_cuda else "cpu")
         self.use_cuda = self._device == "cuda"
+        self.plan = plan
+        self._wishes("float32")  # checks itself
         self.surf_file = str(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
         self.directions: list[Direction] | None = None
@@ -364,11 +371,21 @@ class LossLandscape:
     def _data(self) -> dict[str, Samples]:
         return prepare(self.dataloader)
 
-    def _bench(self, plan: Plan) -> Bench:
+    def _wishes(self, precision: str) -> EvaluationSettings:
+        plan = dict(self.plan) if isinstance(self.plan, Mapping) else self.plan
+        told = {"device": self._device, "precision": precision, "plan": plan}
+        try:
+            return EvaluationSettings.model_validate(told)
+        except ValueError:
+            raise InputError(
+                f"plan is {self.plan!r}; wanted 'auto', 'plain', or a mapping of a plan's settings."
+            ) from None
+
+    def _bench(self, precision: str) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion)
         code = live_hash(*model_code(self.net), self.criterion)
         name = Path(self.surf_file).name
-        return lay_out(name, problem, code=code, args={}, precision=plan.precision, data=self._data)
+        return lay_out(name, problem, code=code, args={}, precision=precision, data=self._data)
 
     def _direction(
         self, target: Any, axis: int, dir_type: str, norm: str, ignore: str | None, seed: int | None
@@ -378,10 +395,11 @@ class LossLandscape:
         return create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
 
     def _compute(self, grid: Grid, directions: Sequence[Direction], save: bool) -> dict[str, Any]:
-        plan = plain_plan(self.net, self._device)
+        precision = plain_plan(self.net, self._device).precision
         place = Place(Path(self.surf_file)) if save else None
         with _speaking():
-            surface = compute(lambda: self._bench(plan), plan, directions, grid, place)
+            wishes = self._wishes(precision)
+            surface = compute(lambda: self._bench(precision), wishes, directions, grid, place)
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
         return self._result(surface)

@@ -104,6 +104,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("criterion", None),
         ("use_cuda", False),
         ("surf_file", None),
+        ("plan", "auto"),
     ]
     assert known("compute_1d") == [
         ("directions", "random"),

@@ -16,7 +16,7 @@ ARROWS = {
     "problems": {"core"},
     "config": {"core"},
     "steps": {"core", "viz", "utils", "problems", "config"},
-    "api": {"core", "viz", "utils", "problems", "steps"},
+    "api": {"core", "viz", "utils", "problems", "config", "steps"},
 }
 # Who alone may know a library of others.
 ALONE = {"h5py": "utils/storage.py", "vtkmodules": "viz/paraview.py"}

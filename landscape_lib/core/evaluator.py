@@ -13,9 +13,10 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.meters import Meter, meters_for
-from landscape_lib.core.perturbation import borrowed, excursion
+from landscape_lib.core.perturbation import borrowed, excursion, in_eval_mode
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import (
     ResidentLoader,
@@ -57,12 +58,16 @@ class Evaluator:
         self.device = torch.device(self.plan.device)
         dtype = dtype_of(self.plan)
         self.metrics = metrics
-        self.data = {split: samples.to(self.device, dtype) for split, samples in data.items()}
-        self.samples_per_point = sum(samples.count for samples in data.values())
+        self.data = {
+            split: samples.to(self.device, dtype, channels_last=self.plan.channels_last)
+            for split, samples in data.items()
+        }
         self.own_loop = not isinstance(metrics, nn.Module | Mapping)
         self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
         self._metrics_write = False  # to outputs or targets, which other metrics need as well
         self._meters: dict[str, dict[str, Meter]] = {}
+        self._folded: Folded | None = None
+        self._compiled: Callable[..., Any] | None = None
         _check_names(metrics, data)
         if self.own_loop:
             self._loaders = {
@@ -74,6 +79,7 @@ class Evaluator:
                 split: samples.cut(self.plan.batch_size) for split, samples in self.data.items()
             }
             self._settle(model)
+            self._prepare(model)
 
     def __call__(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> Values:
         """Evaluate the model as it is now.
@@ -86,6 +92,8 @@ class Evaluator:
             InputError: If a metric is not a number, or two have one key.
         """
         found: dict[str, Any] = {}
+        if self._folded is not None:
+            self._folded.refresh()
         for split in self.data:
             if self.own_loop:
                 values = self._run_function(model, split)
@@ -128,29 +136,40 @@ class Evaluator:
     def _forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
         batch = on_device(batch, self.device)
         inputs, named, targets = split_batch(copied(batch) if self._model_writes else batch)
-        return model(*inputs, **named), targets
+        call = self._compiled or self._folded or model
+        return call(*inputs, **named), targets
+
+    def _prepare(self, model: nn.Module) -> None:
+        """Make of the model what the plan evaluates.
+
+        Raises:
+            InputError: If the plan folds norms, and there are none that can be folded.
+        """
+        if self.plan.fold:
+            self._folded = fold(model)
+            if self._folded is None:
+                raise InputError(
+                    "The plan folds batch norms, but this model has none that can be folded, or "
+                    "cannot be traced. Set fold: false in evaluation.plan."
+                )
+        if self.plan.compile:
+            self._compiled = torch.compile(self._folded or model)
 
     def _settle(self, model: nn.Module) -> None:
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
-            with torch.no_grad(), fixed_randomness():
-                for split, batches in self._batches.items():
-                    batch = copied(on_device(batches[0], self.device))
-                    inputs, named, targets = split_batch(batch)
-                    before = _contents(batch)
-                    outputs = model(*inputs, **named)
-                    self._model_writes |= _contents(batch) != before
-                    meters = meters_for(self.metrics, split, outputs, targets)
-                    before = _contents([outputs, targets])
-                    for meter in meters.values():
-                        meter.reset()
-                        meter.add(outputs, targets)
-                    self._metrics_write |= _contents([outputs, targets]) != before
-                    self._meters[split] = meters
-        finally:
-            for module, training in modes:
-                module.training = training
+        with in_eval_mode(model), torch.no_grad(), fixed_randomness():
+            for split, batches in self._batches.items():
+                batch = copied(on_device(batches[0], self.device))
+                inputs, named, targets = split_batch(batch)
+                before = _contents(batch)
+                outputs = model(*inputs, **named)
+                self._model_writes |= _contents(batch) != before
+                meters = meters_for(self.metrics, split, outputs, targets)
+                before = _contents([outputs, targets])
+                for meter in meters.values():
+                    meter.reset()
+                    meter.add(outputs, targets)
+                self._metrics_write |= _contents([outputs, targets]) != before
+                self._meters[split] = meters
 
 
 def dtype_of(plan: Plan) -> torch.dtype:

@@ -189,6 +189,29 @@ def excursion(model: nn.Module, directions: Sequence[Direction]) -> Iterator[Exc
 
 
 @contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module into eval mode, and back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def lay_out_weights(
+    model: nn.Module, device: str, dtype: torch.dtype, *, channels_last: bool
+) -> None:
+    """Move a model to a device and a type, the weights of its convolutions channels last or not."""
+    model.to(device, dtype)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    for _, _, tensor in _slots(model):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
+
+
+@contextmanager
 def borrowed(model: nn.Module) -> Iterator[None]:
     """Lend a model for moving to another device or type; give it its own storages back.
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
@@ -23,12 +23,20 @@ class Plan:
         precision: ``float32`` or ``float64``; the model and its floating-point inputs.
         batch_size: Samples a batch; None: the loader's own batches.
         threads: CPU threads, which decide the order of sums in a matrix product.
+        fold: Whether batch norms are folded into the layers before them; see ``core.folding``.
+        channels_last: Whether images and the weights of convolutions are laid out channels last.
+        compile: Whether the network goes through ``torch.compile``.
+        points: Points evaluated at once, through ``torch.func.vmap``.
     """
 
     device: str = "cpu"
     precision: str = "float32"
     batch_size: int | None = None
     threads: int = 1
+    fold: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    points: int = 1
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -36,7 +44,12 @@ class Plan:
                 f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
             )
 
-        for name in ("threads", "batch_size"):
+        for name in ("fold", "channels_last", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(
+                    f"A plan's {name} is {getattr(self, name)!r}; wanted true or false."
+                )
+        for name in ("threads", "batch_size", "points"):
             number = getattr(self, name)
             if number is None and name == "batch_size":
                 continue
@@ -49,7 +62,7 @@ class Plan:
 
     def plain(self) -> "Plan":
         """Return the plan of the plain model: no choice made for speed."""
-        return replace(self, batch_size=None)
+        return Plan(self.device, self.precision, None, self.threads)
 
 
 def plain_plan(model: nn.Module, device: str) -> Plan:

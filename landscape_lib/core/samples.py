@@ -70,8 +70,17 @@ class Samples:
         for batch in self.batches:
             yield from (leaf for leaf in tree_flatten(batch)[0] if isinstance(leaf, Tensor))
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Samples":
-        """Return the samples on a device where they fit, floating-point tensors in ``dtype``."""
+    def to(
+        self,
+        device: torch.device | str,
+        dtype: torch.dtype | None = None,
+        *,
+        channels_last: bool = False,
+    ) -> "Samples":
+        """Return the samples on a device where they fit, floating-point tensors in ``dtype``.
+
+        Images (four dimensions, floating-point) are laid out channels last where asked.
+        """
         wanted = torch.device(device)
         bytes_needed = sum(t.numel() * t.element_size() for t in self.tensors())
         if wanted.type == "cuda" and bytes_needed > 0.8 * torch.cuda.mem_get_info(wanted)[0]:
@@ -80,7 +89,11 @@ class Samples:
         def moved(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf
-            return leaf.to(wanted, dtype if leaf.is_floating_point() else leaf.dtype)
+            if not leaf.is_floating_point():
+                return leaf.to(wanted)
+            image = channels_last and leaf.ndim == 4
+            layout = torch.channels_last if image else torch.preserve_format
+            return leaf.to(wanted, dtype or leaf.dtype, memory_format=layout)
 
         batches = tuple(tree_map(moved, batch) for batch in self.batches)
         return Samples(batches, self.count, self.whole, self.batch_size, self.dataset)

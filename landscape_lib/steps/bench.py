@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, dtype_of, prepare
+from landscape_lib.core.perturbation import lay_out_weights
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.samples import Samples
+from landscape_lib.core.samples import DEFAULT_BATCH_SIZE, Samples
 from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.problem import Problem
 from landscape_lib.problems.source import code_hash, split_name
@@ -35,6 +37,21 @@ class Bench:
     data: Mapping[str, Samples]
     parts: Mapping[str, Any]
 
+    @property
+    def own_loop(self) -> bool:
+        """Whether the metrics are a function that runs its own loop over the data."""
+        return not isinstance(self.problem.metrics, nn.Module | Mapping)
+
+    @property
+    def samples_per_point(self) -> int:
+        """Samples that one point costs."""
+        return sum(samples.count for samples in self.data.values())
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a batch where a plan says nothing."""
+        return self.data["train"].batch_size or DEFAULT_BATCH_SIZE
+
     def evaluator(self, plan: Plan) -> Evaluator:
         """Move the model to where and how the plan wants it, and return what evaluates it.
 
@@ -49,7 +66,9 @@ class Bench:
         torch.set_num_threads(plan.threads)
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32, on a GPU too
         torch.backends.cuda.matmul.allow_tf32 = False
-        self.problem.model.to(plan.device, dtype_of(plan))
+        lay_out_weights(
+            self.problem.model, plan.device, dtype_of(plan), channels_last=plan.channels_last
+        )
         return Evaluator(self.problem.model, self.problem.metrics, self.data, plan)
 
 

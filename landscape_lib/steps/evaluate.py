@@ -7,16 +7,17 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import Values, disagreement, measure
+from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
-from landscape_lib.steps.probe import AGREEMENT
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
@@ -31,6 +32,9 @@ from landscape_lib.utils.storage import (
 )
 
 log = logging.getLogger(__name__)
+
+FAR = 1e-3  # relative; what a plan may differ by where it is worst, before it is said
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stops: Stops) -> None:
@@ -107,19 +111,19 @@ class Work:
         found = len(points) - len(missing)
         already = f", {found} of them in the journal" if journal else ""
         log.info("%s: %d points%s", what, len(points), already)
-        evaluator = self.bench.evaluator(self.plan)
-        progress = Progress(what, len(missing), evaluator.samples_per_point)
+        evaluator = _Shrinking(self.bench, self.plan, self.stops)
+        progress = Progress(what, len(missing), self.bench.samples_per_point)
 
         def record(point: tuple[float, ...], values: Values) -> None:
             with self.stops.shield():
                 if journal:
-                    journal.append(point, values, self.plan.canonical())
+                    journal.append(point, values, evaluator.plan.canonical())
                 progress.step()
 
         try:
             shard = measure(
                 self.bench.problem.model,
-                lambda model: evaluator(model, self.stops.check),
+                evaluator,
                 self.directions,
                 self.grid,
                 indices,
@@ -130,14 +134,15 @@ class Work:
         finally:
             progress.close()
         if missing:
-            self._check_farthest(shard, evaluator.own_loop)
-        plans = {journal.plans[point] for point in points} if journal else {self.plan.canonical()}
+            self._check_farthest(shard, evaluator.plan)
+        plans = {journal.plans[point] for point in points} if journal else evaluator.plans
         return dataclasses.replace(shard, plans=tuple(sorted(plans)), fingerprint=self.fingerprint)
 
-    def _check_farthest(self, shard: Shard, own_loop: bool) -> None:
+    def _check_farthest(self, shard: Shard, used: Plan) -> None:
         """Compare the plan with the plain model where rounding is worst: far from the centre."""
-        plain = self.plan.plain()
-        if plain == self.plan or own_loop:
+        shrunk = used.batch_size if used != self.plan else None  # a larger one does not fit
+        plain = dataclasses.replace(used.plain(), batch_size=shrunk)
+        if plain == used or self.bench.own_loop:
             return
         far = int(np.argmax(np.linalg.norm(self.grid.points(shard.indices), axis=1)))
         model, point = self.bench.problem.model, [int(shard.indices[far])]
@@ -146,7 +151,7 @@ class Work:
             {key: float(values[far]) for key, values in shard.values.items()},
             {key: float(values[0]) for key, values in again.values.items()},
         )
-        if apart > AGREEMENT:
+        if apart > FAR:
             log.warning(
                 "At %s, %s differs by %.1e between this plan and the plain model: so far from the "
                 "centre, rounding decides that much. Use 'precision: float64' if it matters.",
@@ -154,6 +159,45 @@ class Work:
                 key,
                 apart,
             )
+
+
+class _Shrinking:
+    """Evaluates with a plan; where memory runs out, goes on with half the batch, and says so."""
+
+    def __init__(self, bench: Bench, plan: Plan, stops: Stops) -> None:
+        self._bench, self._stops = bench, stops
+        self.plan = plan
+        self.plans: set[str] = set()
+        self._evaluate = self._evaluator()  # now: it lays the model out, before it is moved about
+
+    def _evaluator(self) -> Evaluator:
+        while True:
+            try:
+                return self._bench.evaluator(self.plan)
+            except (RuntimeError, MemoryError) as error:
+                self._shrink(error)
+
+    def __call__(self, model: nn.Module) -> Values:
+        while True:
+            try:
+                values = self._evaluate(model, self._stops.check)
+                self.plans.add(self.plan.canonical())
+                return values
+            except (RuntimeError, MemoryError) as error:
+                self._shrink(error)
+                self._evaluate = self._evaluator()
+                model.eval()
+
+    def _shrink(self, error: Exception) -> None:
+        """Halve the batch, or raise what was raised where it is no lack of memory."""
+        batch = self.plan.batch_size or self._bench.batch_size
+        lacking = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if batch <= 1 or not (lacking or any(text in str(error) for text in _NO_MEMORY)):
+            raise error
+        self.plan = dataclasses.replace(self.plan, batch_size=batch // 2)
+        log.warning("Out of memory with batches of %d; going on with %d.", batch, batch // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _refuse_other_model(path: Path, model: str) -> None:

@@ -8,15 +8,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import Direction, cosine
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.meters import labels_for
 from landscape_lib.core.perturbation import borrowed
-from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Surface, merge
 from landscape_lib.steps.bench import Bench, settings_kept
 from landscape_lib.steps.evaluate import Work
+from landscape_lib.steps.planning import settled_plan
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
@@ -92,7 +93,7 @@ class Place:
 
 def compute(
     bench: Callable[[], Bench],
-    plan: Plan,
+    wishes: EvaluationSettings,
     directions: Sequence[Direction],
     grid: Grid,
     place: Place | None = None,
@@ -106,7 +107,7 @@ def compute(
 
     Args:
         bench: Lays out the problem: reads its data and takes its fingerprint.
-        plan: How a point is evaluated.
+        wishes: How points are to be evaluated.
         directions: One an axis of the grid.
         grid: Where on the landscape we look.
         place: Where to keep the surface; None writes nothing.
@@ -118,9 +119,11 @@ def compute(
     grid.warn_of_missed_centre()
     problem = bench()
     what = place.surface.name if place else "landscape"
-    work = Work(problem, plan, directions, grid, Stops())
-    with borrowed(problem.problem.model), settings_kept(), _kept_points(place, work, what) as kept:
-        shard = work.evaluate(range(grid.size), what, kept)
+    with borrowed(problem.problem.model), settings_kept():
+        plan = settled_plan(problem, wishes, grid, place.journal if place else None)
+        work = Work(problem, plan, directions, grid, Stops())
+        with _kept_points(place, work, what) as journal:
+            shard = work.evaluate(range(grid.size), what, journal)
     surface = merge([shard])
     surface = replace(
         surface,

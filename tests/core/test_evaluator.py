@@ -31,6 +31,7 @@ from landscape_lib.core.evaluator import (
     prepare,
 )
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.perturbation import lay_out_weights
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import merge
 from landscape_lib.utils.journal import Journal
@@ -57,11 +58,22 @@ def assert_is_the_original(surface, wanted):
 # --------------------------------------------------------------------------- against references
 
 
+# Every way of evaluating in float32 is held to the same numbers.
+PLANS = {
+    "plain": Plan(),
+    "channels last": Plan(batch_size=64, channels_last=True),
+    "folded": Plan(batch_size=64, fold=True),
+    "folded, channels last": Plan(batch_size=37, fold=True, channels_last=True),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize(
     "settings_name", ["filter_biasbn", "filter_none", "layer_biasbn", "dfilter_biasbn"]
 )
-def test_surfaces_are_those_of_the_original_program(settings_name):
+def test_surfaces_are_those_of_the_original_program(settings_name, plan):
     model = reference.digits_model()
+    lay_out_weights(model, "cpu", torch.float32, channels_last=plan.channels_last)
     names, weights = zip(*movable(model).items(), strict=True)
     noise = [reference.digits_tensors(f"raw_direction/{axis}") for axis in "xy"]
     directions = [
@@ -71,14 +83,17 @@ def test_surfaces_are_those_of_the_original_program(settings_name):
     steps = reference.digits_values("surface")
     grid = Grid((axis_between(steps["xcoordinates"]), axis_between(steps["ycoordinates"])))
     np.testing.assert_allclose(grid.axes[0].steps(), steps["xcoordinates"], atol=1e-12)
-    found = surface_of(model, nn.CrossEntropyLoss(), reference.digits_data(), directions, grid)
+    metric, data = nn.CrossEntropyLoss(), reference.digits_data()
+    found = surface_of(model, metric, data, directions, grid, plan)
     assert grid.shape == (7, 5)
     assert_is_the_original(found, reference.digits_values(f"surface/{settings_name}"))
 
 
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("curve", ["random", "target_weights", "target_states"])
-def test_curves_are_those_of_the_original_program(curve):
+def test_curves_are_those_of_the_original_program(curve, plan):
     model = reference.digits_model()
+    lay_out_weights(model, "cpu", torch.float32, channels_last=plan.channels_last)
     if curve == "random":
         noise = reference.digits_tensors("raw_direction/x")
         direction = Direction(
@@ -89,7 +104,8 @@ def test_curves_are_those_of_the_original_program(curve):
         direction = create_target_direction(model, reference.digits_state("model_b"), dir_type)
     wanted = reference.digits_values(f"curve/{curve}")
     grid = Grid((axis_between(wanted["xcoordinates"]),))
-    found = surface_of(model, nn.CrossEntropyLoss(), reference.digits_data(), [direction], grid)
+    metric, data = nn.CrossEntropyLoss(), reference.digits_data()
+    found = surface_of(model, metric, data, [direction], grid, plan)
     assert_is_the_original(found, wanted)
 
 

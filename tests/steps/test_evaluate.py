@@ -1,12 +1,21 @@
 """A shard is evaluated on what was probed, along what was drawn for it."""
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.plan import Plan
+from landscape_lib.problems.problem import Problem
+from landscape_lib.steps.bench import lay_out
 from landscape_lib.steps.directions import make_directions
-from landscape_lib.steps.evaluate import evaluate_shard
+from landscape_lib.steps.evaluate import Work, evaluate_shard
 from landscape_lib.steps.probe import probe
-from landscape_lib.utils.signals import stops
+from landscape_lib.utils.journal import Journal
+from landscape_lib.utils.signals import Stops, stops
 from landscape_lib.utils.storage import load_shard
 
 
@@ -28,3 +37,67 @@ def test_directions_that_were_made_for_other_weights_are_refused_trap_14(run):
         evaluated(elsewhere)
     make_directions(elsewhere, elsewhere.path("directions.h5"))
     evaluated(elsewhere)
+
+
+class Lacking:
+    """Stands in for a device that holds so many samples a batch and no more."""
+
+    def __init__(self, most, error):
+        self.most, self.error = most, error
+        self.sizes = []
+
+    def __call__(self, outputs, targets):
+        self.sizes.append(len(targets))
+        if len(targets) > self.most:
+            raise self.error
+        return outputs.sum(1)
+
+
+def bench_of(metric, count=20):
+    torch.manual_seed(0)
+    data = (torch.randn(count, 2), torch.arange(count) % 3)
+    problem = Problem(nn.Linear(2, 3), data, {"sum": metric})
+    return lay_out("own", problem, code="", args={}, precision="float32")
+
+
+GRID = Grid((Axis(-1, 1, 3),))
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    MemoryError(),
+]
+
+
+def work_of(metric, batch_size):
+    directions = [create_random_direction(nn.Linear(2, 3), seed=0)]
+    return Work(bench_of(metric), Plan(batch_size=batch_size), directions, GRID, Stops())
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_where_memory_runs_out_half_the_batch_goes_on_and_is_recorded(
+    error, from_the_start, tmp_path, caplog
+):
+    wanted = work_of(Lacking(99, error), 16).evaluate(range(3), "own")
+    metric = Lacking(5 if from_the_start else 99, error)
+    work = work_of(metric, 16)
+    with Journal(tmp_path) as journal:
+        if not from_the_start:
+            work.evaluate([0], "own", journal)
+            metric.most = 5
+        shard = work.evaluate(range(3), "own", journal)
+    found = shard.values["train_loss_sum"]
+    np.testing.assert_allclose(found, wanted.values["train_loss_sum"], rtol=1e-6)
+    plans = [Plan(batch_size=4)] if from_the_start else [Plan(batch_size=16), Plan(batch_size=4)]
+    assert shard.plans == tuple(sorted(plan.canonical() for plan in plans))
+    assert [record.getMessage() for record in caplog.records] == [  # once found, it is kept
+        "Out of memory with batches of 16; going on with 8.",
+        "Out of memory with batches of 8; going on with 4.",
+    ]
+    assert shard.fingerprint == work.fingerprint
+
+
+def test_what_does_not_fit_one_by_one_or_is_no_lack_of_memory_is_raised():
+    for error, most in ((MemoryError("of one"), 0), (RuntimeError("another"), 5)):
+        with pytest.raises(type(error), match=str(error)):
+            work_of(Lacking(most, error), 8).evaluate(range(3), "own")

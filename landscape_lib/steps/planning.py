@@ -1,0 +1,251 @@
+"""How a problem is evaluated fastest on this machine, and whether that can be trusted."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape_lib.config import EvaluationSettings
+from landscape_lib.core.direction import create_random_direction
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_of, measure
+from landscape_lib.core.files import write_text
+from landscape_lib.core.folding import fold
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.perturbation import in_eval_mode, lay_out_weights
+from landscape_lib.core.plan import Plan, choose_device
+from landscape_lib.core.samples import Samples, fixed_randomness
+from landscape_lib.steps.bench import Bench
+from landscape_lib.utils.hashing import canonical, hash_text
+
+log = logging.getLogger(__name__)
+
+AGREEMENT = 1e-5  # relative, in float32
+SHARE = 0.05  # of the estimated run that the search may cost
+TINY_S = 20.0  # a run that is estimated to last less is not worth a search
+COMPILE_S = 1800.0  # of a run that pays for the minute that compiling may take
+WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the best one's time
+TRIALS = 24  # about so many timings a search makes
+RUNS = 3  # of a trial, the first to get warm
+FEWEST = 64  # samples of a trial
+SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins
+
+
+def settled_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid, folder: Path | None) -> Plan:
+    """Return the plan of a problem; once chosen it is kept in a folder and used again.
+
+    It is the same whatever the grid: choosing anew must never throw points away.
+
+    Args:
+        bench: The problem.
+        wishes: What the settings say.
+        grid: How large the run is.
+        folder: The journal's; None keeps nothing.
+    """
+    told = wishes.model_dump(mode="json")
+    name = f"plan-{hash_text(canonical([bench.parts['fingerprint'], told]))}.json"
+    kept = _kept(folder / name) if folder else None
+    plan = kept or choose_plan(bench, wishes, grid)
+    if folder and not kept:
+        write_text(folder / name, plan.canonical())
+    return plan
+
+
+def _kept(path: Path) -> Plan | None:
+    try:
+        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
+    """Find how to evaluate a problem: as the settings say, or what is fastest here.
+
+    A search costs at most 5 % of the estimated run, and tiny runs do without.  What it finds is
+    trusted after it agreed with the plain model at the centre, and at weights moved by
+    filter-normalized noise as far as 1 and as the grid's farthest corner: to 1e-5, or, where
+    rounding alone moves the plain model by more, as near to float64 as the plain model.
+
+    Raises:
+        InputError: If the settings' ``plan:`` cannot be read.
+    """
+    plain = Plan(choose_device(wishes.device), wishes.precision, None, torch.get_num_threads())
+    if isinstance(wishes.plan, dict):
+        try:
+            return Plan(**{**vars(plain), **wishes.plan})
+        except TypeError as error:
+            raise InputError(
+                f"evaluation.plan is {wishes.plan}; its keys are {sorted(vars(plain))}."
+            ) from error
+    fixed = None if wishes.batch_size == "auto" else int(wishes.batch_size)
+    base = replace(plain, batch_size=fixed)
+    if wishes.plan == "plain" or bench.own_loop or not all(s.whole for s in bench.data.values()):
+        return base
+    if RUNS * FEWEST > SHARE / 5 * grid.size * bench.samples_per_point:
+        return base  # even a first look would cost a share of this
+    plan = _Search(bench, base, grid.size, fixed).best()
+    if plan == base or agrees(bench, plan, base, _distances(grid)):
+        return plan
+    return base
+
+
+def _distances(grid: Grid) -> list[float]:
+    corner = float(np.abs(grid.points([0, grid.size - 1])).max())
+    return sorted({0.0, 1.0, corner})
+
+
+class _Search:
+    """Times plans on a few samples, one choice after the other, while the budget lasts."""
+
+    def __init__(self, bench: Bench, base: Plan, points: int, fixed: int | None) -> None:
+        self._bench, self._base, self._fixed = bench, base, fixed
+        self._kind = torch.device(base.device).type
+        self._times: dict[Plan, float] = {}
+        count = bench.data["train"].count
+        self._few = _first(bench.data["train"], min(FEWEST, count))
+        self._start = time.perf_counter()
+        self.run_s = points * bench.samples_per_point * self._seconds(base)
+        self._budget = SHARE * self.run_s
+        affordable = int(self._budget / TRIALS / RUNS / self._seconds(base))
+        self._few = _first(bench.data["train"], min(count, max(FEWEST, affordable)))
+
+    def best(self) -> Plan:
+        """Return the fastest plan found; the base where nothing is clearly faster."""
+        if self.run_s < TINY_S:
+            return self._base
+        self._times.clear()
+        best = self._base
+        with fixed_randomness():
+            for candidates in (self._shapes, self._sizes, self._threads, self._compiled):
+                for plan in candidates(best):
+                    if self._spent() > self._budget:
+                        break
+                    if self._time(plan) < WORTH_IT * self._time(best):
+                        best = plan
+        log.info(
+            "Plan found among %d in %.1f s: %.2f of the plain model's time; %s",
+            len(self._times),
+            self._spent(),
+            self._time(best) / self._time(self._base),
+            best.canonical(),
+        )
+        return best
+
+    def _spent(self) -> float:
+        return time.perf_counter() - self._start
+
+    def _shapes(self, best: Plan) -> Iterator[Plan]:
+        """Layouts and folding, at a batch size that suits the kind of machine."""
+        model = self._bench.problem.model
+        size = self._fixed or min(START[self._kind], self._few.count)
+        if fold(model) is not None:
+            yield replace(best, fold=True, channels_last=True, batch_size=size)
+        if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+            yield replace(best, channels_last=True, batch_size=size)
+        yield replace(best, batch_size=size)
+
+    def _sizes(self, best: Plan) -> Iterator[Plan]:
+        """Batch sizes upwards, then downwards, for as long as they are not clearly worse."""
+        if self._fixed:
+            return
+        here = best.batch_size or self._few.batch_size or START[self._kind]
+        sizes = sorted({*(s for s in SIZES if s < self._few.count), self._few.count})
+        for way in ([s for s in sizes if s > here], [s for s in sizes[::-1] if s < here]):
+            for size in way:
+                plan = replace(best, batch_size=size)
+                yield plan
+                if self._times.get(plan, 0.0) > 1.1 * min(self._times.values()):
+                    break
+
+    def _threads(self, best: Plan) -> Iterator[Plan]:
+        """One thread on a CPU: small layers gain nothing from more, and wait for each other."""
+        if self._kind == "cpu" and best.threads > 1:
+            yield replace(best, threads=1)
+
+    def _compiled(self, best: Plan) -> Iterator[Plan]:
+        if self.run_s >= COMPILE_S:
+            yield replace(best, compile=True)
+
+    def _time(self, plan: Plan) -> float:
+        if plan not in self._times:
+            self._times[plan] = self._seconds(plan)
+        return self._times[plan]
+
+    def _seconds(self, plan: Plan) -> float:
+        """Return seconds a sample, the best of a few runs."""
+        torch.set_num_threads(plan.threads)
+        model = self._bench.problem.model
+        lay_out_weights(model, plan.device, dtype_of(plan), channels_last=plan.channels_last)
+        try:
+            evaluate = Evaluator(model, self._bench.problem.metrics, {"train": self._few}, plan)
+            with in_eval_mode(model):
+                return min(_timed(evaluate, model) for _ in range(RUNS)) / self._few.count
+        except Exception as error:
+            if plan == self._base:
+                raise
+            log.info("This plan does not run (%s): %s", _first_line(error), plan.canonical())
+            return float("inf")
+
+
+def _timed(evaluate: Evaluator, model: nn.Module) -> float:
+    start = time.perf_counter()
+    evaluate(model)
+    return time.perf_counter() - start
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+
+
+def _first(samples: Samples, count: int) -> Samples:
+    first = tuple(samples.cut(count)[:1])
+    return Samples(first, count, True, samples.batch_size, samples.dataset)
+
+
+def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) -> bool:
+    """Tell whether a plan gives the plain model's values, and log what differs where not."""
+    found, wanted = (values_along(bench, bench.evaluator(p), distances) for p in (plan, plain))
+    for distance, one, other in zip(distances, found, wanted, strict=True):
+        key, apart = disagreement(one, other)
+        if apart <= AGREEMENT or _as_near_to_the_truth(bench, plain, distance, one, other):
+            continue
+        log.warning(
+            "%s differs by %.1e from the plain model, %g from the centre: this plan is dropped: %s "
+            "Does the metric depend on the batch?",
+            key,
+            apart,
+            distance,
+            plan.canonical(),
+        )
+        return False
+    return True
+
+
+def _as_near_to_the_truth(
+    bench: Bench, plain: Plan, distance: float, found: Values, other: Values
+) -> bool:
+    """Tell whether a plan is as near to float64 as the plain model: then rounding is all it is."""
+    if plain.precision == "float64":
+        return False
+    exact = bench.evaluator(replace(plain, precision="float64"))
+    (truth,) = values_along(bench, exact, [distance])
+    bench.evaluator(plain)  # puts the model back into its type
+    return disagreement(found, truth)[1] <= AGREEMENT + 2 * disagreement(other, truth)[1]
+
+
+def values_along(bench: Bench, evaluator: Evaluator, distances: Sequence[float]) -> list[Values]:
+    """Evaluate at distances from the centre along one filter-normalized random direction."""
+    model = bench.problem.model
+    direction = create_random_direction(model, seed=0)
+    found = []
+    for step in distances:
+        shard = measure(model, evaluator, [direction], Grid((Axis(step, step, 1),)), [0])
+        found.append({key: float(values[0]) for key, values in shard.values.items()})
+    return found

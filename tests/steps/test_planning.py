@@ -1,0 +1,179 @@
+"""A plan is fast only where it is right; what it finds is kept, and tiny runs pay nothing."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from landscape_lib.config import EvaluationSettings
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import Evaluator, disagreement
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.plan import Plan
+from landscape_lib.problems.problem import Problem
+from landscape_lib.problems.resnet import ResNet
+from landscape_lib.steps import planning
+from landscape_lib.steps.bench import lay_out
+from landscape_lib.steps.planning import agrees, choose_plan, settled_plan
+
+GRID = Grid((Axis(-1, 1, 21), Axis(-1.5, 1, 11)))
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    yield
+    torch.set_num_threads(1)
+
+
+def bench_of(metrics=None, model=None, count=80):
+    torch.manual_seed(0)
+    net = model or ResNet(8, width=4).eval()
+    data = (torch.randn(count, 3, 8, 8), torch.arange(count) % 10)
+    problem = Problem(net, data, metrics or nn.CrossEntropyLoss())
+    return lay_out("own", problem, code="", args={}, precision="float32")
+
+
+@pytest.fixture
+def long(monkeypatch):
+    """Let every run be worth a search, and time pass as these tests say."""
+    monkeypatch.setattr(planning, "TINY_S", 0.0)
+    monkeypatch.setattr(planning, "SHARE", 1e6)
+
+    def costs(seconds_of):
+        monkeypatch.setattr(planning._Search, "_seconds", lambda self, plan: seconds_of(plan) / 80)
+
+    return costs
+
+
+def wishes(**told):
+    return EvaluationSettings.model_validate({"device": "cpu", **told})
+
+
+def test_the_search_finds_the_cheapest_of_all_choices(long):
+    def cost(plan):
+        shape = 0.5 if plan.fold else 1.0
+        size = 1 + abs((plan.batch_size or 128) - 32) / 100
+        return shape * size * (0.9 if plan.threads == 1 else 1.0)
+
+    long(cost)
+    torch.set_num_threads(2)
+    plan = choose_plan(bench_of(), wishes(), GRID)
+    assert plan == Plan("cpu", "float32", 32, 1, fold=True, channels_last=True)
+
+
+def test_a_plan_that_is_no_faster_is_not_taken(long):
+    long(lambda plan: 1.0 if plan == Plan(threads=1) else 0.99)
+    assert choose_plan(bench_of(), wishes(), GRID) == Plan(threads=1)
+
+
+def test_a_batch_size_that_is_given_is_kept(long):
+    long(lambda plan: 0.5 if plan.fold else 1.0)
+    plan = choose_plan(bench_of(), wishes(batch_size=7), GRID)
+    assert plan == Plan("cpu", "float32", 7, 1, fold=True, channels_last=True)
+
+
+def test_tiny_runs_pay_nothing(monkeypatch):
+    monkeypatch.setattr(Evaluator, "__init__", lambda *_: pytest.fail("evaluated"))
+    small = Grid((Axis(-1, 1, 3),))
+    assert choose_plan(bench_of(), wishes(), small) == Plan(threads=1)
+    assert choose_plan(bench_of(), wishes(plan="plain"), GRID) == Plan(threads=1)
+
+
+def test_short_runs_are_not_searched(monkeypatch):
+    monkeypatch.setattr(planning._Search, "_time", lambda *_: pytest.fail("searched"))
+    assert choose_plan(bench_of(), wishes(), GRID) == Plan(threads=1)
+
+
+def test_the_budget_ends_the_search(long, monkeypatch):
+    timed = []
+    long(lambda plan: timed.append(plan) or 1.0)
+    monkeypatch.setattr(planning._Search, "_spent", lambda self: float("inf"))
+    choose_plan(bench_of(), wishes(), GRID)
+    assert set(timed) == {Plan(threads=1)}
+
+
+def test_a_plan_that_does_not_run_is_passed_over_and_named(long, monkeypatch, caplog):
+    monkeypatch.setattr(planning, "TINY_S", 0.0)
+    real = Evaluator.__init__
+
+    def failing(self, model, metrics, data, plan=None):
+        if plan and plan.fold:
+            raise RuntimeError("no such kernel\nand more")
+        real(self, model, metrics, data, plan)
+
+    monkeypatch.setattr(Evaluator, "__init__", failing)
+    with caplog.at_level(logging.INFO):
+        plan = choose_plan(bench_of(), wishes(), GRID)
+    assert not plan.fold
+    assert "This plan does not run (RuntimeError: no such kernel)" in caplog.text
+
+
+def test_the_search_really_runs_and_what_it_finds_is_right(long):
+    metrics = {"ce": nn.CrossEntropyLoss(), "square": lambda outputs, targets: outputs.square()}
+    bench = bench_of(metrics)
+    plan = choose_plan(bench, wishes(), GRID)
+    distances = [0.0, 1.0, 1.5]
+    assert agrees(bench, plan, Plan(threads=1), distances)
+
+
+def test_a_metric_that_depends_on_the_batch_drops_the_plan_by_name(long, caplog):
+    long(lambda plan: (plan.batch_size or 128) / 128)
+    bench = bench_of({"batch": lambda outputs, targets: torch.tensor(float(len(targets)))})
+    assert choose_plan(bench, wishes(), GRID) == Plan(threads=1)
+    assert "train_loss_batch differs by" in caplog.text
+    assert "this plan is dropped" in caplog.text
+
+
+class Steep(nn.Module):
+    """Rounding of float32 moves its outputs by much more than 1e-5."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(192, 10), nn.BatchNorm1d(10)
+        self.norm.running_var.fill_(0.3)
+
+    def forward(self, x):
+        return (self.norm(self.linear(x.flatten(1))) * 1e5).sin() + 2
+
+
+def test_where_rounding_moves_the_plain_model_a_plan_need_be_no_better():
+    bench = bench_of({"a": lambda outputs, targets: outputs}, Steep().eval())
+    plain, other = Plan(threads=1), Plan(threads=1, fold=True)
+    values = [
+        planning.values_along(bench, bench.evaluator(plan), [1.0])[0] for plan in (plain, other)
+    ]
+    assert disagreement(*values)[1] > planning.AGREEMENT
+    assert agrees(bench, other, plain, [1.0])
+    assert next(bench.problem.model.parameters()).dtype == torch.float32
+
+
+def test_what_was_chosen_is_kept_and_used_again(long, tmp_path):
+    long(lambda plan: 0.5 if plan.fold else 1.0)
+    first = settled_plan(bench_of(), wishes(), GRID, tmp_path)
+    long(lambda plan: 1.0)
+    assert settled_plan(bench_of(), wishes(), Grid((Axis(-1, 1, 999),)), tmp_path) == first
+    assert settled_plan(bench_of(), wishes(batch_size=9), GRID, tmp_path) != first
+    (*_, path) = sorted(tmp_path.glob("plan-*.json"))
+    path.write_text("torn")
+    assert settled_plan(bench_of(), wishes(batch_size=9), GRID, tmp_path).batch_size == 9
+    assert settled_plan(bench_of(), wishes(), GRID, None) == Plan(threads=1)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"fold": "yes"}, "A plan's fold is 'yes'; wanted true or false"),
+        ({"points": 0}, "A plan's points is 0; wanted a whole number from 1"),
+        ({"folded": True}, r"evaluation.plan is {'folded': True}; its keys are \['batch_size'"),
+    ],
+)
+def test_a_plan_by_hand_that_makes_no_sense_is_refused(plan, message):
+    with pytest.raises(InputError, match=message):
+        choose_plan(bench_of(), wishes(plan=plan), GRID)
+
+
+def test_folding_what_cannot_be_folded_is_refused():
+    bench = bench_of(model=nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
+    with pytest.raises(InputError, match="this model has none that can be folded"):
+        bench.evaluator(Plan(threads=1, fold=True))
