@@ -69,8 +69,9 @@ ERRORS = [
 
 
 def work_of(metric, batch_size):
-    directions = [create_random_direction(nn.Linear(2, 3), seed=0)]
-    return Work(bench_of(metric), Plan(batch_size=batch_size), directions, GRID, Stops())
+    bench = bench_of(metric)
+    directions = [create_random_direction(bench.problem.model, seed=0)]
+    return Work(bench, Plan(batch_size=batch_size), directions, GRID, Stops())
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
