@@ -26,7 +26,6 @@ class Plan:
         fold: Whether batch norms are folded into the layers before them; see ``core.folding``.
         channels_last: Whether images and the weights of convolutions are laid out channels last.
         compile: Whether the network goes through ``torch.compile``.
-        points: Points evaluated at once, through ``torch.func.vmap``.
     """
 
     device: str = "cpu"
@@ -36,7 +35,6 @@ class Plan:
     fold: bool = False
     channels_last: bool = False
     compile: bool = False
-    points: int = 1
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -49,7 +47,7 @@ class Plan:
                 raise InputError(
                     f"A plan's {name} is {getattr(self, name)!r}; wanted true or false."
                 )
-        for name in ("threads", "batch_size", "points"):
+        for name in ("threads", "batch_size"):
             number = getattr(self, name)
             if number is None and name == "batch_size":
                 continue

@@ -164,7 +164,7 @@ def test_what_was_chosen_is_kept_and_used_again(long, tmp_path):
     ("plan", "message"),
     [
         ({"fold": "yes"}, "A plan's fold is 'yes'; wanted true or false"),
-        ({"points": 0}, "A plan's points is 0; wanted a whole number from 1"),
+        ({"threads": 0}, "A plan's threads is 0; wanted a whole number from 1"),
         ({"folded": True}, r"evaluation.plan is {'folded': True}; its keys are \['batch_size'"),
     ],
 )
