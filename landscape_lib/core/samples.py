@@ -1,6 +1,8 @@
 """The one fixed set of samples on which every point of a landscape is judged."""
 
+import logging
 import random
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from torch.utils.data import (
 
 from landscape_lib.core.errors import InputError
 
+log = logging.getLogger(__name__)
+
+SAY_EVERY_S = 10.0
 TARGET_NAMES = ("labels", "label", "targets", "target")
 DEFAULT_BATCH_SIZE = 128
 SEED = 0  # for transforms and samplers that draw random numbers while the samples are gathered
@@ -134,7 +139,7 @@ def gather(data: Any, name: str = "data") -> Samples:
     if isinstance(dataset, TensorDataset) and not isinstance(data, DataLoader):
         return Samples((list(dataset.tensors),), len(dataset), True, None, dataset)
     with fixed_randomness():
-        batches = [_plain(batch) for batch in loader]
+        batches = [_plain(batch) for batch in _said(loader, name)]
     counts = [_batch_count(batch) for batch in batches]
     if not sum(counts):
         raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
@@ -144,6 +149,22 @@ def gather(data: Any, name: str = "data") -> Samples:
     if whole is None:
         return Samples(tuple(batches), sum(counts), False, batch_size, dataset)
     return Samples((whole,), sum(counts), True, batch_size, dataset)
+
+
+def _said(loader: Any, name: str) -> Iterator[Any]:
+    """Go through batches, and say now and then how far it is, and how long it will still take."""
+    try:
+        total = len(loader)
+    except TypeError:  # an iterable that does not know its length
+        total = None
+    start = said = time.monotonic()
+    for number, batch in enumerate(loader, 1):
+        yield batch
+        now = time.monotonic()
+        if now - said >= SAY_EVERY_S:
+            said = now
+            left = f", {(now - start) / number * (total - number):.0f} s left" if total else ""
+            log.info("reading the %s data: %d of %s batches%s", name, number, total or "?", left)
 
 
 def _is_loader(data: Any, loader: Any) -> bool:

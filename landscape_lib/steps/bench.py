@@ -1,6 +1,7 @@
 """Whose landscape it is, built and ready to be measured."""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.problem import Problem
 from landscape_lib.problems.source import code_hash, split_name
 from landscape_lib.utils.fingerprint import problem_fingerprint
+from landscape_lib.utils.samplestore import load_samples, store_samples
 
 log = logging.getLogger(__name__)
+
+WORTH_KEEPING_S = 2.0  # samples that are read faster are read anew
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,33 @@ class Bench:
         return Evaluator(self.problem.model, self.problem.metrics, self.data, plan)
 
 
-def set_up(experiment: Experiment) -> Bench:
-    """Build a run's problem, read its data once, and take its fingerprint."""
-    return lay_out(
+def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> Bench:
+    """Build a run's problem, read its data once, and take its fingerprint.
+
+    Data that take long to read are kept beside the journal when the problem is probed, and mapped
+    into memory by every shard.
+
+    Args:
+        experiment: The run.
+        probed: What the probe found the problem to be; None when it is the probe that asks.
+    """
+    problem = build_problem(experiment.problem, experiment.args)
+    sets = {"train": problem.data, **problem.splits}
+    folder, hashes = experiment.path("journal"), dict((probed or {}).get("data", {}))
+    known = load_samples(folder, hashes, sets) if hashes else None
+    start = time.monotonic()
+    bench = lay_out(
         experiment.name,
-        build_problem(experiment.problem, experiment.args),
+        problem,
         code=code_hash(split_name(experiment.problem)[0]),
         args=experiment.args,
         precision=experiment.evaluation.precision,
+        data=known,
+        hashes=hashes if known else None,
     )
+    if probed is None and time.monotonic() - start > WORTH_KEEPING_S:
+        store_samples(folder, bench.parts["data"], bench.data)
+    return bench
 
 
 def lay_out(
@@ -91,6 +113,7 @@ def lay_out(
     args: Mapping[str, Any],
     precision: str,
     data: Mapping[str, Samples] | None = None,
+    hashes: Mapping[str, str] | None = None,
 ) -> Bench:
     """Read a problem's data once, and take its fingerprint.
 
@@ -101,6 +124,7 @@ def lay_out(
         args: What that code was called with.
         precision: Of weights and inputs.
         data: The problem's samples where they were read before.
+        hashes: Of their content, where it is known.
     """
     data = data or prepare(problem.data, problem.splits)
     parts = problem_fingerprint(
@@ -110,6 +134,7 @@ def lay_out(
         args=args,
         evaluation={"precision": precision},
         metrics=problem.metrics,
+        hashes=hashes,
     )
     log.info(
         "%s: %s parameters, %s",

@@ -52,7 +52,7 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
     """
     indices = experiment.grid.shard(number, of)
     report = read_probe(experiment.path("probe.json"))
-    bench = set_up(experiment)
+    bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment.name)
     directions_path = experiment.path("directions.h5")
     directions = load_directions(directions_path)

@@ -87,6 +87,7 @@ def problem_fingerprint(
     args: Any,
     evaluation: Any,
     metrics: Any = None,
+    hashes: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return what decides a problem's values, part by part, and the hash of it all.
 
@@ -97,6 +98,7 @@ def problem_fingerprint(
         args: What the code was called with.
         evaluation: Settings that change values (precision).
         metrics: As ``Problem.metrics``; what modules among them hold counts.
+        hashes: Of the samples, where they are known already.
 
     Returns:
         ``model``, ``data``, ``metrics``, ``code``, ``args``, ``evaluation``, ``version``, and
@@ -104,7 +106,7 @@ def problem_fingerprint(
     """
     parts: dict[str, Any] = {
         "model": hash_model(model),
-        "data": {split: hash_samples(samples) for split, samples in data.items()},
+        "data": dict(hashes or {n: hash_samples(samples) for n, samples in data.items()}),
         "metrics": hash_metrics(metrics),
         "code": code,
         "args": hash_text(canonical(by_content(args))),

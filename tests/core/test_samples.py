@@ -295,3 +295,14 @@ def test_a_loader_of_ones_own_is_asked_for_its_data_set_and_batch_size():
     assert (samples.dataset, samples.batch_size) == ("mine", 4)
     with pytest.raises(InputError, match="are empty"):
         gather(OwnLoader([]))
+
+
+def test_long_reading_says_how_far_it_is(monkeypatch, caplog):
+    from landscape_lib.core import samples
+
+    monkeypatch.setattr(samples, "SAY_EVERY_S", 0.0)
+    with caplog.at_level("INFO"):
+        gather(DataLoader(TensorDataset(torch.ones(5, 1)), batch_size=2), "train")
+        gather(OwnLoader([1, 1]), "test")
+    assert "reading the train data: 2 of 3 batches, 0 s left" in caplog.text
+    assert "reading the test data: 2 of ? batches" in caplog.text

@@ -102,3 +102,22 @@ def test_what_does_not_fit_one_by_one_or_is_no_lack_of_memory_is_raised():
     for error, most in ((MemoryError("of one"), 0), (RuntimeError("another"), 5)):
         with pytest.raises(type(error), match=str(error)):
             work_of(Lacking(most, error), 8).evaluate(range(3), "own")
+
+
+def test_data_that_take_long_are_read_by_the_probe_and_by_no_shard(run, monkeypatch, tmp_path):
+    from landscape_lib.steps import bench as bench_module
+
+    monkeypatch.setattr(bench_module, "WORTH_KEEPING_S", 0.0)
+    here = run()
+    make_directions(here, here.path("directions.h5"))
+    wanted = evaluated(here)
+    assert len(list(here.path("journal").glob("samples-*.pt"))) == 1
+    for path in here.path("journal").rglob("*.jsonl"):
+        path.unlink()
+    monkeypatch.setattr(bench_module, "prepare", lambda *_: pytest.fail("read again"))
+    with stops() as listener:
+        evaluate_shard(here, 0, 1, here.path("again.h5"), listener)
+    again = load_shard(here.path("again.h5"))
+    assert again.fingerprint == wanted.fingerprint
+    for key, values in wanted.values.items():
+        assert again.values[key].tobytes() == values.tobytes()
