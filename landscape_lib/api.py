@@ -1,10 +1,10 @@
 """The library's interface: a model, its data, a loss; then curves, surfaces, pictures."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,12 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import choose_device, plain_plan
-from landscape_lib.core.samples import Samples
+from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import Surface
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out
 from landscape_lib.steps.landscape import Place, compute
-from landscape_lib.steps.live_code import live_hash, model_code
+from landscape_lib.steps.live_code import live_hash
 
 if TYPE_CHECKING:
     import xarray
@@ -123,10 +123,11 @@ class LossLandscape:
         self.use_cuda = self._device == "cuda"
         self.plan = plan
         self._wishes("float32")  # checks itself
-        self.surf_file = str(surf_file or "loss_surface.h5")
+        self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
         self.directions: list[Direction] | None = None
         self._surfaces: dict[int, Surface] = {}
+        self._read: tuple[Any, dict[str, Samples]] | None = None
 
     @property
     def use_custom_metrics(self) -> bool:
@@ -367,9 +368,11 @@ class LossLandscape:
 
     # ---------------------------------------------------------------------------------- inside
 
-    @cached_property
     def _data(self) -> dict[str, Samples]:
-        return prepare(self.dataloader)
+        """Return the samples, read when they are first needed, and anew from another loader."""
+        if self._read is None or self._read[0] is not self.dataloader:
+            self._read = (self.dataloader, prepare(as_batches(self.dataloader)))
+        return self._read[1]
 
     def _wishes(self, precision: str) -> EvaluationSettings:
         plan = dict(self.plan) if isinstance(self.plan, Mapping) else self.plan
@@ -381,11 +384,11 @@ class LossLandscape:
                 f"plan is {self.plan!r}; wanted 'auto', 'plain', or a mapping of a plan's settings."
             ) from None
 
-    def _bench(self, precision: str) -> Bench:
+    def _bench(self, precision: str, *, save: bool) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion)
-        code = live_hash(*model_code(self.net), self.criterion)
+        code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
-        return lay_out(name, problem, code=code, args={}, precision=precision, data=self._data)
+        return lay_out(name, problem, code=code, args={}, precision=precision, data=self._data())
 
     def _direction(
         self, target: Any, axis: int, dir_type: str, norm: str, ignore: str | None, seed: int | None
@@ -399,7 +402,9 @@ class LossLandscape:
         place = Place(Path(self.surf_file)) if save else None
         with _speaking():
             wishes = self._wishes(precision)
-            surface = compute(lambda: self._bench(precision), wishes, directions, grid, place)
+            surface = compute(
+                lambda: self._bench(precision, save=save), wishes, directions, grid, place
+            )
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
         return self._result(surface)
@@ -456,7 +461,7 @@ def _axis(name: str, limits: Any) -> Axis:
     try:
         low, high, count = limits
         axis = float(low), float(high), int(count)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         axis = None
     if axis is None or axis[2] != count:
         raise InputError(

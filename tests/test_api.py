@@ -686,9 +686,44 @@ def test_both_dimensions_can_be_drawn_after_both_were_computed():
     assert len(landscape.plot_2d_surface()) == 1
 
 
+def test_a_surface_of_an_earlier_tool_is_put_aside_and_not_overwritten(caplog):
+    shutil.copy(reference.DATA / "single_gpu_surface.h5", "loss_surface.h5")
+    before = Path("loss_surface.h5").read_bytes()
+    LossLandscape(small_net(), loader()).compute_2d(**RANGES)
+    assert Path("loss_surface.2d.h5").read_bytes() == before
+    assert "loss_surface.h5 holds a surface; it is kept as loss_surface.2d.h5" in caplog.text
+    LossLandscape(small_net(), loader()).compute_2d(**RANGES, seed=1)  # our own is replaced
+    assert not Path("loss_surface.2d-2.h5").exists()
+
+
+def test_a_curve_that_another_process_wrote_meanwhile_is_put_aside(monkeypatch):
+    def metric(net, dataloader, use_cuda):
+        if not Path("loss_surface.h5").exists():
+            shutil.copy("curve.h5", "loss_surface.h5")
+        return {"v": 1.0}
+
+    LossLandscape(small_net(), loader(), surf_file="curve.h5").compute_1d(xrange=(0, 1, 2))
+    LossLandscape(small_net(), loader(), metric).compute_2d(**RANGES)
+    assert datasets("loss_surface.1d.h5") == datasets("curve.h5")
+
+
+def test_another_loader_is_read():
+    landscape = LossLandscape(small_net(), data())
+    first = landscape.compute_1d(xrange=(0, 1, 2))["losses"]
+    landscape.dataloader = (3 * data()[0], data()[1])
+    assert (landscape.compute_1d(xrange=(0, 1, 2))["losses"] != first).all()
+
+
+def test_the_users_choice_of_rounding_on_a_gpu_is_not_touched():
+    for name in ("medium", "high", "highest"):
+        torch.set_float32_matmul_precision(name)
+        LossLandscape(small_net(), data()).compute_1d(xrange=(0, 1, 2), save=False)
+        assert torch.get_float32_matmul_precision() == name
+
+
 def test_a_file_that_is_no_surface_is_never_overwritten():
     Path("loss_surface.h5").write_text("a thesis")
-    with pytest.raises(InputError, match=r"is there and is no surface file.*Move it away"):
+    with pytest.raises(InputError, match=r"loss_surface.h5 is no surface file.*Move it away"):
         LossLandscape(small_net(), loader()).compute_2d(**RANGES)
     assert Path("loss_surface.h5").read_text() == "a thesis"
     assert not Path("loss_surface.h5.journal").exists()
@@ -722,16 +757,24 @@ def test_files_of_both_earlier_tools_give_the_same_picture_traps_1_and_2(name, k
     assert [float(part[0]) for part in star.get_data_3d()][:2] == [-1, 0]
 
 
-def test_true_zeros_and_minus_ones_are_values_and_nan_stays_nan_traps_27_and_28(monkeypatch):
+def test_true_zeros_and_minus_ones_are_values_and_nan_stays_nan_traps_27_and_28(
+    monkeypatch, counted
+):
     unit_directions(monkeypatch)
     kept = [-1.0, 0.0, float("nan"), float("inf"), -1.0]
-    values = iter(kept)
-    landscape = LossLandscape(Heights(), data(), lambda *_: {"v": next(values)})
+
+    def metric(net, dataloader, use_cuda):
+        Calls.count += 1
+        return {"v": kept[round(2 * float(net.w.detach()[0]) + 2)]}
+
+    landscape = LossLandscape(Heights(), data(), metric)
     result = landscape.compute_1d(xrange=(-1, 1, 5))
     np.testing.assert_array_equal(result["losses"]["v"], kept)
     np.testing.assert_array_equal(load_surface("loss_surface.h5")["train_loss_v"], kept)
-    again = landscape.compute_1d(xrange=(-1, 1, 5))  # from the journal: the iterator is empty
+    assert Calls.count == 5
+    again = landscape.compute_1d(xrange=(-1, 1, 5))
     np.testing.assert_array_equal(again["losses"]["v"], kept)
+    assert Calls.count == 5
 
 
 def test_the_file_says_where_it_comes_from_trap_29():
@@ -843,6 +886,8 @@ def test_an_axis_that_begins_at_zero_begins_at_zero_trap_5(xrange):
         ({"xrange": (0, 1, 2.5)}, "wanted .first step"),
         ({"xrange": "0:1:51"}, "wanted .first step"),
         ({"xrange": (0, 1, 0)}, "has 0 steps"),
+        ({"xrange": (0, 1, float("inf"))}, "wanted .first step"),
+        ({"seed": -1}, "seed is -1; wanted a whole number"),
         (
             {"dir_type": "weight"},
             r"Unknown dir_type 'weight'; choose one of \['states', 'weights'\]",

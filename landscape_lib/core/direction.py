@@ -197,7 +197,7 @@ def normalize_direction(
     Raises:
         InputError: If a choice is unknown, or numbers or shapes of tensors differ.
     """
-    ignore = ignore or "none"
+    ignore = "none" if ignore in {None, ""} else ignore
     _refuse_unknown("normalize", norm, NORMALIZERS)
     _refuse_unknown("ignore", ignore, IGNORES)
     if isinstance(noise, Tensor) and isinstance(weights, Tensor):
@@ -222,7 +222,14 @@ def _direction_dtype(weight: Tensor) -> torch.dtype:
 
 
 def noise_stream(seed: int, axis: int = 0) -> np.random.Generator:
-    """Return the stream of random numbers of one axis; axes are independent for every seed."""
+    """Return the stream of random numbers of one axis; axes are independent for every seed.
+
+    Raises:
+        InputError: If the seed is no whole number from 0, below 2^63.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}; wanted a whole number from 0, below 2^63, or None.")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(axis,))))
 
 
@@ -252,7 +259,7 @@ def create_random_direction(
     """
     weights = movable(model, dir_type)
     if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+        seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     stream = noise_stream(seed, axis)
     noise = [
         torch.from_numpy(stream.standard_normal(tuple(weight.shape), dtype=np.float32))
@@ -265,7 +272,7 @@ def create_random_direction(
         tuple(normalize_direction(noise, list(weights.values()), norm, ignore)),
         {
             "kind": "random",
-            "seed": seed,
+            "seed": int(seed),
             "axis": axis,
             "dir_type": dir_type,
             "normalize": norm,
@@ -284,6 +291,11 @@ def create_target_direction(
     Raises:
         InputError: If the target lacks an entry, or has it in another shape.
     """
+    if not isinstance(target, nn.Module | Mapping):
+        raise InputError(
+            f"The target is a {type(target).__name__}; wanted a model of the same network, or its "
+            "state_dict."
+        )
     weights = movable(model, dir_type)
     state = target.state_dict() if isinstance(target, nn.Module) else target
     tensors = []

@@ -3,7 +3,8 @@
 import logging
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
 from landscape_lib.core.meters import Meter, meters_for
-from landscape_lib.core.perturbation import borrowed, excursion, in_eval_mode
+from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import (
     ResidentLoader,
     Samples,
+    as_batches,
     copied,
     fixed_randomness,
     gather,
@@ -291,7 +294,7 @@ def measure(
         raise InputError("A shard's indices must be ascending, each once, and at least one.")
     known = known or {}
     rows: list[Mapping[str, float]] = []
-    with excursion(model, directions) as trip, fixed_randomness():
+    with excursion(model, directions) as trip, fixed_randomness(), _no_autocast():
         for coordinates in grid.points(indices):
             point = tuple(float(step) for step in coordinates)
             values: Mapping[str, float] | None = known.get(point)
@@ -307,6 +310,19 @@ def measure(
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
     columns = {key: np.array([row[key] for row in rows], dtype=np.float64) for key in keys}
     return Shard(grid, np.asarray(indices), columns)
+
+
+@contextmanager
+def _no_autocast() -> Iterator[None]:
+    """Evaluate in the plan's own precision, whatever the caller's is.
+
+    Autocast would keep the first point's weights, cast, for all the others.
+    """
+    kinds = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    with ExitStack() as stack:
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def eval_loss(
@@ -335,9 +351,9 @@ def eval_loss(
             "nn.CrossEntropyLoss()."
         )
     plan = plain_plan(net, choose_device("cuda" if use_cuda else "cpu"))
-    data = prepare(loader)
+    data = prepare(as_batches(loader))
     with borrowed(net):
-        net.to(plan.device, dtype_of(plan))
+        lay_out_weights(net, plan.device, dtype_of(plan), channels_last=False)
         moving = movable(net)
         still = Direction(tuple(moving), tuple(torch.zeros(w.shape) for w in moving.values()))
         evaluate = Evaluator(net, criterion, data, plan)

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from landscape_lib.core.perturbation import in_eval_mode
+from landscape_lib.core.lending import in_eval_mode
 
 _NORM_OF: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv1d: nn.BatchNorm1d,

@@ -71,8 +71,13 @@ class LossMeter:
                 f"{type(self.loss).__name__} returned {_say(own)}; wanted one number a batch."
             )
         if self.each is not None and not self._agrees(own, outputs, targets):
-            log.info("%s is averaged over batches, not samples.", type(self.loss).__name__)
             self.each = None
+        if self.each is None and self.reduction != "sum":
+            log.info(
+                "%s does not say the loss of a sample: it is averaged over batches, weighted by "
+                "their samples.",
+                type(self.loss).__name__,
+            )
 
     def _agrees(self, own: Tensor, outputs: Any, targets: Any) -> bool:
         """Say whether there are per-sample values, and whether they add up to the module's own."""
@@ -229,8 +234,8 @@ class FunctionMeter:
                 "a sample."
             )
         count = _count(targets, outputs)
-        if found.ndim == 0:
-            self._mean.add(found.double() * count, count)
+        if found.ndim == 0 or (found.numel() == 1 and count > 1):
+            self._mean.add(found.double().sum() * count, count)
         else:
             self._mean.add(found.sum(dtype=torch.float64), found.numel())
 
@@ -282,7 +287,8 @@ def meters_for(
     if has_classes(outputs, targets):
         if isinstance(metrics, REGRESSIONS):
             log.info("%s compares scores with one-hot classes.", type(metrics).__name__)
-        ignored = getattr(metrics, "ignore_index", -100)
+        ignored = getattr(metrics, "ignore_index", None)
+        ignored = ignored if isinstance(ignored, int) else -100
         meters[f"{split}_acc"] = AccuracyMeter(ignored, device)
     return meters
 

@@ -1,4 +1,4 @@
-"""How a model is moved along directions, and put back: the only place that writes to a model."""
+"""How a model is moved along directions, and put back."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from landscape_lib.core.direction import DIR_TYPES, Direction, movable
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.lending import can_be_written, slots, to_eval
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,9 @@ class Excursion:
         self._modes = [(module, module.training) for module in model.modules()]
         self._flags = [(tensor, tensor.requires_grad) for tensor in model.parameters()]
         self._grads = [(tensor, tensor.grad) for tensor in model.parameters()]
-        self._slots = _slots(model)
-        self._tensors = list({id(tensor): tensor for _, _, tensor in self._slots}.values())
+        self._slots = slots(model)
+        every = {id(tensor): tensor for _, _, tensor in self._slots}
+        self._tensors = [tensor for tensor in every.values() if can_be_written(tensor)]
         self._data = [tensor.data for tensor in self._tensors]
         self._saved = [data.clone() for data in self._data]
         moving = _check_fit(model, directions)
@@ -77,7 +79,7 @@ class Excursion:
         if len(steps) != len(self._directions):
             raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
         self._undo()
-        self.model.eval()
+        to_eval(self.model)
         _displace(self._work, self._base, self._directions, steps)
         for target, work in zip(self._targets, self._work, strict=True):
             if target is not work:
@@ -95,7 +97,7 @@ class Excursion:
 
     def _undo(self) -> None:
         for registry, name, tensor in self._slots:
-            if registry.get(name) is not tensor:
+            if registry is not None and registry.get(name) is not tensor:
                 registry[name] = tensor
         for tensor, _ in self._grads:
             tensor.grad = None  # the model's own are out of reach of a metric that goes backward
@@ -126,41 +128,27 @@ def _hold(variances: Sequence[Tensor]) -> int:
     return below
 
 
-def _slots(model: nn.Module) -> list[tuple[dict[str, Any], str, Tensor]]:
-    """Every place in the model that holds a tensor: (registry, name, tensor)."""
-    return [
-        (registry, name, tensor)
-        for module in model.modules()
-        for registry in (module._parameters, module._buffers)
-        for name, tensor in registry.items()
-        if tensor is not None
-    ]
-
-
 def _check_fit(model: nn.Module, directions: Sequence[Direction]) -> dict[str, Tensor]:
     if not directions:
         raise InputError("No direction was given; a curve needs one, a surface two.")
     names = directions[0].names
     if any(direction.names != names for direction in directions):
         raise InputError("The two directions move different parameters; use one dir_type.")
-    fitting = [moving for moving in _movable_sets(model) if tuple(moving) == names]
-    if not fitting:
+    sets = (movable(model, dir_type) for dir_type in DIR_TYPES)  # one by one: states may refuse
+    fitting = next((moving for moving in sets if tuple(moving) == names), None)
+    if fitting is None:
         raise InputError(
             f"The directions name {len(names)} entries ({', '.join(names[:3])}, ...), which are "
             "neither the model's parameters nor its states: they belong to another network."
         )
     for direction in directions:
-        for (name, weight), tensor in zip(fitting[0].items(), direction, strict=True):
+        for (name, weight), tensor in zip(fitting.items(), direction, strict=True):
             if weight.shape != tensor.shape:
                 raise InputError(
                     f"The direction of {name!r} has shape {tuple(tensor.shape)}, the model's "
                     f"{tuple(weight.shape)}: they belong to different networks."
                 )
-    return fitting[0]
-
-
-def _movable_sets(model: nn.Module) -> list[dict[str, Tensor]]:
-    return [movable(model, dir_type) for dir_type in DIR_TYPES]
+    return fitting
 
 
 def _wider(weight: torch.dtype, direction: torch.dtype) -> torch.dtype:
@@ -185,59 +173,6 @@ def excursion(model: nn.Module, directions: Sequence[Direction]) -> Iterator[Exc
             trip.restore()
         except BaseException:  # Ctrl-C in the middle of it: the model must not stay half moved
             trip.restore()
-            raise
-
-
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module into eval mode, and back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def lay_out_weights(
-    model: nn.Module, device: str, dtype: torch.dtype, *, channels_last: bool
-) -> None:
-    """Move a model to a device and a type, the weights of its convolutions channels last or not."""
-    model.to(device, dtype)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    for _, _, tensor in _slots(model):
-        if tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=layout)
-
-
-@contextmanager
-def borrowed(model: nn.Module) -> Iterator[None]:
-    """Lend a model for moving to another device or type; give it its own storages back.
-
-    Gradients are taken off meanwhile, or they would be moved and converted too.  Values and modes
-    are not looked after here: ``excursion`` does.
-    """
-    held = [(registry, name, tensor, tensor.data) for registry, name, tensor in _slots(model)]
-    grads = [(tensor, tensor.grad) for tensor in model.parameters()]
-
-    def give_back() -> None:
-        for registry, name, tensor, data in held:
-            registry[name] = tensor  # buffers are replaced by ``model.to``, parameters filled
-            tensor.grad = None
-            tensor.data = data
-        for tensor, grad in grads:
-            tensor.grad = grad
-
-    try:
-        for tensor, _ in grads:
-            tensor.grad = None
-        yield
-    finally:
-        try:
-            give_back()
-        except BaseException:  # Ctrl-C in the middle of it
-            give_back()
             raise
 
 
@@ -287,18 +222,24 @@ def set_states(
         InputError: If names, numbers or shapes do not agree.
     """
     moving = movable(net, "states")
-    try:
-        net.load_state_dict(dict(states))
-    except RuntimeError as error:
-        raise InputError(f"These states do not fit the model: {error}") from None
-    if directions is None and step is None:
-        return
+    own = net.state_dict()
+    if set(own) != set(states):
+        strange = sorted(set(own) ^ set(states))
+        raise InputError(
+            f"These states do not fit the model: {strange[0]!r} is in one of them only."
+        )
     places = {name: number for number, name in enumerate(states)}
-    directions = [
+    moves = [
         [tensors[places[name]] for name in moving] if len(tensors) == len(states) else tensors
         for tensors in _listed(directions)
     ]
-    _write(moving, [states[name] for name in moving], directions, step)
+    base = [states[name] for name in moving]
+    _write(moving, base, moves if directions is not None else None, step)
+    for name, entry in own.items():
+        if name not in moving and isinstance(entry, Tensor):
+            entry.copy_(states[name])
+    if directions is None:
+        return
     held = _hold([tensor.data for name, tensor in moving.items() if _is_variance(name)])
     if held:
         log.warning("%d running variances became negative and were held at zero.", held)

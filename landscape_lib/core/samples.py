@@ -151,6 +151,26 @@ def gather(data: Any, name: str = "data") -> Samples:
     return Samples((whole,), sum(counts), True, batch_size, dataset)
 
 
+class _Batches:
+    """Marks what is iterated as batches, though it looks like a list of samples."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        self.dataset = getattr(batches, "dataset", batches)
+        self.batch_size = getattr(batches, "batch_size", None)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._batches)
+
+
+def as_batches(data: Any) -> Any:
+    """Take data as a loader is meant: a list, or what is like one, holds batches, not samples."""
+    known = isinstance(data, DataLoader | Dataset | str | bytes | Mapping)
+    tensors = isinstance(data, tuple | list) and all(isinstance(t, Tensor) for t in data)
+    sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    return _Batches(data) if sequence and not (known or tensors) else data
+
+
 def _said(loader: Any, name: str) -> Iterator[Any]:
     """Go through batches, and say now and then how far it is, and how long it will still take."""
     try:
@@ -205,7 +225,8 @@ def _loader(data: Any, name: str) -> Any:
 
 
 def _ordered(loader: DataLoader) -> DataLoader:
-    plain = isinstance(loader.sampler, RandomSampler | SequentialSampler)
+    own = type(loader).__iter__ is not DataLoader.__iter__  # a loader that does more than load
+    plain = isinstance(loader.sampler, RandomSampler | SequentialSampler) and not own
     subset = isinstance(loader.sampler, RandomSampler) and (
         loader.sampler.replacement or loader.sampler.num_samples != len(loader.dataset)  # type: ignore[arg-type]
     )

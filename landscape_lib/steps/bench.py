@@ -13,7 +13,7 @@ from torch import nn
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, dtype_of, prepare
-from landscape_lib.core.perturbation import lay_out_weights
+from landscape_lib.core.lending import lay_out_weights
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import DEFAULT_BATCH_SIZE, Samples
 from landscape_lib.problems.build import build_problem
@@ -68,8 +68,9 @@ class Bench:
                 "where there is, or remove probe.json and the journal's copy to choose anew."
             )
         torch.set_num_threads(plan.threads)
-        torch.backends.cudnn.allow_tf32 = False  # float32 means float32, on a GPU too
-        torch.backends.cuda.matmul.allow_tf32 = False
+        if plan.device.startswith("cuda"):  # float32 means float32, on a GPU too
+            for place, name, exact in _rounding():
+                setattr(place, name, exact)
         lay_out_weights(
             self.problem.model, plan.device, dtype_of(plan), channels_last=plan.channels_last
         )
@@ -145,17 +146,30 @@ def lay_out(
     return Bench(problem, data, parts)
 
 
+def _rounding() -> list[tuple[Any, str, Any]]:
+    """Return torch's switches that let a GPU round float32 to TF32, and what turns each off.
+
+    Newer versions have other switches, and refuse to answer once both kinds were used.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(type(matmul), "fp32_precision") or "fp32_precision" in dir(matmul):
+        places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
+        return [(place, "fp32_precision", "ieee") for place in places]
+    return [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
+
+
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Give torch's threads and TF32 switches, which ``Bench.evaluator`` sets, back as they were."""
+    """Give torch's threads and rounding, which ``Bench.evaluator`` sets, back as they were."""
     threads = torch.get_num_threads()
-    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    cuda = torch.cuda.is_available()
+    rounding = [(p, name, getattr(p, name)) for p, name, _ in _rounding()] if cuda else []
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.allow_tf32 = cudnn
-        torch.backends.cuda.matmul.allow_tf32 = matmul
+        for place, name, value in rounding:
+            setattr(place, name, value)
 
 
 def refuse_changed(found: Mapping[str, Any], wanted: Mapping[str, Any], experiment: str) -> None:

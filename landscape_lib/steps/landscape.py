@@ -12,8 +12,8 @@ from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import Direction, cosine
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
+from landscape_lib.core.lending import borrowed
 from landscape_lib.core.meters import labels_for
-from landscape_lib.core.perturbation import borrowed
 from landscape_lib.core.surface import Surface, merge
 from landscape_lib.steps.bench import Bench, settings_kept
 from landscape_lib.steps.evaluate import Work
@@ -52,21 +52,29 @@ class Place:
         """The folder with every finished point."""
         return self.surface.with_name(f"{self.surface.name}.journal")
 
-    def axes_of_what_is_there(self) -> int | None:
-        """Return how many axes the surface has that lies there; None where there is no file.
+    def what_is_there(self) -> Surface | None:
+        """Return the surface that lies there; None where there is no file.
 
         Raises:
-            InputError: If the file that lies there is no surface: it must not be overwritten.
+            InputError: If what lies there is no surface: it must not be overwritten.
         """
         if not self.surface.exists():
             return None
         try:
-            return len(load_surface(self.surface).grid.axes)
+            return load_surface(self.surface)
         except (InputError, RuntimeError) as error:
+            found = "is a folder" if self.surface.is_dir() else f"is no surface file ({error})"
             raise InputError(
-                f"{self.surface} is there and is no surface file that could be read ({error}) "
-                "Move it away, or choose another surf_file."
+                f"{self.surface} {found}. Move it away, or choose another surf_file."
             ) from None
+
+    def make_room(self, axes: int) -> None:
+        """Put aside a surface of another number of axes, or one that an earlier tool made."""
+        there = self.what_is_there()
+        if there is None:
+            return
+        if len(there.grid.axes) != axes or "fingerprint" not in there.attributes:
+            self.put_aside(len(there.grid.axes))
 
     def put_aside(self, axes: int) -> None:
         """Rename surface and directions that have so many axes, and say so."""
@@ -115,7 +123,8 @@ def compute(
     Returns:
         The surface, with its provenance as attributes.
     """
-    there = place.axes_of_what_is_there() if place else None
+    if place:
+        place.what_is_there()  # refuses now what must not be overwritten later
     grid.warn_of_missed_centre()
     problem = bench()
     what = place.surface.name if place else "landscape"
@@ -131,8 +140,7 @@ def compute(
         labels=labels_for(problem.problem.metrics, surface.keys),
     )
     if place:
-        if there not in (None, len(grid.axes)):
-            place.put_aside(int(there or 0))
+        place.make_room(len(grid.axes))
         save_directions(place.directions, directions, {"model": problem.parts["model"]})
         save_surface(place.surface, surface)
         log.info("%s: %d points, %s", place.surface, grid.size, ", ".join(surface.keys))
@@ -152,7 +160,7 @@ def _kept_points(place: Place | None, work: Work, what: str) -> Iterator[Journal
             log.warning(
                 "%s: interrupted; %d of %d points are kept, and the same call goes on from there.",
                 what,
-                len(journal.plans),
+                sum(tuple(point) in journal.plans for point in work.grid.points().tolist()),
                 work.grid.size,
             )
             raise

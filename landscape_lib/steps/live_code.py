@@ -5,12 +5,14 @@ handed over in a script or a notebook is read itself: a script changes all the t
 grid in it must not throw points away.
 """
 
+import dis
 import functools
 import hashlib
+import inspect
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path, PurePath
 from types import (
@@ -33,30 +35,30 @@ from landscape_lib.problems.source import code_hash, is_local
 from landscape_lib.utils.fingerprint import hash_model, hash_tensor
 from landscape_lib.utils.hashing import canonical, hash_text
 
-DEEPEST = 40  # nested references; what lies deeper counts by its type
+DEEPEST = 150  # nested references; what lies deeper counts by its type
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dtype, torch.device)
+SILENT = ("tqdm",)  # packages whose objects only show something
 _UNREAD = frozenset(  # of a class: made by Python, or words
     "__dict__ __weakref__ __doc__ __module__ __qualname__ __annotations__ __firstlineno__ "
     "__static_attributes__ __parameters__ __orig_bases__ __abstractmethods__ _abc_impl".split()
 )
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+_OF_EVERY_MODULE = frozenset(vars(nn.Module())) - set(_HOOKS)  # tensors are in the model's hash
+_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
 
 
 def live_hash(*things: Any) -> str:
     """Return the SHA-256 over what functions, classes and objects compute.
 
-    Of a function its bytecode, defaults and closure count, and the globals that it names; of a
-    class its methods and bases; of a module that is local its syntax tree; of tensors and networks
-    their content; of other objects their class and attributes.  Comments, line numbers and
-    docstrings don't count, nor does what is installed: that counts by its name.  Another minor
-    version of Python has other bytecode, hence another hash.
+    Of a function its bytecode, defaults and closure count, and the globals that it names, with
+    those attributes of local modules that it uses; of a function inside an installed decorator the
+    function; of a class its methods and bases; of a network its tensors, and of each of its modules
+    the class, the attributes and the hooks; of other objects their class and what they hold.
+    Comments, line numbers and docstrings don't count, nor does what is installed: that counts by
+    its name.  Another minor version of Python has other bytecode, hence another hash.
     """
     reader = _Reader()
     return hash_text(canonical([reader.read(thing) for thing in things]))
-
-
-def model_code(model: nn.Module) -> list[type]:
-    """Return the classes of a model's modules, each once: what their ``forward`` does counts."""
-    return list(dict.fromkeys(type(module) for module in model.modules()))
 
 
 class _Reader:
@@ -92,8 +94,7 @@ class _Reader:
         return (
             (Tensor, hash_tensor),
             (np.ndarray, self._array),
-            (np.generic, repr),
-            (Enum | PurePath | range | slice, repr),
+            (np.generic | Enum | PurePath | range | slice, repr),
             (logging.Logger, lambda logger: logger.name),
             (Mapping, self._mapping),
             (set | frozenset, lambda items: ["set", sorted(map(canonical, self._all(items)))]),
@@ -107,7 +108,7 @@ class _Reader:
             (type, self._class),
             (ModuleType, self._module),
             (BuiltinFunctionType | GetSetDescriptorType | MemberDescriptorType, _spelled),
-            (nn.Module, lambda module: [hash_model(module), self._object(module)]),
+            (nn.Module, self._network),
             (DataLoader, lambda loader: self._all([loader.dataset, loader.batch_size])),
         )
 
@@ -124,15 +125,36 @@ class _Reader:
         return ["mapping", [[self.read(key), self.read(value)] for key, value in mapping.items()]]
 
     def _function(self, function: FunctionType) -> Any:
-        if not _is_local_file(function.__code__.co_filename):
-            return _spelled(function)
-        named = [n for n in sorted(_names(function.__code__)) if n in function.__globals__]
         cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+        if not _is_local_file(function.__code__.co_filename):
+            inside = inspect.getattr_static(function, "__wrapped__", None)
+            return [_spelled(function), self._all([inside, cells])]  # a decorator, as no_grad
+        used = set(_attributes(function.__code__))
+        named = sorted(_globals(function.__code__) & function.__globals__.keys())
+        found = {name: function.__globals__[name] for name in named}
         return [
             self._code(function.__code__, function.__doc__),
             self._all([function.__defaults__, function.__kwdefaults__, cells]),
-            [[name, self.read(function.__globals__[name])] for name in named],
+            [[name, self._used(value, used)] for name, value in found.items()],
+            [self._import(name) for name in sorted(_imports(function.__code__))],
         ]
+
+    def _used(self, value: Any, names: set[str]) -> Any:
+        """Read a global; of a local module only what is used of it, as it is now."""
+        if not (isinstance(value, ModuleType) and _is_local_module(value)):
+            return self.read(value)
+        held = vars(value)
+        return [
+            value.__name__,
+            [[n, self._used(held[n], names)] for n in sorted(names & set(held))],
+        ]
+
+    def _import(self, name: str) -> Any:
+        """Read what a function imports when it runs: the file, which may not be loaded yet."""
+        try:
+            return code_hash(name)
+        except Exception:  # not there, or no Python: the function will say so itself
+            return name
 
     def _code(self, code: CodeType, words: str | None = None) -> Any:
         constants = [None if words is not None and c == words else c for c in code.co_consts]
@@ -150,34 +172,81 @@ class _Reader:
         return [kind.__qualname__, self._all(kind.__bases__), self._mapping(members)]
 
     def _module(self, module: ModuleType) -> Any:
-        path = getattr(module, "__file__", None)
-        local = path is not None and path.endswith(".py") and is_local(Path(path).resolve())
-        return code_hash(str(path)) if local else module.__name__
+        return code_hash(str(module.__file__)) if _is_local_module(module) else module.__name__
+
+    def _network(self, network: nn.Module) -> Any:
+        """Read tensors, and of every module what decides its ``forward`` beside them."""
+        parts = []
+        for name, module in network.named_modules():
+            own = {n: v for n, v in vars(module).items() if n not in _OF_EVERY_MODULE}
+            hooks = [list(own.pop(kind).values()) for kind in _HOOKS]
+            parts.append([name, self.read(type(module)), self._all([own, hooks])])
+        return [hash_model(network), parts]
 
     def _object(self, thing: Any) -> Any:
-        held = getattr(thing, "__dict__", None)
-        wrapped = getattr(thing, "__wrapped__", None)  # functools.lru_cache and its like
+        if type(thing).__module__.split(".")[0] in SILENT:
+            return _spelled(type(thing))
+        wrapped = inspect.getattr_static(thing, "__wrapped__", None)  # as functools.lru_cache
         if wrapped is not None:
             return ["wrapper", self.read(wrapped)]
-        if held is None:
-            return [_spelled(type(thing)), re.sub(r" at 0x[0-9a-f]+", "", repr(thing))]
-        kept = {
-            name: value
-            for name, value in held.items()
-            if not (isinstance(thing, nn.Module) and name.startswith("_"))  # in its hash already
-        }
-        return [self.read(type(thing)), self._mapping(kept)]
+        held = dict(_held(thing))
+        if held:
+            return [self.read(type(thing)), self._mapping(held)]
+        return [self.read(type(thing)), self._state(thing)]
+
+    def _state(self, thing: Any) -> Any:
+        """Read what an object would be made again from, as a generator of random numbers."""
+        try:
+            reduced = thing.__reduce_ex__(4)
+        except Exception:  # it cannot be copied: an open file, a lock
+            return None
+        return self._all(reduced[1:3]) if isinstance(reduced, tuple) else repr(reduced)
+
+
+def _held(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Go through an object's attributes, those in slots too."""
+    yield from getattr(thing, "__dict__", {}).items()
+    for kind in type(thing).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if isinstance(vars(kind).get(name), MemberDescriptorType) and hasattr(thing, name):
+                yield name, getattr(thing, name)
 
 
 def _spelled(thing: Any) -> str:
     module = getattr(thing, "__module__", "") or ""
-    return f"{module}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
+    name = getattr(thing, "__qualname__", type(thing).__qualname__)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", f"{module}.{name}")
 
 
-def _names(code: CodeType) -> set[str]:
-    """Every name that a function looks up, functions inside it included."""
-    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*inner)
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Go through a function's code and that of the functions inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _named(code: CodeType, operations: set[str]) -> set[str]:
+    return {
+        str(step.argval)
+        for part in _codes(code)
+        for step in dis.get_instructions(part)
+        if step.opname in operations
+    }
+
+
+def _globals(code: CodeType) -> set[str]:
+    """Return the globals that a function looks up, less those that it sets itself: counters."""
+    return _named(code, _GLOBAL) - _named(code, {"STORE_GLOBAL"})
+
+
+def _attributes(code: CodeType) -> set[str]:
+    return _named(code, {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"})
+
+
+def _imports(code: CodeType) -> set[str]:
+    return _named(code, {"IMPORT_NAME"})
 
 
 def _is_filled(cell: Any) -> bool:
@@ -191,8 +260,12 @@ def _is_local_class(kind: type) -> bool:
     module = sys.modules.get(kind.__module__)
     if module is None or kind.__module__ == "__main__":
         return kind.__module__ != "builtins"
+    return _is_local_module(module)
+
+
+def _is_local_module(module: ModuleType) -> bool:
     path = getattr(module, "__file__", None)
-    return path is not None and is_local(Path(path).resolve())
+    return path is not None and path.endswith(".py") and is_local(Path(path).resolve())
 
 
 def _is_local_file(name: str) -> bool:

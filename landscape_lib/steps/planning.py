@@ -18,7 +18,7 @@ from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_
 from landscape_lib.core.files import write_text
 from landscape_lib.core.folding import fold
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.perturbation import in_eval_mode, lay_out_weights
+from landscape_lib.core.lending import in_eval_mode, lay_out_weights
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.samples import Samples, fixed_randomness
 from landscape_lib.steps.bench import Bench

@@ -18,6 +18,8 @@ from landscape_lib.utils.hashing import canonical, hash_file, hash_text
 
 def hash_tensor(tensor: Tensor) -> str:
     """Return the SHA-256 over type, shape and bytes of a tensor."""
+    if tensor.layout != torch.strided:
+        return hash_text(canonical([str(tensor.layout), list(tensor.shape), *_parts(tensor)]))
     plain = tensor.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
     if plain.numel():
@@ -25,11 +27,23 @@ def hash_tensor(tensor: Tensor) -> str:
     return digest.hexdigest()
 
 
+def _parts(sparse: Tensor) -> list[str]:
+    """Hash what a sparse tensor is made of."""
+    if sparse.layout == torch.sparse_coo:
+        whole = sparse.detach().coalesce()
+        return [hash_tensor(whole.indices()), hash_tensor(whole.values())]
+    return [hash_tensor(sparse.detach().to_dense())]
+
+
 def hash_model(model: nn.Module) -> str:
-    """Return the SHA-256 over a model's architecture as it prints itself, and its state."""
+    """Return the SHA-256 over a model's architecture as it prints itself, and all its tensors.
+
+    Also those that a model leaves out of its state_dict: buffers that are not persistent.
+    """
+    every = {**model.state_dict(), **dict(model.named_parameters()), **dict(model.named_buffers())}
     state = {
         name: hash_tensor(entry) if isinstance(entry, Tensor) else repr(entry)
-        for name, entry in model.state_dict().items()
+        for name, entry in every.items()
     }
     return hash_text(canonical([re.sub(r" at 0x[0-9a-f]+", "", repr(model)), list(state.items())]))
 
@@ -45,8 +59,15 @@ def _hash_leaf(leaf: Any) -> str:
         leaf = torch.from_numpy(leaf)
     if isinstance(leaf, Tensor):
         return hash_tensor(leaf)
-    plain = isinstance(leaf, str | bytes | int | float | None)
-    return repr(leaf) if plain else type(leaf).__qualname__  # other reprs may hold an address
+    if isinstance(leaf, str | bytes | int | float | None):
+        return repr(leaf)
+    held = {name: [_hash_leaf(x) for x in tree_leaves(v)] for name, v in _attributes(leaf).items()}
+    return hash_text(canonical([type(leaf).__qualname__, held]))  # a repr may hold an address
+
+
+def _attributes(thing: Any) -> dict[str, Any]:
+    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    return {**getattr(thing, "__dict__", {}), **{n: getattr(thing, n, None) for n in slots}}
 
 
 def by_content(value: Any) -> Any:

@@ -268,13 +268,18 @@ def save_directions(
         handle.attrs["content"] = content_hash(directions)
         if len(directions) > 1:
             handle.attrs["cosine"] = cosine(*directions)
-        handle.attrs.update(attributes or {})
+        handle.attrs.update(_told(attributes or {}))
         for group_name, direction in zip(GROUPS, directions, strict=False):
             group = handle.create_group(group_name)
-            group.attrs.update(direction.attributes)
+            group.attrs.update(_told(direction.attributes))
             for number, (name, tensor) in enumerate(zip(direction.names, direction, strict=True)):
                 dataset = _put(group, str(number), tensor.numpy(), gzip=False)
                 dataset.attrs["name"] = name
+
+
+def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what HDF5 has no word for."""
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tuple[Direction, ...]":

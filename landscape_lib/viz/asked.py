@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.style import Look
+from landscape_lib.viz.style import Look, check_number
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,8 @@ def looks_of(
         asked: ``vmin``, ``vmax``, ``vlevel``, ``scale``, as they were given to the call.
         defaults: The same keys with their defaults.
     """
+    for name in ("vmin", "vmax", "vlevel"):
+        check_number(name, asked.get(name))
     wished = {name: value for name, value in asked.items() if value != defaults[name]}
     looks: dict[str, Look] = {}
     freed = []

@@ -17,7 +17,7 @@ from landscape_lib.viz.curve import curve
 from landscape_lib.viz.figures import check_format, save
 from landscape_lib.viz.names import file_name
 from landscape_lib.viz.showing import CallableModule, Pictures, show_figures
-from landscape_lib.viz.style import PLAIN_LOOK, Look
+from landscape_lib.viz.style import PLAIN_LOOK, Look, check_number
 
 XMIN, XMAX, LOSS_MAX = -1.0, 1.0, 5.0  # the defaults: the whole curve, and where losses usually end
 
@@ -129,6 +129,8 @@ def _looks(surface: Surface, loss_max: float | None, *, log: bool) -> dict[str, 
 
 
 def _cropped(surface: Surface, xmin: float | None, xmax: float | None) -> Surface:
+    for name, bound in (("xmin", xmin), ("xmax", xmax)):
+        check_number(name, bound)
     steps = surface.grid.axes[0].steps()
     low = -np.inf if xmin is None or xmin == XMIN else xmin
     high = np.inf if xmax is None or xmax == XMAX else xmax

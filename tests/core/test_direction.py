@@ -329,3 +329,20 @@ def test_the_cosine_is_over_all_entries_together_trap_12(angle, length):
 def test_the_cosine_with_nothing_is_not_a_number():
     zero, one = (Direction(("a",), (torch.full((2,), v),)) for v in (0.0, 1.0))
     assert np.isnan(cosine(zero, one))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", 2**63, True])
+def test_a_seed_that_is_none_is_refused_before_anything_is_drawn(seed):
+    with pytest.raises(InputError, match=r"seed is .*; wanted a whole number from 0, below 2\^63"):
+        create_random_direction(nn.Linear(1, 1), seed=seed)
+
+
+def test_a_target_that_is_no_model_is_refused():
+    with pytest.raises(InputError, match="The target is a str; wanted a model"):
+        create_target_direction(nn.Linear(1, 1), "other.pt")
+
+
+@pytest.mark.parametrize("ignore", [False, 0, "bias"])
+def test_only_none_and_nothing_mean_none(ignore):
+    with pytest.raises(InputError, match="Unknown ignore"):
+        create_random_direction(nn.Linear(1, 1), ignore=ignore, seed=0)

@@ -31,7 +31,7 @@ from landscape_lib.core.evaluator import (
     prepare,
 )
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.perturbation import lay_out_weights
+from landscape_lib.core.lending import lay_out_weights
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import merge
 from landscape_lib.utils.journal import Journal

@@ -443,3 +443,29 @@ def test_a_model_that_returns_nothing_is_refused():
         InputError, match="The model returned a NoneType, which MSELoss cannot judge"
     ):
         Evaluator(Nothing(), nn.MSELoss(), prepare((SCORES, SCORES)))
+
+
+def test_a_metric_of_one_number_a_batch_is_the_batchs_mean():
+    metrics = {"one": lambda outputs, targets: outputs.mean().reshape(1)}
+    data = (torch.arange(10.0).reshape(5, 2), torch.zeros(5))
+    evaluator = Evaluator(Passes(), metrics, prepare(data), Plan(batch_size=2))
+    assert evaluator(Passes())["train_loss_one"] == pytest.approx(4.5)
+
+
+def test_a_torchmetric_may_stand_alone():
+    import torchmetrics
+
+    metric = torchmetrics.Accuracy(task="multiclass", num_classes=4)
+    evaluator = Evaluator(Passes(), metric, prepare((SCORES, CLASSES)), Plan(batch_size=2))
+    found = evaluator(Passes())
+    assert 100 * found["train_loss"] == pytest.approx(found["train_acc"])
+
+
+def test_a_loss_that_tells_no_sample_apart_says_how_it_is_averaged(caplog):
+    class Wrapped(nn.Module):
+        def forward(self, outputs, targets):
+            return nn.functional.cross_entropy(outputs, targets)
+
+    with caplog.at_level("INFO"):
+        Evaluator(Passes(), Wrapped(), prepare((SCORES, CLASSES)))
+    assert "Wrapped does not say the loss of a sample: it is averaged over batches" in caplog.text

@@ -21,6 +21,7 @@ from torch.utils.data import (
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.samples import (
     ResidentLoader,
+    as_batches,
     copied,
     fixed_randomness,
     gather,
@@ -306,3 +307,25 @@ def test_long_reading_says_how_far_it_is(monkeypatch, caplog):
         gather(OwnLoader([1, 1]), "test")
     assert "reading the train data: 2 of 3 batches, 0 s left" in caplog.text
     assert "reading the test data: 2 of ? batches" in caplog.text
+
+
+class Scaling(DataLoader):
+    def __iter__(self):
+        return ((10 * inputs, targets) for inputs, targets in super().__iter__())
+
+
+def test_a_loader_with_an_iteration_of_its_own_keeps_it():
+    data = TensorDataset(torch.ones(5, 1), torch.zeros(5))
+    inputs, _ = gather(Scaling(data, batch_size=2)).batches[0]
+    assert inputs.tolist() == [[10.0]] * 5
+
+
+def test_a_list_that_stands_for_a_loader_holds_batches():
+    batches = [(torch.ones(3, 2), torch.zeros(3)), (torch.ones(1, 2), torch.zeros(1))]
+    samples = gather(as_batches(batches))
+    assert (samples.count, samples.batch_size) == (4, 3)
+    assert samples.batches[0][0].shape == (4, 2)
+    whole = (torch.ones(3, 2), torch.zeros(3))
+    data = TensorDataset(*whole)
+    for known in (whole, data, DataLoader(data), iter(batches)):
+        assert as_batches(known) is known

@@ -1,0 +1,110 @@
+"""How a model is lent, and given back as it was: modes, buffers, device, type, storages."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def slots(model: nn.Module) -> list[tuple[dict[str, Any] | None, str, Tensor]]:
+    """Every place in the model that holds a tensor: (registry, name, tensor).
+
+    Where torch keeps the places itself, as of TorchScript, the registry is None.
+    """
+    return [
+        (registry if isinstance(registry, dict) else None, name, tensor)
+        for module in model.modules()
+        for registry in (module._parameters, module._buffers)
+        for name, tensor in registry.items()
+        if tensor is not None
+    ]
+
+
+def can_be_written(tensor: Tensor) -> bool:
+    """Tell whether values can be put back in place: not into a sparse or an expanded tensor."""
+    if tensor.layout != torch.strided:
+        return False
+    return all(
+        stride or size < 2 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+    )
+
+
+def to_eval(model: nn.Module) -> None:
+    """Put every module into eval mode, but run no ``train`` of its own.
+
+    Some modules do more there than change their mode, such as merging an adapter into weights.
+    """
+    for module in model.modules():
+        module.training = False
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Look at a model in eval mode; put modes back, and buffers that its ``forward`` writes to."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(module._buffers, dict(module._buffers)) for module in model.modules()]
+    held = {id(b): b for _, own in buffers for b in own.values() if b is not None}
+    kept = [(b, b.clone()) for b in held.values() if can_be_written(b)]
+    try:
+        to_eval(model)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for registry, own in buffers:
+            if isinstance(registry, dict):
+                registry.update(own)
+        with torch.no_grad():
+            for buffer, values in kept:
+                buffer.copy_(values)
+
+
+def lay_out_weights(
+    model: nn.Module, device: str, dtype: torch.dtype, *, channels_last: bool
+) -> None:
+    """Move a model to a device, and its floating-point tensors to a type.
+
+    Tensors of four dimensions, the weights of convolutions, are laid out channels last or not.
+    Complex tensors and counters keep their type.
+    """
+    if torch.device(device).type != "cpu" or any(t.device.type != "cpu" for *_, t in slots(model)):
+        model.to(device)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    for _, _, tensor in slots(model):
+        if tensor.is_floating_point() and tensor.dtype != dtype:
+            tensor.data = tensor.data.to(dtype)
+        if tensor.ndim == 4 and tensor.layout == torch.strided:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
+
+
+@contextmanager
+def borrowed(model: nn.Module) -> Iterator[None]:
+    """Lend a model for moving to another device or type; give it its own storages back.
+
+    Gradients are taken off meanwhile, or they would be moved and converted too.  Values and modes
+    are not looked after here: ``excursion`` does.
+    """
+    held = [(registry, name, tensor, tensor.data) for registry, name, tensor in slots(model)]
+    grads = [(tensor, tensor.grad) for tensor in model.parameters()]
+
+    def give_back() -> None:
+        for registry, name, tensor, data in held:
+            if registry is not None:
+                registry[name] = tensor  # buffers are replaced by ``model.to``, parameters filled
+            tensor.grad = None
+            tensor.data = data
+        for tensor, grad in grads:
+            tensor.grad = grad
+
+    try:
+        for tensor, _ in grads:
+            tensor.grad = None
+        yield
+    finally:
+        try:
+            give_back()
+        except BaseException:  # Ctrl-C in the middle of it
+            give_back()
+            raise
