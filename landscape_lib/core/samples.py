@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from landscape_lib.core.errors import InputError
 log = logging.getLogger(__name__)
 
 SAY_EVERY_S = 10.0
+_ARRAYS = (Tensor, np.ndarray)
 TARGET_NAMES = ("labels", "label", "targets", "target")
 DEFAULT_BATCH_SIZE = 128
 SEED = 0  # for transforms and samplers that draw random numbers while the samples are gathered
@@ -166,7 +167,7 @@ class _Batches:
 def as_batches(data: Any) -> Any:
     """Take data as a loader is meant: a list, or what is like one, holds batches, not samples."""
     known = isinstance(data, DataLoader | Dataset | str | bytes | Mapping)
-    tensors = isinstance(data, tuple | list) and all(isinstance(t, Tensor) for t in data)
+    tensors = isinstance(data, tuple | list) and all(isinstance(t, _ARRAYS) for t in data)
     sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
     return _Batches(data) if sequence and not (known or tensors) else data
 
@@ -204,11 +205,8 @@ def _regular(counts: list[int], size: int) -> bool:
 def _loader(data: Any, name: str) -> Any:
     if isinstance(data, DataLoader):
         return _ordered(data)
-    if isinstance(data, tuple | list) and data and all(isinstance(t, Tensor) for t in data):
-        lengths = [len(tensor) if tensor.ndim else 0 for tensor in data]
-        if len(set(lengths)) != 1:
-            raise InputError(f"The {name} tensors hold {lengths} samples; the numbers must agree.")
-        data = TensorDataset(*data)
+    if isinstance(data, tuple | list) and data and all(isinstance(t, _ARRAYS) for t in data):
+        data = _put_beside(data, name)
     if isinstance(data, IterableDataset):
         return DataLoader(data, DEFAULT_BATCH_SIZE)
     sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
@@ -222,6 +220,14 @@ def _loader(data: Any, name: str) -> Any:
         f"The {name} data are a {type(data).__name__}; wanted a Dataset, a DataLoader or another "
         "iterable of batches, or a tuple of tensors (inputs, targets)."
     )
+
+
+def _put_beside(arrays: Sequence[Any], name: str) -> TensorDataset:
+    tensors = [torch.as_tensor(array) for array in arrays]
+    lengths = [len(tensor) if tensor.ndim else 0 for tensor in tensors]
+    if len(set(lengths)) != 1:
+        raise InputError(f"The {name} tensors hold {lengths} samples; the numbers must agree.")
+    return TensorDataset(*tensors)
 
 
 def _ordered(loader: DataLoader) -> DataLoader:

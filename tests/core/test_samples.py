@@ -329,3 +329,9 @@ def test_a_list_that_stands_for_a_loader_holds_batches():
     data = TensorDataset(*whole)
     for known in (whole, data, DataLoader(data), iter(batches)):
         assert as_batches(known) is known
+
+
+def test_arrays_are_taken_like_tensors():
+    samples = gather((np.ones((4, 2), np.float32), np.arange(4)))
+    assert samples.count == 4
+    assert all(isinstance(leaf, torch.Tensor) for leaf in samples.tensors())
