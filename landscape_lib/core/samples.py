@@ -49,7 +49,9 @@ def reseed(seed: int = SEED) -> None:
     """Set the global random states: python's, numpy's, torch's."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # else torch would write down the call, with its whole stack
+        torch.cuda.manual_seed_all(seed)
 
 
 @dataclass(frozen=True)

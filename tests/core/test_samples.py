@@ -25,6 +25,7 @@ from landscape_lib.core.samples import (
     copied,
     fixed_randomness,
     gather,
+    reseed,
     split_batch,
 )
 
@@ -335,3 +336,14 @@ def test_arrays_are_taken_like_tensors():
     samples = gather((np.ones((4, 2), np.float32), np.arange(4)))
     assert samples.count == 4
     assert all(isinstance(leaf, torch.Tensor) for leaf in samples.tensors())
+
+
+def test_seeding_a_point_leaves_nothing_behind():
+    """Without a GPU torch keeps every call for later, with the stack that made it."""
+    with fixed_randomness():
+        before = len(torch.cuda._queued_calls)
+        reseed()
+        first = torch.rand(2)
+        reseed()
+        assert torch.equal(torch.rand(2), first)
+        assert len(torch.cuda._queued_calls) == before
