@@ -91,7 +91,8 @@ def test_where_memory_runs_out_half_the_batch_goes_on_and_is_recorded(
     np.testing.assert_allclose(found, wanted.values["train_loss_sum"], rtol=1e-6)
     plans = [Plan(batch_size=4)] if from_the_start else [Plan(batch_size=16), Plan(batch_size=4)]
     assert shard.plans == tuple(sorted(plan.canonical() for plan in plans))
-    assert [record.getMessage() for record in caplog.records] == [  # once found, it is kept
+    warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warned == [  # once found, it is kept
         "Out of memory with batches of 16; going on with 8.",
         "Out of memory with batches of 8; going on with 4.",
     ]
