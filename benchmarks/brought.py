@@ -1,0 +1,32 @@
+"""What a user of the pipeline brings: problems by name, for configs that are made here."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.problems import CASES, metrics
+from landscape_lib import Problem
+
+FIRST_POINT = "first_point.txt"
+
+
+def build(name: str, count: int | None = None) -> Problem:
+    """Return one of the measured networks with its samples and three metrics."""
+    case = CASES[name](count)
+    return Problem(case.net, case.dataset, metrics())
+
+
+def trivial() -> Problem:
+    """Return a problem that costs nothing and notes when it is evaluated first."""
+    net = nn.Linear(2, 1, bias=False)
+    nn.init.ones_(net.weight)
+
+    def metric(net: nn.Module, dataloader: object, use_cuda: bool) -> dict[str, float]:
+        note = Path(FIRST_POINT)
+        if not note.exists():
+            note.write_text(repr(time.time()), encoding="utf-8")
+        return {"height": 1.0}
+
+    return Problem(net, (torch.zeros(3, 2), torch.zeros(3, 1)), metrics=metric)

@@ -1,0 +1,1 @@
+"""Other libraries, each called as its documentation says, in an environment of its own."""
