@@ -65,7 +65,6 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(words)
     settings = _settings(args)
-    library.quiet()
     about = machine()
     say(about)
     command = shlex.join(["uv", "run", "python", "-m", "benchmarks", *words])
@@ -74,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     for name in chosen(args.only, args.with_peers):
         start = time.perf_counter()
         try:
-            tables = ROWS[name][1](settings)
+            with library.quiet():
+                tables = ROWS[name][1](settings)
         except Exception as error:  # the other rows are measured all the same
             failed.append(name)
             traceback.print_exc()

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.problems import Case
@@ -16,9 +17,16 @@ Plan = str | Mapping[str, Any]
 LONG = Grid((Axis(-1, 1, 51), Axis(-1, 1, 51)))  # the paper's
 
 
-def quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """Keep the library from telling how far it has come; what is wrong is still told."""
-    logging.getLogger("landscape_lib").setLevel(logging.WARNING)
+    log = logging.getLogger("landscape_lib")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def plan_of_a_long_run(case: Case, criterion: Any) -> tuple[dict[str, Any], float]:

@@ -34,8 +34,6 @@ def ours(width: int) -> dict[str, float]:
     from benchmarks import library
     from benchmarks.problems import metrics
 
-    library.quiet()
-
     def run(case: Any, points: int, target: float) -> Cost:
         def evaluate(count: int) -> None:
             library.run(case, metrics(), count)
@@ -43,7 +41,8 @@ def ours(width: int) -> dict[str, float]:
         more = enough(evaluate, 1, target) if target else points
         return cost(evaluate, 1, max(points, more))
 
-    return parameters(width, run)
+    with library.quiet():
+        return parameters(width, run)
 
 
 def textbook(width: int) -> dict[str, float]:

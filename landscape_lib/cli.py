@@ -35,6 +35,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def execute(work: Callable[[argparse.Namespace, Stops], None], args: argparse.Namespace) -> int:
     """Do the work; return the exit code, having said what went wrong."""
+    level = log.level
     handlers = _start_logging(args.log)
     try:
         with stops() as listener:
@@ -43,6 +44,7 @@ def execute(work: Callable[[argparse.Namespace, Stops], None], args: argparse.Na
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+        log.setLevel(level)
 
 
 def _guarded(
