@@ -41,8 +41,10 @@ def _writing(path: Path | str) -> Iterator[h5py.File]:
     image = io.BytesIO()  # in memory: a full disk under HDF5 itself ends the process with SIGBUS
     with h5py.File(image, "w", libver=LIBVER) as handle:
         yield handle
-    with whole_file(path) as temporary:
-        temporary.write_bytes(image.getvalue() + _seal(image.getbuffer()))
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        content = image.getbuffer()  # not copied: a surface may be large
+        out.write(content)
+        out.write(_seal(content))
 
 
 def _seal(content: bytes | memoryview) -> bytes:
