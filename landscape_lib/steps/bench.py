@@ -152,7 +152,7 @@ def _rounding() -> list[tuple[Any, str, Any]]:
     Newer versions have other switches, and refuse to answer once both kinds were used.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(type(matmul), "fp32_precision") or "fp32_precision" in dir(matmul):
+    if hasattr(matmul, "fp32_precision"):
         places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
         return [(place, "fp32_precision", "ieee") for place in places]
     return [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]

@@ -15,6 +15,7 @@ from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.grid import Grid
+from landscape_lib.core.lending import to_eval
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
@@ -186,7 +187,7 @@ class _Shrinking:
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
                 self._evaluate = self._evaluator()
-                model.eval()
+                to_eval(model)  # a metric that was stopped halfway may have changed the mode
 
     def _shrink(self, error: Exception) -> None:
         """Halve the batch, or raise what was raised where it is no lack of memory."""

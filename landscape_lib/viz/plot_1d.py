@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -146,11 +145,5 @@ def _cropped(surface: Surface, xmin: float | None, xmax: float | None) -> Surfac
     return Surface(Grid((Axis.through(steps[inside]),)), values, surface.attributes, surface.labels)
 
 
-class _Module(CallableModule):
-    """``landscape_lib.viz.plot_1d`` is this module and, for scripts of old, the function in it."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Figure, Axes]:
-        return plot_1d(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Module
+# ``landscape_lib.viz.plot_1d`` is this module and, for scripts of old, the function in it.
+sys.modules[__name__].__class__ = CallableModule

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -161,11 +160,5 @@ def _write(
     return Pictures(list(drawn), list(drawn.values()))
 
 
-class _Module(CallableModule):
-    """``landscape_lib.viz.plot_2d`` is this module and, for scripts of old, the function in it."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Figure:
-        return plot_2d(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Module
+# ``landscape_lib.viz.plot_2d`` is this module and, for scripts of old, the function in it.
+sys.modules[__name__].__class__ = CallableModule

@@ -21,7 +21,11 @@ NOTEBOOK_DPI = 110
 
 
 class CallableModule(ModuleType):
-    """A module that can be called, because a function once had its name."""
+    """A module that can be called like the function of its name, which once stood in its place."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return vars(self)[self.__name__.rpartition(".")[2]](*args, **kwargs)
 
 
 class Pictures(Sequence[Path]):
