@@ -17,7 +17,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
-from landscape_lib.core.meters import Meter, meters_for
+from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import (
@@ -32,12 +32,15 @@ from landscape_lib.core.samples import (
     split_batch,
 )
 from landscape_lib.core.surface import Label, Shard
+from landscape_lib.core.together import Together
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 100  # bytes
 
 Values = dict[str, float]
+Point = tuple[float, ...]
+Parts = tuple[tuple[Any, ...], dict[str, Any], Any]  # inputs, named inputs, targets
 
 
 class Evaluator:
@@ -69,10 +72,19 @@ class Evaluator:
         self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
         self._metrics_write = False  # to outputs or targets, which other metrics need as well
         self._meters: dict[str, dict[str, Meter]] = {}
+        self._ready: dict[str, list[Parts]] = {}
+        self._known: dict[tuple[str, int, str], Known] = {}
+        self._settled = False  # whether a first point was evaluated, and weights are numbers
         self._folded: Folded | None = None
-        self._compiled: Callable[..., Any] | None = None
+        self._together: Together | None = None
+        self._call: Callable[..., Any] | None = None  # what stands for the model
         _check_names(metrics, data)
         if self.own_loop:
+            if self.plan.points_at_once > 1:
+                raise InputError(
+                    "A metric function that runs its own loop sees one point at a time. Set "
+                    "points_at_once: 1 in evaluation.plan."
+                )
             self._loaders = {
                 split: ResidentLoader(samples, self.plan.batch_size, self.device)
                 for split, samples in self.data.items()
@@ -82,7 +94,13 @@ class Evaluator:
                 split: samples.cut(self.plan.batch_size) for split, samples in self.data.items()
             }
             self._settle(model)
+            self._make_ready()
             self._prepare(model)
+
+    @property
+    def points_at_once(self) -> int:
+        """How many points it is best asked for at once."""
+        return self.plan.points_at_once
 
     def __call__(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> Values:
         """Evaluate the model as it is now.
@@ -94,9 +112,47 @@ class Evaluator:
         Raises:
             InputError: If a metric is not a number, or two have one key.
         """
+        return self.several(model, [()], lambda point: None, pause)[0]
+
+    def several(
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        go: Callable[[Point], None],
+        pause: Callable[[], None] = lambda: None,
+    ) -> list[Values]:
+        """Evaluate the model at points.
+
+        Args:
+            model: In eval mode.
+            points: Where.
+            go: Moves the model to a point.
+            pause: Called between batches; may raise to abandon the points.
+
+        Raises:
+            InputError: If a metric is not a number, or two have one key.
+        """
+        values: list[Values] = []
+        for start in range(0, len(points), self.plan.points_at_once):
+            values += self._at(model, points[start : start + self.plan.points_at_once], go, pause)
+        return values
+
+    def _at(
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        go: Callable[[Point], None],
+        pause: Callable[[], None],
+    ) -> list[Values]:
+        """Evaluate as many points as the plan takes at once, or fewer.
+
+        Raises:
+            InputError: If two metrics have one key.
+        """
+        for place in range(self.plan.points_at_once):  # never fewer: others would have other bits
+            go(points[min(place, len(points) - 1)])
+            self._take(place)
         found: dict[str, Any] = {}
-        if self._folded is not None:
-            self._folded.refresh()
         for split in self.data:
             if self.own_loop:
                 values = self._run_function(model, split)
@@ -109,7 +165,22 @@ class Evaluator:
                     "metric."
                 )
             found |= values
-        return _numbers(found)
+        if not self._settled:
+            self._read_weights()
+            self._settled = True
+        if self._together is None:
+            return [_numbers(found)]
+        return [
+            _numbers({key: column[place] for key, column in found.items()})
+            for place in range(len(points))
+        ]
+
+    def _take(self, place: int) -> None:
+        """Take over the model's weights as they are now, where something stands for the model."""
+        if self._folded is not None:
+            self._folded.refresh()
+        if self._together is not None:
+            self._together.take(place)
 
     def _run_function(self, model: nn.Module, split: str) -> dict[str, Any]:
         found = self.metrics(model, self._loaders[split], self.device.type == "cuda")
@@ -129,24 +200,79 @@ class Evaluator:
         meters = self._meters[split]
         for meter in meters.values():
             meter.reset()
-        for batch in self._batches[split]:
+        for number in range(len(self._batches[split])):
             pause()
-            judged = self._forward(model, batch)
-            for meter in meters.values():
-                meter.add(*(copied(judged) if self._metrics_write else judged))
+            if self._together is not None:
+                self._add_together(self._together, split, number)
+            elif self._metrics_write:
+                self._add_copied(model, split, number)
+            else:
+                self._add(model, split, number)
         return {key: meter.result() for key, meter in meters.items()}
 
-    def _forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
-        batch = on_device(batch, self.device)
-        inputs, named, targets = split_batch(copied(batch) if self._model_writes else batch)
-        call = self._compiled or self._folded or model
-        return call(*inputs, **named), targets
+    def _add(self, model: nn.Module, split: str, number: int) -> None:
+        inputs, named, targets = self._parts(split, number)
+        outputs = self._standing_for(model)(*inputs, **named)
+        for key, meter in self._meters[split].items():
+            known = self._known.get((split, number, key))
+            if known is None:
+                known = meter.known(outputs, targets)
+                if split in self._ready and not _is_larger(known.targets, (inputs, named, targets)):
+                    self._known[split, number, key] = known
+            meter.add(outputs, known)
+
+    def _read_weights(self) -> None:
+        """Make numbers of the weights that the first point found, with one read."""
+        found = {at: k.weight for at, k in self._known.items() if isinstance(k.weight, Tensor)}
+        if found:
+            numbers = torch.stack(list(found.values())).tolist()
+            for at, number in zip(found, numbers, strict=True):
+                self._known[at] = self._known[at].weighing(number)
+
+    def _add_copied(self, model: nn.Module, split: str, number: int) -> None:
+        inputs, named, targets = self._parts(split, number)
+        outputs = self._standing_for(model)(*inputs, **named)
+        for meter in self._meters[split].values():
+            mine = copied((outputs, targets))
+            meter.add(mine[0], meter.known(*mine))
+
+    def _add_together(self, together: Together, split: str, number: int) -> None:
+        inputs, named, targets = self._parts(split, number)
+        meters = {k: m for k, m in self._meters[split].items() if isinstance(m, MeanMeter)}
+        weights = {}
+
+        def sums(outputs: Any) -> dict[str, Tensor]:
+            totals = {}
+            for key, meter in meters.items():
+                totals[key], weights[key] = meter.judge(outputs, meter.known(outputs, targets))
+            return totals
+
+        for key, totals in together.judge(inputs, named, sums).items():
+            meters[key].sum_up(totals, weights[key])
+
+    def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
+        return model if self._call is None else self._call
+
+    def _parts(self, split: str, number: int) -> Parts:
+        """Return a batch's inputs, named inputs and targets, where they may be used."""
+        if split in self._ready:
+            return self._ready[split][number]
+        batch = on_device(self._batches[split][number], self.device)
+        return split_batch(copied(batch) if self._model_writes else batch)
+
+    def _make_ready(self) -> None:
+        """Take batches apart once where they lie on the device, and nobody writes to them."""
+        for split, samples in self.data.items():
+            here = all(tensor.device.type == self.device.type for tensor in samples.tensors())
+            if here and not self._model_writes:
+                self._ready[split] = [split_batch(batch) for batch in self._batches[split]]
 
     def _prepare(self, model: nn.Module) -> None:
         """Make of the model what the plan evaluates.
 
         Raises:
-            InputError: If the plan folds norms, and there are none that can be folded.
+            InputError: If the plan folds norms, and there are none that can be folded, or
+                evaluates points at once, and model or metrics cannot.
         """
         if self.plan.fold:
             self._folded = fold(model)
@@ -155,8 +281,39 @@ class Evaluator:
                     "The plan folds batch norms, but this model has none that can be folded, or "
                     "cannot be traced. Set fold: false in evaluation.plan."
                 )
+            self._call = self._folded
         if self.plan.compile:
-            self._compiled = torch.compile(self._folded or model)
+            self._call = torch.compile(self._standing_for(model))
+        if self.plan.points_at_once > 1:
+            self._put_together(model)
+
+    def _put_together(self, model: nn.Module) -> None:
+        """Get ready for several points in one pass, and try it out.
+
+        Raises:
+            InputError: If model or metrics do what ``torch.func.vmap`` cannot.
+        """
+        meters = [meter for own in self._meters.values() for meter in own.values()]
+        if self._model_writes or self._metrics_write:
+            reason = "model or metrics write to what others need"
+        elif not all(isinstance(meter, MeanMeter) for meter in meters):
+            reason = "torchmetrics keep accounts of one point"
+        else:
+            network = self._folded.graph if self._folded else model
+            self._together = Together(network, self.plan.points_at_once)
+            try:
+                for split in self._batches:
+                    with in_eval_mode(model), torch.no_grad(), fixed_randomness():
+                        for place in range(self.plan.points_at_once):
+                            self._together.take(place)
+                        self._add_together(self._together, split, 0)
+                return
+            except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+                reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"Points cannot be evaluated at once: {reason}. Set points_at_once: 1 in "
+            "evaluation.plan."
+        )
 
     def _settle(self, model: nn.Module) -> None:
         with in_eval_mode(model), torch.no_grad(), fixed_randomness():
@@ -170,7 +327,7 @@ class Evaluator:
                 before = _contents([outputs, targets])
                 for meter in meters.values():
                     meter.reset()
-                    meter.add(outputs, targets)
+                    meter.add(outputs, meter.known(outputs, targets))
                 self._metrics_write |= _contents([outputs, targets]) != before
                 self._meters[split] = meters
 
@@ -178,6 +335,19 @@ class Evaluator:
 def dtype_of(plan: Plan) -> torch.dtype:
     """Return the torch type that a plan's precision names."""
     return {"float32": torch.float32, "float64": torch.float64}[plan.precision]
+
+
+def _is_larger(targets: Any, batch: Any) -> bool:
+    """Tell whether targets made ready for a metric take more memory than their batch."""
+    mine, whole = (
+        sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(nest) if _is_tensor(leaf))
+        for nest in (targets, batch)
+    )
+    return mine > whole
+
+
+def _is_tensor(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor)
 
 
 def _contents(batch: Any) -> list[bytes]:
@@ -292,24 +462,48 @@ def measure(
         raise InputError(f"{len(directions)} directions for a grid of {len(grid.axes)} axes.")
     if not len(indices) or (np.diff(np.asarray(indices)) <= 0).any():
         raise InputError("A shard's indices must be ascending, each once, and at least one.")
-    known = known or {}
-    rows: list[Mapping[str, float]] = []
+    known = dict(known or {})
+    points = [tuple(float(step) for step in point) for point in grid.points(indices)]
+    keys = keys or next((tuple(known[point]) for point in points if point in known), ())
+    missing = [point for point in points if point not in known]
     with excursion(model, directions) as trip, fixed_randomness(), _no_autocast():
-        for coordinates in grid.points(indices):
-            point = tuple(float(step) for step in coordinates)
-            values: Mapping[str, float] | None = known.get(point)
-            if values is None:
-                trip.move(point)
-                reseed()
-                values = dict(values_at(model))
+
+        def go(point: Point) -> None:
+            trip.move(point)
+            reseed()
+
+        while missing:
+            together = getattr(values_at, "points_at_once", 1)
+            group, missing = missing[:together], missing[together:]
+            for point, values in zip(group, _values_at(values_at, model, group, go), strict=True):
                 keys = _same_keys(values, keys, point)
                 record(point, values)
-            keys = _same_keys(values, keys, point)
-            rows.append(values)
+                known[point] = values
     if trip.clamped:
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
-    columns = {key: np.array([row[key] for row in rows], dtype=np.float64) for key in keys}
+    for point in points:
+        _same_keys(known[point], keys, point)
+    columns = {
+        key: np.array([known[point][key] for point in points], dtype=np.float64) for key in keys
+    }
     return Shard(grid, np.asarray(indices), columns)
+
+
+def _values_at(
+    values_at: Callable[[nn.Module], Mapping[str, float]],
+    model: nn.Module,
+    group: Sequence[Point],
+    go: Callable[[Point], None],
+) -> Sequence[Values]:
+    """Ask for a group of points at once where that is known, else for one after the other."""
+    several = getattr(values_at, "several", None)
+    if several is not None:
+        return several(model, group, go)
+    values = []
+    for point in group:
+        go(point)
+        values.append(dict(values_at(model)))
+    return values
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class Folded:
     """
 
     def __init__(self, graph: fx.GraphModule, layers: list[FoldedLayer]) -> None:
-        self._graph, self._layers = graph, layers
+        self.graph, self._layers = graph, layers
 
     def refresh(self) -> None:
         """Fold the weights as they are now."""
@@ -98,7 +98,7 @@ class Folded:
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """Return what the model would return."""
-        return self._graph(*inputs, **named)
+        return self.graph(*inputs, **named)
 
 
 def fold(model: nn.Module) -> Folded | None:

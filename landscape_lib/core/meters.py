@@ -1,10 +1,15 @@
-"""How many batches become one number: sums in float64, divided once."""
+"""How many batches become one number: sums in float64, divided once.
+
+A meter judges a batch in two parts: ``known`` is what its targets alone decide, the same at every
+point of a landscape, and ``judge`` is what the network's outputs decide.
+"""
 
 import copy
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,32 +24,72 @@ log = logging.getLogger(__name__)
 
 REGRESSIONS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 CLASSIFICATIONS = (nn.CrossEntropyLoss, nn.NLLLoss)
+Judged = tuple[Tensor, Tensor | float]  # a batch's sum, and what it is to be divided by
 AGREEMENT = 1e-4  # relative; how near a module's own value its per-sample values must come
 
 
-class Mean:
-    """A weighted mean over everything that is added, in float64 on the device."""
+@dataclass(frozen=True)
+class Known:
+    """What a batch's targets alone decide, for one meter.
 
-    def __init__(self, device: torch.device) -> None:
-        self._total = torch.zeros((), dtype=torch.float64, device=device)
-        self._weight = torch.zeros((), dtype=torch.float64, device=device)
+    Attributes:
+        targets: As the meter compares them with outputs.
+        weight: What the batch's sum is to be divided by; None where the outputs decide.
+        kept: Which targets count; None: all.
+        count: Number of samples.
+    """
+
+    targets: Any
+    weight: Tensor | float | None = None
+    kept: Tensor | None = None
+    count: int = 1
+
+    def over(self, values: Tensor) -> Tensor | float:
+        """Return what a sum of these values is to be divided by."""
+        return values.numel() if self.weight is None else self.weight
+
+    def weighing(self, weight: float) -> "Known":
+        """Return the same with its weight as a number that was read from the device."""
+        whole = self.kept is not None and weight == self.kept.numel()
+        return replace(self, weight=weight, kept=None if whole else self.kept)
+
+
+class MeanMeter(ABC):
+    """A weighted mean over all batches that are added, in float64 on the device."""
+
+    def __init__(self, device: torch.device, *, divide: bool = True) -> None:
+        self._zero = torch.zeros((), dtype=torch.float64, device=device)
+        self._divide = divide
+        self.reset()
+
+    @abstractmethod
+    def known(self, outputs: Any, targets: Any) -> Known:
+        """Return what these targets decide, for outputs of the given shape and type."""
+
+    @abstractmethod
+    def judge(self, outputs: Any, known: Known) -> Judged:
+        """Return a batch's sum and its weight; ``torch.func.vmap`` may go through it."""
 
     def reset(self) -> None:
-        """Forget what was added."""
-        self._total.zero_()
-        self._weight.zero_()
+        """Begin a new point."""
+        self._total = self._zero
+        self._weight: Tensor | float = 0.0
 
-    def add(self, total: Tensor, weight: Tensor | float) -> None:
-        """Add a sum and what it is to be divided by."""
-        self._total += total
-        self._weight += weight
+    def add(self, outputs: Any, known: Known) -> None:
+        """Add one batch."""
+        self.sum_up(*self.judge(outputs, known))
 
-    def result(self, *, divide: bool = True) -> Tensor:
-        """Return the mean, or the sum; no synchronisation."""
-        return self._total / self._weight if divide else self._total.clone()
+    def sum_up(self, total: Tensor, weight: Tensor | float) -> None:
+        """Add a batch's sum, or its sums at several points, and its weight."""
+        self._total = self._total + total
+        self._weight = self._weight + weight
+
+    def result(self) -> Tensor:
+        """Return the mean, or the sum where that is asked for; no synchronisation."""
+        return self._total / self._weight if self._divide else self._total
 
 
-class LossMeter:
+class LossMeter(MeanMeter):
     """The value that a loss module would give on the whole data set as one batch.
 
     ``reduction='mean'`` is sum(l_i) / sum(w_i) over everything that counts: class weights and
@@ -56,7 +101,7 @@ class LossMeter:
         self.loss = loss
         self.each = _per_sample(loss)
         self.reduction = getattr(loss, "reduction", None)
-        self._mean = Mean(device)
+        super().__init__(device, divide=self.reduction != "sum")
 
     def settle(self, outputs: Any, targets: Any) -> None:
         """Decide on a first batch whether the module's per-sample values can be trusted.
@@ -64,13 +109,13 @@ class LossMeter:
         Raises:
             InputError: If the module returns anything but one number.
         """
-        targets = self._fit(outputs, targets)
-        own = self.loss(outputs, targets)
+        known = self.known(outputs, targets)
+        own = self.loss(outputs, known.targets)
         if self.reduction != "none" and not _is_scalar(own):
             raise InputError(
                 f"{type(self.loss).__name__} returned {_say(own)}; wanted one number a batch."
             )
-        if self.each is not None and not self._agrees(own, outputs, targets):
+        if self.each is not None and not self._agrees(own, outputs, known):
             self.each = None
         if self.each is None and self.reduction != "sum":
             log.info(
@@ -79,54 +124,48 @@ class LossMeter:
                 type(self.loss).__name__,
             )
 
-    def _agrees(self, own: Tensor, outputs: Any, targets: Any) -> bool:
+    def _agrees(self, own: Tensor, outputs: Any, known: Known) -> bool:
         """Say whether there are per-sample values, and whether they add up to the module's own."""
         try:
-            losses = self.each(outputs, targets)  # type: ignore[misc]
+            losses = self.each(outputs, known.targets)  # type: ignore[misc]
         except Exception:  # a user's module that has never heard of reduction='none'
             return False
         if not isinstance(losses, Tensor) or not losses.ndim:
             return False
         if self.reduction == "none":
             return True
-        self._mean.reset()
-        self.add(outputs, targets)
+        self.reset()
+        self.add(outputs, known)
         found, wanted = float(self.result()), float(own)
         close = math.isclose(found, wanted, rel_tol=AGREEMENT, abs_tol=1e-6)
         return close or not math.isfinite(wanted)
 
-    def reset(self) -> None:
-        """Begin a new point."""
-        self._mean.reset()
+    def known(self, outputs: Any, targets: Any) -> Known:
+        """Return what these targets decide, for outputs of the given shape and type."""
+        fitted = self._fit(outputs, targets)
+        count = _count(fitted, outputs)
+        if self.each is None or self.reduction == "batchmean":
+            return Known(fitted, count, None, count)
+        return Known(fitted, self._weight_of(fitted), None, count)
 
-    def add(self, outputs: Any, targets: Any) -> None:
-        """Add one batch."""
-        targets = self._fit(outputs, targets)
-        count = _count(targets, outputs)
+    def judge(self, outputs: Any, known: Known) -> Judged:
+        """Return a batch's sum and its weight."""
         if self.each is None:
-            value = self.loss(outputs, targets)
-            whole = value.double() if self.reduction == "sum" else value.double() * count
-            self._mean.add(whole, count)
-            return
-        losses = self.each(outputs, targets)
-        self._mean.add(losses.sum(dtype=torch.float64), self._weight(losses, targets, count))
+            value = self.loss(outputs, known.targets).double()
+            return value if self.reduction == "sum" else value * known.count, known.count
+        losses = self.each(outputs, known.targets)
+        return losses.sum(dtype=torch.float64), known.over(losses)
 
-    def result(self) -> Tensor:
-        """Return the loss of everything added."""
-        return self._mean.result(divide=self.reduction != "sum")
-
-    def _weight(self, losses: Tensor, targets: Tensor, count: int) -> Tensor | float:
-        if self.reduction == "batchmean":
-            return count
-        if isinstance(self.loss, CLASSIFICATIONS):
-            if targets.is_floating_point():  # class probabilities: one number a position
-                return losses.numel()
-            kept = targets != self.loss.ignore_index
-            if self.loss.weight is None:
-                return kept.sum(dtype=torch.float64)
-            places = torch.where(kept, targets, 0)  # a boolean index would wait for the device
-            return (self.loss.weight[places] * kept).sum(dtype=torch.float64)
-        return losses.numel()
+    def _weight_of(self, targets: Any) -> Tensor | None:
+        """Return the weight of class numbers; None where every number counts as one."""
+        classes = isinstance(targets, Tensor) and not targets.is_floating_point()
+        if not isinstance(self.loss, CLASSIFICATIONS) or not classes:
+            return None
+        kept = targets != self.loss.ignore_index
+        if self.loss.weight is None:
+            return kept.sum(dtype=torch.float64)
+        places = torch.where(kept, targets, 0)  # a boolean index would wait for the device
+        return (self.loss.weight[places] * kept).sum(dtype=torch.float64)
 
     def _fit(self, outputs: Any, targets: Any) -> Any:
         """Make class numbers one-hot for a regression loss.
@@ -180,8 +219,8 @@ def has_classes(outputs: Any, targets: Any) -> bool:
     )
 
 
-class AccuracyMeter:
-    """Percent of the targets that are the class of the highest score.
+class AccuracyMeter(MeanMeter):
+    """Percent of the targets, 0 to 100, that are the class of the highest score.
 
     Positions of ``ignore_index`` don't count.  Scores that hold NaN predict nothing, hence are
     wrong.
@@ -189,43 +228,41 @@ class AccuracyMeter:
 
     def __init__(self, ignore_index: int, device: torch.device) -> None:
         self.ignore_index = ignore_index
-        self._mean = Mean(device)
+        super().__init__(device)
 
-    def reset(self) -> None:
-        """Begin a new point."""
-        self._mean.reset()
-
-    def add(self, outputs: Tensor, targets: Tensor) -> None:
-        """Add one batch."""
-        best, predicted = outputs.max(dim=1)
+    def known(self, outputs: Tensor, targets: Tensor) -> Known:
+        """Return which of these targets count, and how many do."""
         kept = targets != self.ignore_index
-        right = (predicted == targets) & kept & (best == best)  # noqa: PLR0124  (NaN is no score)
-        self._mean.add(100.0 * right.sum(dtype=torch.float64), kept.sum(dtype=torch.float64))
+        return Known(targets, kept.sum(dtype=torch.float64), kept)
 
-    def result(self) -> Tensor:
-        """Return the accuracy in percent, 0 to 100."""
-        return self._mean.result()
+    def judge(self, outputs: Tensor, known: Known) -> Judged:
+        """Return a batch's sum and its weight."""
+        best, predicted = outputs.max(dim=1)
+        right = (predicted == known.targets) & (best == best)  # noqa: PLR0124  (NaN is no score)
+        if known.kept is not None:
+            right = right & known.kept
+        return 100.0 * right.sum(dtype=torch.float64), known.over(right)
 
 
-class FunctionMeter:
+class FunctionMeter(MeanMeter):
     """The mean of ``function(outputs, targets) -> per-sample tensor`` over all samples."""
 
     def __init__(self, name: str, function: Callable[..., Any], device: torch.device) -> None:
         self.name = name
         self.function = function
-        self._mean = Mean(device)
+        super().__init__(device)
 
-    def reset(self) -> None:
-        """Begin a new point."""
-        self._mean.reset()
+    def known(self, outputs: Any, targets: Any) -> Known:
+        """Return the targets, and how many samples they are."""
+        return Known(targets, count=_count(targets, outputs))
 
-    def add(self, outputs: Any, targets: Any) -> None:
-        """Add one batch; a single number counts as the mean of the batch.
+    def judge(self, outputs: Any, known: Known) -> Judged:
+        """Return a batch's sum and its weight; a single number counts as the batch's mean.
 
         Raises:
             InputError: If the function returns anything but real numbers.
         """
-        found = self.function(outputs, targets)
+        found = self.function(outputs, known.targets)
         if isinstance(found, int | float):
             found = torch.tensor(float(found))
         if not isinstance(found, Tensor) or found.is_complex():
@@ -233,15 +270,9 @@ class FunctionMeter:
                 f"Metric {self.name!r} returned {_say(found)}; wanted a tensor with one number "
                 "a sample."
             )
-        count = _count(targets, outputs)
-        if found.ndim == 0 or (found.numel() == 1 and count > 1):
-            self._mean.add(found.double().sum() * count, count)
-        else:
-            self._mean.add(found.sum(dtype=torch.float64), found.numel())
-
-    def result(self) -> Tensor:
-        """Return the mean over samples."""
-        return self._mean.result()
+        if found.ndim == 0 or (found.numel() == 1 and known.count > 1):
+            return found.double().sum() * known.count, known.count
+        return found.sum(dtype=torch.float64), found.numel()
 
 
 class TorchMetricMeter:
@@ -256,9 +287,13 @@ class TorchMetricMeter:
         """Begin a new point."""
         self.metric.reset()
 
-    def add(self, outputs: Any, targets: Any) -> None:
+    def known(self, outputs: Any, targets: Any) -> Known:
+        """Return the targets; the metric keeps its own accounts."""
+        return Known(targets)
+
+    def add(self, outputs: Any, known: Known) -> None:
         """Add one batch."""
-        self.metric.update(outputs, targets)
+        self.metric.update(outputs, known.targets)
 
     def result(self) -> Any:
         """Return what the metric computes over everything added."""

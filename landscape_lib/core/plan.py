@@ -26,6 +26,7 @@ class Plan:
         fold: Whether batch norms are folded into the layers before them; see ``core.folding``.
         channels_last: Whether images and the weights of convolutions are laid out channels last.
         compile: Whether the network goes through ``torch.compile``.
+        points_at_once: Points evaluated in one pass; see ``core.together``.
     """
 
     device: str = "cpu"
@@ -35,6 +36,7 @@ class Plan:
     fold: bool = False
     channels_last: bool = False
     compile: bool = False
+    points_at_once: int = 1
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -47,7 +49,12 @@ class Plan:
                 raise InputError(
                     f"A plan's {name} is {getattr(self, name)!r}; wanted true or false."
                 )
-        for name in ("threads", "batch_size"):
+        if self.compile and self.points_at_once != 1:
+            raise InputError(
+                "A plan either compiles the network or evaluates several points at once; set "
+                "compile: false or points_at_once: 1."
+            )
+        for name in ("threads", "batch_size", "points_at_once"):
             number = getattr(self, name)
             if number is None and name == "batch_size":
                 continue

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import nn
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
+from landscape_lib.core.evaluator import Evaluator, Point, Values, disagreement, measure
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import to_eval
 from landscape_lib.core.plan import Plan
@@ -143,7 +143,7 @@ class Work:
         """Compare the plan with the plain model where rounding is worst: far from the centre."""
         shrunk = used.batch_size if used != self.plan else None  # a larger one does not fit
         plain = dataclasses.replace(used.plain(), batch_size=shrunk)
-        if plain == used or self.bench.own_loop:
+        if plain == used:
             return
         far = int(np.argmax(np.linalg.norm(self.grid.points(shard.indices), axis=1)))
         model, point = self.bench.problem.model, [int(shard.indices[far])]
@@ -178,10 +178,19 @@ class _Shrinking:
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
 
+    @property
+    def points_at_once(self) -> int:
+        return self.plan.points_at_once
+
     def __call__(self, model: nn.Module) -> Values:
+        return self.several(model, [()], lambda point: None)[0]
+
+    def several(
+        self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
+    ) -> list[Values]:
         while True:
             try:
-                values = self._evaluate(model, self._stops.check)
+                values = self._evaluate.several(model, points, go, self._stops.check)
                 self.plans.add(self.plan.canonical())
                 return values
             except (RuntimeError, MemoryError) as error:
@@ -190,13 +199,20 @@ class _Shrinking:
                 to_eval(model)  # a metric that was stopped halfway may have changed the mode
 
     def _shrink(self, error: Exception) -> None:
-        """Halve the batch, or raise what was raised where it is no lack of memory."""
-        batch = self.plan.batch_size or self._bench.batch_size
+        """Halve the points at once, then the batch; raise again what is no lack of memory."""
+        batch, points = self.plan.batch_size or self._bench.batch_size, self.plan.points_at_once
         lacking = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if batch <= 1 or not (lacking or any(text in str(error) for text in _NO_MEMORY)):
+        lacking = lacking or any(text in str(error) for text in _NO_MEMORY)
+        if not lacking or batch == points == 1:
             raise error
-        self.plan = dataclasses.replace(self.plan, batch_size=batch // 2)
-        log.warning("Out of memory with batches of %d; going on with %d.", batch, batch // 2)
+        if points > 1:
+            self.plan = dataclasses.replace(self.plan, points_at_once=points // 2)
+            log.warning(
+                "Out of memory with %d points at once; going on with %d.", points, points // 2
+            )
+        else:
+            self.plan = dataclasses.replace(self.plan, batch_size=batch // 2)
+            log.warning("Out of memory with batches of %d; going on with %d.", batch, batch // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the
 TRIALS = 24  # about so many timings a search makes
 RUNS = 3  # of a trial, the first to get warm
 FEWEST = 64  # samples of a trial
+TOGETHER = (4, 16, 64)  # points at once
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins
 
@@ -86,9 +87,10 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
             ) from error
     fixed = None if wishes.batch_size == "auto" else int(wishes.batch_size)
     base = replace(plain, batch_size=fixed)
-    if wishes.plan == "plain" or bench.own_loop or not all(s.whole for s in bench.data.values()):
+    if wishes.plan == "plain" or not all(s.whole for s in bench.data.values()):
         return base
-    if RUNS * FEWEST > SHARE / 5 * grid.size * bench.samples_per_point:
+    first = bench.samples_per_point if bench.own_loop else FEWEST
+    if RUNS * first > SHARE / 5 * grid.size * bench.samples_per_point:
         return base  # even a first look would cost a share of this
     plan = _Search(bench, base, grid.size, fixed).best()
     if plan == base or agrees(bench, plan, base, _distances(grid)):
@@ -106,15 +108,17 @@ class _Search:
 
     def __init__(self, bench: Bench, base: Plan, points: int, fixed: int | None) -> None:
         self._bench, self._base, self._fixed = bench, base, fixed
+        self._points = points
         self._kind = torch.device(base.device).type
         self._times: dict[Plan, float] = {}
-        count = bench.data["train"].count
-        self._few = _first(bench.data["train"], min(FEWEST, count))
+        whole = bench.data["train"]
+        self._few = whole if bench.own_loop else _first(whole, FEWEST)
         self._start = time.perf_counter()
         self.run_s = points * bench.samples_per_point * self._seconds(base)
         self._budget = SHARE * self.run_s
-        affordable = int(self._budget / TRIALS / RUNS / self._seconds(base))
-        self._few = _first(bench.data["train"], min(count, max(FEWEST, affordable)))
+        if not bench.own_loop:
+            affordable = int(self._budget / TRIALS / RUNS / self._seconds(base))
+            self._few = _first(whole, max(FEWEST, affordable))
 
     def best(self) -> Plan:
         """Return the fastest plan found; the base where nothing is clearly faster."""
@@ -123,7 +127,7 @@ class _Search:
         self._times.clear()
         best = self._base
         with fixed_randomness():
-            for candidates in (self._shapes, self._sizes, self._threads, self._compiled):
+            for candidates in self._choices():
                 for plan in candidates(best):
                     if self._spent() > self._budget:
                         break
@@ -141,15 +145,24 @@ class _Search:
     def _spent(self) -> float:
         return time.perf_counter() - self._start
 
+    def _choices(self) -> Sequence[Callable[[Plan], Iterator[Plan]]]:
+        """What is tried, in turn; a user's own loop over batches is called with its own batches."""
+        if self._bench.own_loop:
+            return (self._layouts, self._threads)
+        return (self._shapes, self._sizes, self._threads, self._together, self._compiled)
+
     def _shapes(self, best: Plan) -> Iterator[Plan]:
         """Layouts and folding, at a batch size that suits the kind of machine."""
-        model = self._bench.problem.model
         size = self._fixed or min(START[self._kind], self._few.count)
-        if fold(model) is not None:
+        if fold(self._bench.problem.model) is not None:
             yield replace(best, fold=True, channels_last=True, batch_size=size)
-        if any(isinstance(module, nn.Conv2d) for module in model.modules()):
-            yield replace(best, channels_last=True, batch_size=size)
+        yield from self._layouts(replace(best, batch_size=size))
         yield replace(best, batch_size=size)
+
+    def _layouts(self, best: Plan) -> Iterator[Plan]:
+        """Images channels last, where there are any."""
+        if any(isinstance(module, nn.Conv2d) for module in self._bench.problem.model.modules()):
+            yield replace(best, channels_last=True)
 
     def _sizes(self, best: Plan) -> Iterator[Plan]:
         """Batch sizes upwards, then downwards, for as long as they are not clearly worse."""
@@ -169,8 +182,19 @@ class _Search:
         if self._kind == "cpu" and best.threads > 1:
             yield replace(best, threads=1)
 
+    def _together(self, best: Plan) -> Iterator[Plan]:
+        """Several points at once, for as long as more of them are faster, and can be tried."""
+        for count in TOGETHER:
+            trial_s = RUNS * count * self._few.count * self._time(best)
+            if trial_s > self._budget / 4 or 8 * count > SHARE * self._points:
+                return
+            plan = replace(best, points_at_once=count)
+            yield plan
+            if self._times.get(plan, 0.0) > min(self._times.values()):
+                return
+
     def _compiled(self, best: Plan) -> Iterator[Plan]:
-        if self.run_s >= COMPILE_S:
+        if self.run_s >= COMPILE_S and best.points_at_once == 1:
             yield replace(best, compile=True)
 
     def _time(self, plan: Plan) -> float:
@@ -186,7 +210,8 @@ class _Search:
         try:
             evaluate = Evaluator(model, self._bench.problem.metrics, {"train": self._few}, plan)
             with in_eval_mode(model):
-                return min(_timed(evaluate, model) for _ in range(RUNS)) / self._few.count
+                seconds = min(_timed(evaluate, model) for _ in range(RUNS))
+            return seconds / self._few.count / plan.points_at_once
         except Exception as error:
             if plan == self._base:
                 raise
@@ -196,7 +221,7 @@ class _Search:
 
 def _timed(evaluate: Evaluator, model: nn.Module) -> float:
     start = time.perf_counter()
-    evaluate(model)
+    evaluate.several(model, [()] * evaluate.points_at_once, lambda point: None)
     return time.perf_counter() - start
 
 
@@ -205,12 +230,20 @@ def _first_line(error: Exception) -> str:
 
 
 def _first(samples: Samples, count: int) -> Samples:
+    count = min(count, samples.count)
     first = tuple(samples.cut(count)[:1])
     return Samples(first, count, True, samples.batch_size, samples.dataset)
 
 
 def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) -> bool:
-    """Tell whether a plan gives the plain model's values, and log what differs where not."""
+    """Tell whether a plan gives the plain model's values, and log what differs where not.
+
+    Where a plan evaluates several points at once, each must have the same bits whatever the others
+    are: else values would depend on how the grid was cut into shards.
+    """
+    if plan.points_at_once > 1 and not _keeps_points_apart(bench, plan, max(distances)):
+        log.warning("The bits of a point depend on its neighbours: this plan is dropped: %s", plan)
+        return False
     found, wanted = (values_along(bench, bench.evaluator(p), distances) for p in (plan, plain))
     for distance, one, other in zip(distances, found, wanted, strict=True):
         key, apart = disagreement(one, other)
@@ -225,6 +258,23 @@ def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) ->
             plan.canonical(),
         )
         return False
+    return True
+
+
+def _keeps_points_apart(bench: Bench, plan: Plan, reach: float) -> bool:
+    """Evaluate two groups of points, then some of them among others, and one alone."""
+    evaluator, model, count = bench.evaluator(plan), bench.problem.model, plan.points_at_once
+    direction = create_random_direction(model, seed=0)
+    grid = Grid((Axis(-reach, reach, 2 * count),))
+
+    def values(indices: range) -> dict[str, np.ndarray]:
+        return dict(measure(model, evaluator, [direction], grid, indices).values)
+
+    whole = values(range(2 * count))
+    for some in (range(count // 2 + 1, count // 2 + 1 + count), range(count + 1, count + 2)):
+        again = values(some)
+        if any(again[k].tobytes() != v[some.start : some.stop].tobytes() for k, v in whole.items()):
+            return False
     return True
 
 

@@ -9,6 +9,7 @@ from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.together import Together
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import lay_out
 from landscape_lib.steps.directions import make_directions
@@ -97,6 +98,33 @@ def test_where_memory_runs_out_half_the_batch_goes_on_and_is_recorded(
         "Out of memory with batches of 8; going on with 4.",
     ]
     assert shard.fingerprint == work.fingerprint
+
+
+def test_where_memory_runs_out_fewer_points_at_once_come_before_smaller_batches(
+    monkeypatch, caplog
+):
+    def values(plan):
+        bench = bench_of(lambda outputs, targets: outputs.sum(1))
+        directions = [create_random_direction(bench.problem.model, seed=0)]
+        return Work(bench, plan, directions, GRID, Stops()).evaluate(range(3), "own")
+
+    wanted, take = values(Plan(batch_size=8)), Together.take
+
+    def lacking(self, place):
+        if self.count > 1:
+            raise MemoryError
+        take(self, place)
+
+    monkeypatch.setattr(Together, "take", lacking)
+    found = values(Plan(batch_size=8, points_at_once=4))
+    np.testing.assert_allclose(
+        found.values["train_loss_sum"], wanted.values["train_loss_sum"], rtol=1e-6
+    )
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "Out of memory with 4 points at once; going on with 2.",
+        "Out of memory with 2 points at once; going on with 1.",
+    ]
+    assert found.plans == (Plan(batch_size=8).canonical(),)
 
 
 def test_what_does_not_fit_one_by_one_or_is_no_lack_of_memory_is_raised():

@@ -11,6 +11,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, disagreement
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.together import Together
 from landscape_lib.problems.problem import Problem
 from landscape_lib.problems.resnet import ResNet
 from landscape_lib.steps import planning
@@ -71,6 +72,41 @@ def test_a_batch_size_that_is_given_is_kept(long):
     long(lambda plan: 0.5 if plan.fold else 1.0)
     plan = choose_plan(bench_of(), wishes(batch_size=7), GRID)
     assert plan == Plan("cpu", "float32", 7, 1, fold=True, channels_last=True)
+
+
+def test_points_at_once_are_taken_where_they_are_faster_and_as_many_as_pay(long):
+    long(lambda plan: {1: 1.0, 4: 0.6, 16: 0.5, 64: 0.7}[plan.points_at_once])
+    plan = choose_plan(bench_of(), wishes(batch_size=40), GRID)
+    assert plan == Plan("cpu", "float32", 40, 1, points_at_once=16)
+
+
+def test_points_at_once_whose_bits_depend_on_each_other_are_dropped(monkeypatch, caplog):
+    judge = Together.judge
+
+    def leaking(self, *args):
+        return {key: v + 1e-9 * v.mean() for key, v in judge(self, *args).items()}
+
+    bench, plan = bench_of(), Plan(threads=1, points_at_once=4)
+    assert agrees(bench, plan, Plan(threads=1), [0.0, 1.0])
+    monkeypatch.setattr(Together, "judge", leaking)
+    assert not agrees(bench, plan, Plan(threads=1), [0.0, 1.0])
+    assert "The bits of a point depend on its neighbours: this plan is dropped" in caplog.text
+
+
+def test_a_loop_of_ones_own_keeps_its_batches_and_may_be_laid_out_otherwise(long):
+    def metric(net, loader, use_cuda):
+        sizes.append([len(targets) for _, targets in loader])
+        layouts.add(next(net.parameters()).is_contiguous(memory_format=torch.channels_last))
+        with torch.no_grad():
+            return {"a": sum(float(net(inputs).square().sum()) for inputs, _ in loader)}
+
+    sizes, layouts = [], set()
+    long(lambda plan: 0.5 if plan.channels_last else 1.0)
+    bench = bench_of(metric)
+    plan = choose_plan(bench, wishes(), GRID)
+    assert plan == Plan(threads=1, channels_last=True)
+    assert layouts == {True, False}
+    assert all(found == [80] for found in sizes)
 
 
 def test_tiny_runs_pay_nothing(monkeypatch):

@@ -1,0 +1,69 @@
+"""Several points of a landscape evaluated in one pass, for networks too small to fill a machine."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+Function = Callable[[Any], dict[str, Tensor]]
+
+
+class Together:
+    """The tensors of one network at several points, side by side, as ``torch.func.vmap`` wants.
+
+    ``take(place)`` copies the network's floating-point parameters and buffers as they are now;
+    ``judge`` runs the network at all places at once.
+
+    Memory: ``count`` copies of the network, and the activations of ``count`` batches.
+    """
+
+    def __init__(self, network: nn.Module, count: int) -> None:
+        self.count = count
+        self._network = network
+        own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        self._own = {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
+        self._rows = {name: _rows(tensor, count) for name, tensor in self._own.items()}
+
+    @torch.no_grad()
+    def take(self, place: int) -> None:
+        """Copy the network's tensors as they are now to a place, 0 to ``count`` - 1."""
+        places = [rows[place] for rows in self._rows.values()]
+        torch._foreach_copy_(places, list(self._own.values()))
+
+    @torch.no_grad()
+    def judge(
+        self, inputs: tuple[Any, ...], named: Mapping[str, Any], sums: Function
+    ) -> dict[str, Tensor]:
+        """Return what a function makes of the network's outputs, at every place.
+
+        Args:
+            inputs: The network's arguments, the same at every place.
+            named: Its keyword arguments.
+            sums: From outputs to one number a key.
+
+        Returns:
+            For every key a tensor of shape (count,).
+        """
+
+        def at_one(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return sums(functional_call(self._network, tensors, inputs, dict(named)))
+
+        with warnings.catch_warnings():  # that some operation is slow: the plan's search times it
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            return vmap(at_one)(self._rows)
+
+
+def _rows(tensor: Tensor, count: int) -> Tensor:
+    """Make room for copies that each lie in memory as the tensor does."""
+    plain = tensor.contiguous() if not _is_dense(tensor) else tensor
+    size, stride = (count, *plain.shape), (plain.numel(), *plain.stride())
+    return torch.empty_strided(size, stride, dtype=plain.dtype, device=plain.device)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.is_contiguous() or (
+        tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
