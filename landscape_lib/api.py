@@ -371,7 +371,8 @@ class LossLandscape:
     def _data(self) -> dict[str, Samples]:
         """Return the samples, read when they are first needed, and anew from another loader."""
         if self._read is None or self._read[0] is not self.dataloader:
-            self._read = (self.dataloader, prepare(as_batches(self.dataloader)))
+            folder = Path(self.surf_file).parent
+            self._read = (self.dataloader, prepare(as_batches(self.dataloader), folder=folder))
         return self._read[1]
 
     def _wishes(self, precision: str) -> EvaluationSettings:

@@ -5,6 +5,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,13 @@ from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
 from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
+from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import (
     ResidentLoader,
     Samples,
     as_batches,
     copied,
-    fixed_randomness,
     gather,
-    on_device,
-    reseed,
     split_batch,
 )
 from landscape_lib.core.surface import Label, Shard
@@ -86,7 +85,7 @@ class Evaluator:
                     "points_at_once: 1 in evaluation.plan."
                 )
             self._loaders = {
-                split: ResidentLoader(samples, self.plan.batch_size, self.device)
+                split: ResidentLoader(samples, self.plan.batch_size)
                 for split, samples in self.data.items()
             }
         else:
@@ -200,24 +199,24 @@ class Evaluator:
         meters = self._meters[split]
         for meter in meters.values():
             meter.reset()
-        for number in range(len(self._batches[split])):
+        for number, parts in enumerate(self._each(split)):
             pause()
             if self._together is not None:
-                self._add_together(self._together, split, number)
+                self._add_together(self._together, split, parts)
             elif self._metrics_write:
-                self._add_copied(model, split, number)
+                self._add_copied(model, split, parts)
             else:
-                self._add(model, split, number)
+                self._add(model, split, number, parts)
         return {key: meter.result() for key, meter in meters.items()}
 
-    def _add(self, model: nn.Module, split: str, number: int) -> None:
-        inputs, named, targets = self._parts(split, number)
+    def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
+        inputs, named, targets = parts
         outputs = self._standing_for(model)(*inputs, **named)
         for key, meter in self._meters[split].items():
             known = self._known.get((split, number, key))
             if known is None:
                 known = meter.known(outputs, targets)
-                if split in self._ready and not _is_larger(known.targets, (inputs, named, targets)):
+                if split in self._ready and not _is_larger(known.targets, parts):
                     self._known[split, number, key] = known
             meter.add(outputs, known)
 
@@ -229,15 +228,15 @@ class Evaluator:
             for at, number in zip(found, numbers, strict=True):
                 self._known[at] = self._known[at].weighing(number)
 
-    def _add_copied(self, model: nn.Module, split: str, number: int) -> None:
-        inputs, named, targets = self._parts(split, number)
+    def _add_copied(self, model: nn.Module, split: str, parts: Parts) -> None:
+        inputs, named, targets = parts
         outputs = self._standing_for(model)(*inputs, **named)
         for meter in self._meters[split].values():
             mine = copied((outputs, targets))
             meter.add(mine[0], meter.known(*mine))
 
-    def _add_together(self, together: Together, split: str, number: int) -> None:
-        inputs, named, targets = self._parts(split, number)
+    def _add_together(self, together: Together, split: str, parts: Parts) -> None:
+        inputs, named, targets = parts
         meters = {k: m for k, m in self._meters[split].items() if isinstance(m, MeanMeter)}
         weights = {}
 
@@ -253,18 +252,18 @@ class Evaluator:
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
 
-    def _parts(self, split: str, number: int) -> Parts:
-        """Return a batch's inputs, named inputs and targets, where they may be used."""
+    def _each(self, split: str) -> Iterator[Parts]:
+        """Yield the inputs, named inputs and targets of each batch, where they may be used."""
         if split in self._ready:
-            return self._ready[split][number]
-        batch = on_device(self._batches[split][number], self.device)
-        return split_batch(copied(batch) if self._model_writes else batch)
+            yield from self._ready[split]
+            return
+        for batch in self._batches[split]:
+            yield split_batch(copied(batch) if self._model_writes else batch)
 
     def _make_ready(self) -> None:
-        """Take batches apart once where they lie on the device, and nobody writes to them."""
+        """Take batches apart once where they are what is evaluated, and nobody writes to them."""
         for split, samples in self.data.items():
-            here = all(tensor.device.type == self.device.type for tensor in samples.tensors())
-            if here and not self._model_writes:
+            if samples.form is None and not self._model_writes:
                 self._ready[split] = [split_batch(batch) for batch in self._batches[split]]
 
     def _prepare(self, model: nn.Module) -> None:
@@ -306,7 +305,7 @@ class Evaluator:
                     with in_eval_mode(model), torch.no_grad(), fixed_randomness():
                         for place in range(self.plan.points_at_once):
                             self._together.take(place)
-                        self._add_together(self._together, split, 0)
+                        self._add_together(self._together, split, next(self._each(split)))
                 return
             except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 reason = str(error).partition("\n")[0]
@@ -318,7 +317,7 @@ class Evaluator:
     def _settle(self, model: nn.Module) -> None:
         with in_eval_mode(model), torch.no_grad(), fixed_randomness():
             for split, batches in self._batches.items():
-                batch = copied(on_device(batches[0], self.device))
+                batch = copied(batches[0])
                 inputs, named, targets = split_batch(batch)
                 before = _contents(batch)
                 outputs = model(*inputs, **named)
@@ -411,8 +410,12 @@ def _number(key: str, value: Any) -> float:
     return float(array.reshape(()))
 
 
-def prepare(data: Any, splits: Mapping[str, Any] | None = None) -> dict[str, Samples]:
+def prepare(
+    data: Any, splits: Mapping[str, Any] | None = None, folder: Path | None = None
+) -> dict[str, Samples]:
     """Gather the samples of the data and of every split, ``train`` first.
+
+    Those that are larger than memory lie in ``folder``, or the system's for temporary files.
 
     Raises:
         InputError: If a split is called train, or data are empty.
@@ -420,8 +423,8 @@ def prepare(data: Any, splits: Mapping[str, Any] | None = None) -> dict[str, Sam
     if "train" in (splits or {}):
         raise InputError("A split is called 'train', which is the name of the data themselves.")
     return {
-        "train": gather(data, "train"),
-        **{n: gather(split, n) for n, split in (splits or {}).items()},
+        "train": gather(data, "train", folder),
+        **{n: gather(split, n, folder) for n, split in (splits or {}).items()},
     }
 
 

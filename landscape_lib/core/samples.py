@@ -1,27 +1,24 @@
 """The one fixed set of samples on which every point of a landscape is judged."""
 
 import logging
-import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    TensorDataset,
-)
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.handing import Form, Handed
+from landscape_lib.core.randomness import fixed_randomness
+from landscape_lib.core.reading import Reading, one_thread
+from landscape_lib.core.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -29,29 +26,6 @@ SAY_EVERY_S = 10.0
 _ARRAYS = (Tensor, np.ndarray)
 TARGET_NAMES = ("labels", "label", "targets", "target")
 DEFAULT_BATCH_SIZE = 128
-SEED = 0  # for transforms and samplers that draw random numbers while the samples are gathered
-
-
-@contextmanager
-def fixed_randomness(seed: int = SEED) -> Iterator[None]:
-    """Seed the global random states, and give them back as they were."""
-    python, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            reseed(seed)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy_state)  # noqa: NPY002
-
-
-def reseed(seed: int = SEED) -> None:
-    """Set the global random states: python's, numpy's, torch's."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():  # else torch would write down the call, with its whole stack
-        torch.cuda.manual_seed_all(seed)
 
 
 @dataclass(frozen=True)
@@ -65,6 +39,7 @@ class Samples:
         whole: Whether ``batches`` is one batch that can be cut at will.
         batch_size: The loader's own, None where the data were no loader.
         dataset: The user's data set, for functions that ask for ``loader.dataset``.
+        form: What batches turn into when they are used; None where they are it already.
     """
 
     batches: tuple[Any, ...]
@@ -72,6 +47,7 @@ class Samples:
     whole: bool
     batch_size: int | None
     dataset: Any
+    form: Form | None = None
 
     def tensors(self) -> Iterator[Tensor]:
         """Go through every tensor, in order."""
@@ -85,34 +61,26 @@ class Samples:
         *,
         channels_last: bool = False,
     ) -> "Samples":
-        """Return the samples on a device where they fit, floating-point tensors in ``dtype``.
+        """Return the samples on a device, floating-point tensors in ``dtype``.
 
-        Images (four dimensions, floating-point) are laid out channels last where asked.
+        Images (four dimensions, floating-point) are laid out channels last where asked.  What
+        there is no room for takes that form batch by batch instead, whenever it is used.
         """
-        wanted = torch.device(device)
-        bytes_needed = sum(t.numel() * t.element_size() for t in self.tensors())
-        if wanted.type == "cuda" and bytes_needed > 0.8 * torch.cuda.mem_get_info(wanted)[0]:
-            wanted = torch.device("cpu")  # handed over batch by batch instead
+        form = Form(torch.device(device), dtype, channels_last)
+        if not form.fits(self.tensors()):
+            return replace(self, form=form)
+        batches = tuple(tree_map(form, batch) for batch in self.batches)
+        return replace(self, batches=batches)
 
-        def moved(leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor):
-                return leaf
-            if not leaf.is_floating_point():
-                return leaf.to(wanted)
-            image = channels_last and leaf.ndim == 4
-            layout = torch.channels_last if image else torch.preserve_format
-            return leaf.to(wanted, dtype or leaf.dtype, memory_format=layout)
-
-        batches = tuple(tree_map(moved, batch) for batch in self.batches)
-        return Samples(batches, self.count, self.whole, self.batch_size, self.dataset)
-
-    def cut(self, size: int | None) -> list[Any]:
-        """Return views of ``size`` samples each, the last one perhaps smaller.
+    def cut(self, size: int | None) -> Sequence[Any]:
+        """Return batches of ``size`` samples each, the last one perhaps smaller.
 
         ``None``, and samples that cannot be cut, give the loader's own batches.
         """
-        if not self.whole:
-            return list(self.batches)
+        pieces = self._views(size) if self.whole else list(self.batches)
+        return pieces if self.form is None else Handed(pieces, self.form)
+
+    def _views(self, size: int | None) -> list[Any]:
         size = size or self.batch_size or DEFAULT_BATCH_SIZE
         leaves, shape = tree_flatten(self.batches[0])
         return [
@@ -121,37 +89,62 @@ class Samples:
         ]
 
 
-def gather(data: Any, name: str = "data") -> Samples:
+def gather(data: Any, name: str = "data", folder: Path | None = None) -> Samples:
     """Read every sample of a data set once and keep it.
 
     A ``DataLoader`` that shuffles is read in the data set's order, and whole even with
     ``drop_last``; one with a sampler of its own, and any other iterable of batches, is iterated
-    once.  Random transforms are drawn once, from a fixed seed, with the global random state put
-    back.
+    once.  Random transforms are drawn once, from fixed seeds, one a sample where samples have
+    indices, with the global random state put back.  Data that would take more than half of the
+    available memory lie on the disk and are mapped.
 
     Args:
         data: ``Dataset`` (or a list of samples), ``DataLoader`` or any iterable of batches, or
             tuple of tensors.
         name: What to call the data in messages.
+        folder: For data larger than memory; the system's for temporary files where left out.
 
     Raises:
-        InputError: If the data are empty or of another kind.
+        InputError: If the data are empty or of another kind, or there is no room for them.
     """
     loader = _loader(data, name)
     dataset = getattr(loader, "dataset", loader)
     if isinstance(dataset, TensorDataset) and not isinstance(data, DataLoader):
         return Samples((list(dataset.tensors),), len(dataset), True, None, dataset)
-    with fixed_randomness():
-        batches = [_plain(batch) for batch in _said(loader, name)]
-    counts = [_batch_count(batch) for batch in batches]
+    shelf = _read(loader, name, folder)
+    counts = shelf.counts
     if not sum(counts):
         raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
     batch_size = _own_batch_size(data, counts) if _is_loader(data, loader) else None
     regular = batch_size is None or _regular(counts, batch_size)
-    whole = _put_together(batches, counts) if regular else None
+    whole = shelf.whole() if regular else None
     if whole is None:
-        return Samples(tuple(batches), sum(counts), False, batch_size, dataset)
+        return Samples(tuple(shelf.batches()), sum(counts), False, batch_size, dataset)
     return Samples((whole,), sum(counts), True, batch_size, dataset)
+
+
+def _read(loader: Any, name: str, folder: Path | None) -> Shelf:
+    with fixed_randomness(), ExitStack() as stack:
+        if isinstance(loader, DataLoader) and _has_indices(loader):
+            stack.enter_context(one_thread())
+            loader = Reading(loader, name)
+        shelf = Shelf(name, _length(loader), folder)
+        batches = stack.enter_context(closing(_said(loader, name)))
+        for batch in batches:
+            shelf.add(_plain(batch))
+    return shelf
+
+
+def _has_indices(loader: DataLoader) -> bool:
+    own = type(loader).__iter__ is not DataLoader.__iter__  # a loader that does more than load
+    return not (own or isinstance(loader.dataset, IterableDataset))
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:  # an iterable that does not know its length
+        return None
 
 
 class _Batches:
@@ -174,12 +167,9 @@ def as_batches(data: Any) -> Any:
     return _Batches(data) if sequence and not (known or tensors) else data
 
 
-def _said(loader: Any, name: str) -> Iterator[Any]:
+def _said(loader: Any, name: str) -> Generator[Any, None, None]:
     """Go through batches, and say now and then how far it is, and how long it will still take."""
-    try:
-        total = len(loader)
-    except TypeError:  # an iterable that does not know its length
-        total = None
+    total = _length(loader)
     start = said = time.monotonic()
     for number, batch in enumerate(loader, 1):
         yield batch
@@ -206,7 +196,7 @@ def _regular(counts: list[int], size: int) -> bool:
 
 def _loader(data: Any, name: str) -> Any:
     if isinstance(data, DataLoader):
-        return _ordered(data)
+        return data
     if isinstance(data, tuple | list) and data and all(isinstance(t, _ARRAYS) for t in data):
         data = _put_beside(data, name)
     if isinstance(data, IterableDataset):
@@ -232,23 +222,6 @@ def _put_beside(arrays: Sequence[Any], name: str) -> TensorDataset:
     return TensorDataset(*tensors)
 
 
-def _ordered(loader: DataLoader) -> DataLoader:
-    own = type(loader).__iter__ is not DataLoader.__iter__  # a loader that does more than load
-    plain = isinstance(loader.sampler, RandomSampler | SequentialSampler) and not own
-    subset = isinstance(loader.sampler, RandomSampler) and (
-        loader.sampler.replacement or loader.sampler.num_samples != len(loader.dataset)  # type: ignore[arg-type]
-    )
-    if loader.batch_size is None or not plain or subset:
-        return loader
-    return DataLoader(
-        loader.dataset,
-        loader.batch_size,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        worker_init_fn=loader.worker_init_fn,
-    )
-
-
 def _plain(batch: Any) -> Any:
     """Turn dict-likes into dicts, so that torch knows how to walk them."""
     if isinstance(batch, Mapping):
@@ -258,52 +231,22 @@ def _plain(batch: Any) -> Any:
     return batch
 
 
-def _batch_count(batch: Any) -> int:
-    for leaf in tree_flatten(batch)[0]:
-        if isinstance(leaf, Tensor) and leaf.ndim:
-            return len(leaf)
-    return 1
-
-
-def _put_together(batches: list[Any], counts: list[int]) -> Any | None:
-    leaves, shapes = zip(*(tree_flatten(batch) for batch in batches), strict=True)
-    if any(shape != shapes[0] for shape in shapes):
-        return None
-    for row, count in zip(leaves, counts, strict=True):
-        if not all(isinstance(t, Tensor) and t.ndim and len(t) == count for t in row):
-            return None
-    columns = list(zip(*leaves, strict=True))
-    for column in columns:
-        if any(t.shape[1:] != column[0].shape[1:] or t.dtype != column[0].dtype for t in column):
-            return None
-    return tree_unflatten([torch.cat(column) for column in columns], shapes[0])
-
-
 class ResidentLoader:
     """Hands a user's own metric function batches that are already on the device.
 
     Knows ``len()``, ``.dataset`` and ``.batch_size``, and can be iterated again and again.
     """
 
-    def __init__(self, samples: Samples, batch_size: int | None, device: torch.device) -> None:
+    def __init__(self, samples: Samples, batch_size: int | None) -> None:
         self.dataset = samples.dataset
         self.batch_size = batch_size or samples.batch_size or DEFAULT_BATCH_SIZE
         self._batches = samples.cut(self.batch_size)
-        self._device = device
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[Any]:
-        return (copied(on_device(batch, self._device)) for batch in self._batches)
-
-
-def on_device(batch: Any, device: torch.device) -> Any:
-    """Return the batch with its tensors on the device; nothing is copied that is there."""
-    return tree_map(
-        lambda leaf: leaf.to(device, non_blocking=True) if isinstance(leaf, Tensor) else leaf,
-        batch,
-    )
+        return map(copied, self._batches)
 
 
 def copied(batch: Any) -> Any:

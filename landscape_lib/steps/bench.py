@@ -98,7 +98,7 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
         code=code_hash(split_name(experiment.problem)[0]),
         args=experiment.args,
         precision=experiment.evaluation.precision,
-        data=known,
+        data=known or prepare(problem.data, problem.splits, folder),
         hashes=hashes if known else None,
     )
     if probed is None and time.monotonic() - start > WORTH_KEEPING_S:

@@ -20,7 +20,8 @@ from landscape_lib.core.folding import fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import in_eval_mode, lay_out_weights
 from landscape_lib.core.plan import Plan, choose_device
-from landscape_lib.core.samples import Samples, fixed_randomness
+from landscape_lib.core.randomness import fixed_randomness
+from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench
 from landscape_lib.utils.hashing import canonical, hash_text
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,28 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.samples import Samples
+from landscape_lib.core.shelf import content
 from landscape_lib.utils.hashing import canonical, hash_file, hash_text
+
+PIECE = 2**26  # bytes that are hashed at once
 
 
 def hash_tensor(tensor: Tensor) -> str:
     """Return the SHA-256 over type, shape and bytes of a tensor."""
     if tensor.layout != torch.strided:
         return hash_text(canonical([str(tensor.layout), list(tensor.shape), *_parts(tensor)]))
-    plain = tensor.detach().cpu().contiguous()
-    digest = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
-    if plain.numel():
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    for piece in _pieces(tensor):
+        digest.update(content(piece).data)
     return digest.hexdigest()
+
+
+def _pieces(tensor: Tensor) -> Iterable[Tensor]:
+    """Cut a tensor into rows that may be copied without filling the memory."""
+    if not tensor.ndim or not tensor.numel():
+        return [tensor]
+    row = tensor.numel() // len(tensor) * tensor.element_size()
+    return tensor.split(max(1, PIECE // row))
 
 
 def _parts(sparse: Tensor) -> list[str]:

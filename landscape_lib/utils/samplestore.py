@@ -1,6 +1,10 @@
 """Where prepared samples are kept, so that every shard after the first starts in seconds."""
 
+import errno
 import logging
+import mmap
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.files import whole_file
+from landscape_lib.core.memory import SHARE, available_memory
 from landscape_lib.core.samples import Samples
 from landscape_lib.utils.fingerprint import hash_samples
 from landscape_lib.utils.hashing import canonical, hash_text
@@ -51,6 +56,7 @@ def store_samples(folder: Path, hashes: Mapping[str, str], data: Mapping[str, Sa
         for split, samples in data.items()
     }
     try:
+        _refuse_a_full_disk(folder, sum(t.nbytes for s in data.values() for t in s.tensors()))
         with whole_file(path) as temporary, temporary.open("wb") as handle:
             torch.save(content, handle)
     except OSError as error:
@@ -74,7 +80,7 @@ def load_samples(
     if not path.is_file():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = _mapped(path)
         data = {split: _samples(content[split], datasets[split]) for split in hashes}
         whole = {split: hash_samples(samples) for split, samples in data.items()} == dict(hashes)
     except Exception:  # whatever torch raises over a damaged file
@@ -83,6 +89,33 @@ def load_samples(
         log.warning("%s: it is damaged; the data are read anew.", path)
         return None
     return data
+
+
+def _refuse_a_full_disk(folder: Path, needed: int) -> None:
+    """Check for room first: a write that fails has filled the disk to its last byte.
+
+    Raises:
+        OSError: If there is none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if needed > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _mapped(path: Path) -> Any:
+    """Map a file that ``torch.save`` wrote: each process its own copy of what it writes to.
+
+    Of a file larger than memory the kernel promises no process its own copy, so all share it;
+    nothing here writes to samples.
+    """
+    room = available_memory()
+    before = torch.serialization.get_default_mmap_options() or mmap.MAP_PRIVATE
+    if room is not None and path.stat().st_size > SHARE * room:
+        torch.serialization.set_default_mmap_options(mmap.MAP_SHARED)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    finally:
+        torch.serialization.set_default_mmap_options(before)
 
 
 def _samples(content: Mapping[str, Any], dataset: Any) -> Samples:

@@ -19,13 +19,12 @@ from torch.utils.data import (
 )
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import (
     ResidentLoader,
     as_batches,
     copied,
-    fixed_randomness,
     gather,
-    reseed,
     split_batch,
 )
 
@@ -248,14 +247,14 @@ def test_dict_likes_become_dicts():
 
 
 def test_the_loader_a_users_function_gets_knows_what_a_loader_knows():
-    loader = ResidentLoader(gather(PAIRS), 4, torch.device("cpu"))
+    loader = ResidentLoader(gather(PAIRS), 4)
     assert (len(loader), loader.batch_size, loader.dataset) == (3, 4, PAIRS)
     first, again = ([batch[1].tolist() for batch in loader] for _ in range(2))
     assert first == again == [TARGETS[:4].tolist(), TARGETS[4:8].tolist(), TARGETS[8:].tolist()]
 
 
 def test_writing_into_a_batch_does_not_reach_the_samples():
-    loader = ResidentLoader(gather(PAIRS), 4, torch.device("cpu"))
+    loader = ResidentLoader(gather(PAIRS), 4)
     for inputs, targets in loader:
         inputs.zero_()
         targets.zero_()

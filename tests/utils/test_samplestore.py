@@ -1,5 +1,7 @@
 """Samples that took long to read are kept, checked, and shared; anything doubtful is read anew."""
 
+import mmap
+
 import numpy as np
 import pytest
 import torch
@@ -68,3 +70,33 @@ def test_a_full_disk_is_said_and_costs_time_only(tmp_path, monkeypatch, caplog):
     kept(tmp_path)
     assert "the samples are not kept" in caplog.text
     assert not list(tmp_path.glob("samples-*"))
+
+
+def test_a_disk_without_room_is_seen_before_it_is_filled(tmp_path, monkeypatch, caplog):
+    usage = samplestore.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(samplestore.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(samplestore.torch, "save", lambda *_: pytest.fail("it was written"))
+    kept(tmp_path)
+    assert "No space left on device" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_larger_than_memory_is_mapped_all_the_same(tmp_path, monkeypatch):
+    """The kernel refuses each process a copy of its own of more bytes than there is memory."""
+    data, hashes = kept(tmp_path)
+    before = torch.serialization.get_default_mmap_options()
+    seen = []
+    load = torch.load
+
+    def loaded(*args, **settings):
+        seen.append(torch.serialization.get_default_mmap_options())
+        return load(*args, **settings)
+
+    monkeypatch.setattr(samplestore.torch, "load", loaded)
+    monkeypatch.setattr(samplestore, "available_memory", lambda: 1000)
+    found = load_samples(tmp_path, hashes, SETS)
+    assert seen == [mmap.MAP_SHARED]
+    assert torch.serialization.get_default_mmap_options() == before
+    for split, samples in found.items():
+        for one, other in zip(samples.tensors(), data[split].tensors(), strict=True):
+            assert torch.equal(one, other)

@@ -1,0 +1,61 @@
+"""How much memory this process may still take."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+SHARE = 0.5  # of the available memory that data may fill; the rest is the model's and others'
+_GROUPS = {  # of control groups, version 2 and version 1
+    "memory.max": ("memory.current", "inactive_file", "active_file"),
+    "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_inactive_file", "total_active_file"),
+}
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes that can be taken without swapping; None where the system doesn't say.
+
+    The least of what the kernel calls available and of what each control group around this
+    process leaves of its limit.  Cached pages of files count as free: the kernel gives them up.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+
+    Source:
+        Linux, Documentation/filesystems/proc.rst (MemAvailable) and admin-guide/cgroup-v2.rst.
+    """
+    system = _table(root / "proc/meminfo").get("MemAvailable:")
+    rooms = [] if system is None else [1024 * system]
+    for folder in _group_folders(root):
+        rooms += _left_in(folder)
+    return max(0, min(rooms)) if rooms else None
+
+
+def _group_folders(root: Path) -> Iterator[Path]:
+    """Go through the control groups that hold this process, outwards."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        parts = [part for part in path.split("/") if part and part != ".."]
+        for depth in range(len(parts), -1, -1):  # in a container the inner ones may not be there
+            yield mount.joinpath(*parts[:depth])
+
+
+def _left_in(folder: Path) -> Iterator[int]:
+    for limit, (usage, *cached) in _GROUPS.items():
+        allowed, used = (_read(folder / name).strip() for name in (limit, usage))
+        if allowed.isdigit() and used.isdigit():  # else there is none, or it is "max"
+            held = _table(folder / "memory.stat")
+            yield int(allowed) - int(used) + sum(held.get(name, 0) for name in cached)
+
+
+def _table(path: Path) -> dict[str, int]:
+    rows = [line.split() for line in _read(path).splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
