@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from benchmarks.timing import Settings, cost, enough, interleaved, median, media
 
 FACTORS = (1, 4, 16)
 SHARDS = (1, 4, 16, 64)
-FEWEST_POINTS = 25
+FEWEST_POINTS = 101
 FEWEST_SAMPLES = 449  # a quarter of the digits
 MILLIONS = (0.1, 1, 10, 100)
+FURTHER = (
+    "`further` is the difference quotient to the line before, round by round: what is paid once is "
+    "not in it."
+)
 HIDDEN = 4  # layers of the growing network
 
 
@@ -32,10 +37,10 @@ def points_row(settings: Settings) -> list[Table]:
     )
     rows = _growth(found, [FEWEST_POINTS * factor for factor in FACTORS])
     note = (
-        "`LossLandscape(...).compute_2d(...)` with its journal and files, from a fresh object on."
+        "`LossLandscape(...).compute_2d(...)` with its journal and files, from a fresh object on. "
+        f"{FURTHER}"
     )
-    header = ("points", "s", "s a point", "times the first")
-    return [Table("Points: mlp, 1,797 samples", header, rows, note)]
+    return [Table("Points: mlp, 1,797 samples", _header("point"), rows, note)]
 
 
 def _kept(case: Case, factor: int) -> float:
@@ -51,19 +56,38 @@ def _upwards(count: int) -> tuple[float, float, int]:
     return (0.0, 1.0, count) if count > 1 else (0.0, 0.0, 1)
 
 
+def _header(what: str) -> Sequence[str]:
+    return (
+        *(f"{what}s", "s", f"s a {what}", "times the first"),
+        *(f"s a further {what}", "times the first further"),
+    )
+
+
 def _growth(found: dict[str, list[float]], sizes: Sequence[int]) -> list[list[str]]:
-    """Return lines of size, time, time per unit, and that against the first line's."""
-    each = {name: [t / size for t in found[name]] for name, size in zip(found, sizes, strict=True)}
-    first = next(iter(each.values()))
-    return [
-        [
-            f"{size:,}",
-            f"{median(found[name]):.3g}",
-            f"{median(each[name]):.3g}",
-            f"{median_ratio(each[name], first):.2f}",
-        ]
-        for name, size in zip(found, sizes, strict=True)
+    """Return lines of size, time, time per unit, time per further unit, both against the first's.
+
+    A further unit's time is (t_this - t_before) / (n_this - n_before): what is paid once is not
+    in it, so it is the same on every line where time grows as it should.
+    """
+    times = list(found.values())
+    each = [[t / size for t in column] for column, size in zip(times, sizes, strict=True)]
+    further = [
+        [(long - short) / (n - m) for short, long in zip(*pair, strict=True)]
+        for pair, (m, n) in zip(pairwise(times), pairwise(sizes), strict=True)
     ]
+    more = [["", ""], *([_short(m), _ratio(m, further[0])] for m in further)]
+    return [
+        [f"{size:,}", _short(column), _short(one), _ratio(one, each[0]), *rest]
+        for size, column, one, rest in zip(sizes, times, each, more, strict=True)
+    ]
+
+
+def _short(numbers: Sequence[float]) -> str:
+    return f"{median(numbers):.3g}"
+
+
+def _ratio(above: Sequence[float], below: Sequence[float]) -> str:
+    return f"{median_ratio(above, below):.2f}"
 
 
 def samples_row(settings: Settings) -> list[Table]:
@@ -75,9 +99,8 @@ def samples_row(settings: Settings) -> list[Table]:
         many = enough(partial(_evaluated, case), 1, settings.seconds)
         contenders[str(size)] = partial(_point, case, 1, many)
     rows = _growth(interleaved(contenders, settings.rounds), sizes)
-    note = "`s` is the time of one point, the difference quotient of two runs."
-    header = ("samples", "s", "s a sample", "times the first")
-    return [Table("Samples: cnn", header, rows, note)]
+    note = f"`s` is the time of one point, the difference quotient of two runs. {FURTHER}"
+    return [Table("Samples: cnn", _header("sample"), rows, note)]
 
 
 def _point(case: Case, few: int, many: int) -> float:

@@ -38,8 +38,10 @@ def ours(width: int) -> dict[str, float]:
         def evaluate(count: int) -> None:
             library.run(case, metrics(), count)
 
-        more = enough(evaluate, 1, target) if target else points
-        return cost(evaluate, 1, max(points, more))
+        found = cost(evaluate, 1, points)
+        if found.each * (points - 1) >= target:
+            return found
+        return cost(evaluate, 1, max(points, enough(evaluate, 1, target)))
 
     with library.quiet():
         return parameters(width, run)

@@ -1,6 +1,7 @@
 """Which way we walk from the trained weights."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -13,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from landscape_lib.core.errors import InputError
 
 DIR_TYPES = ("weights", "states")
+BLOCK = 2**20  # entries in float64 at a time: a working copy stays in the cache
 EPSILON = 1e-10  # keeps a filter of zeros from dividing by zero, as in the original program
 
 
@@ -38,7 +40,7 @@ class Direction:
         bad = [
             name
             for name, tensor in zip(self.names, self.tensors, strict=True)
-            if not torch.isfinite(tensor).all()
+            if not _all_finite(tensor)
         ]
         if bad:
             raise InputError(f"The direction of {bad[0]!r} holds NaN or infinity.")
@@ -51,6 +53,11 @@ class Direction:
 
     def __getitem__(self, number: int) -> Tensor:
         return self.tensors[number]
+
+
+def _all_finite(tensor: Tensor) -> bool:
+    """Tell it from the sum, in one quick pass: NaN and infinity never leave a sum finite."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def movable(model: nn.Module, dir_type: str = "weights") -> dict[str, Tensor]:
@@ -148,6 +155,9 @@ NORMALIZERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+BY_FILTER = frozenset({"filter", "weight", "dfilter"})  # a filter's result depends on it alone
+
+
 def _nothing(noise: Tensor, weight: Tensor) -> Tensor:
     return torch.zeros_like(noise)
 
@@ -211,10 +221,26 @@ def _normalized(noise: Tensor, weight: Tensor, norm: str, ignore: str) -> Tensor
     if noise.shape != weight.shape:
         raise InputError(f"Noise has shape {tuple(noise.shape)}, weight {tuple(weight.shape)}.")
     rule = IGNORES[ignore] if weight.ndim <= 1 else NORMALIZERS[norm]
-    direction = rule(noise.to("cpu", torch.float64), weight.detach().to("cpu", torch.float64))
+    whole = weight.ndim <= 1 or norm not in BY_FILTER
+    direction = torch.empty_like(noise, dtype=_direction_dtype(weight), device="cpu")
     # |e| = 0 happens only to empty tensors and to noise that was zero to begin with
-    direction = torch.nan_to_num(direction, nan=0.0) if not noise.any() else direction
-    return direction.to(_direction_dtype(weight))
+    still = not noise.any()
+    for part in [...] if whole else _blocks(weight):
+        e, w = (t.detach()[part].to("cpu", torch.float64) for t in (noise, weight))
+        d = rule(e, w)
+        direction[part] = torch.nan_to_num(d, nan=0.0) if still else d
+    return direction
+
+
+def _blocks(tensor: Tensor) -> Iterator[slice]:
+    """Cut a tensor along dimension 0 into blocks of about ``BLOCK`` entries.
+
+    Never one filter alone beside others: torch would add it up in another order.
+    """
+    filters = len(tensor)
+    size = max(2, BLOCK // max(1, tensor.numel() // max(1, filters)))
+    starts = range(0, max(1, filters - 1), size)
+    return map(slice, starts, [*starts[1:], filters])
 
 
 def _direction_dtype(weight: Tensor) -> torch.dtype:
@@ -231,6 +257,10 @@ def noise_stream(seed: int, axis: int = 0) -> np.random.Generator:
     if not whole or not 0 <= seed < 2**63:
         raise InputError(f"seed is {seed!r}; wanted a whole number from 0, below 2^63, or None.")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(axis,))))
+
+
+def _noise(stream: np.random.Generator, shape: Sequence[int]) -> Tensor:
+    return torch.from_numpy(np.asarray(stream.standard_normal(tuple(shape), dtype=np.float32)))
 
 
 def create_random_direction(
@@ -261,15 +291,13 @@ def create_random_direction(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     stream = noise_stream(seed, axis)
-    noise = [
-        torch.from_numpy(stream.standard_normal(tuple(weight.shape), dtype=np.float32))
-        if weight.ndim
-        else torch.tensor(stream.standard_normal(dtype=np.float32))
+    tensors = (  # one after the other: the noise of all would be as large as the direction
+        normalize_direction(_noise(stream, weight.shape), weight, norm, ignore)
         for weight in weights.values()
-    ]
+    )
     return Direction(
         tuple(weights),
-        tuple(normalize_direction(noise, list(weights.values()), norm, ignore)),
+        tuple(tensors),
         {
             "kind": "random",
             "seed": int(seed),
@@ -343,13 +371,20 @@ def orthogonalize(direction: Direction, to: Direction) -> Direction:
 
 
 def _dot(one: Direction, other: Direction) -> float:
+    """Return <d, e>, each tensor in one sum: the last bits of what it makes depend on the order."""
     return sum(float(torch.sum(a.double() * b.double())) for a, b in zip(one, other, strict=True))
 
 
 def cosine(one: Direction, other: Direction) -> float:
     """Return the cosine of the angle between two directions, over all entries together."""
-    length = (_dot(one, one) * _dot(other, other)) ** 0.5
-    return _dot(one, other) / length if length else float("nan")
+    products = torch.zeros(3, dtype=torch.float64)
+    for pair in zip(one, other, strict=True):
+        blocks = zip(*(tensor.detach().reshape(-1).split(BLOCK) for tensor in pair), strict=True)
+        for d, e in ((a.double(), b.double()) for a, b in blocks):
+            products += torch.stack([d @ e, d @ d, e @ e])
+    along, *squares = products.tolist()
+    length = math.sqrt(squares[0] * squares[1])
+    return along / length if length else float("nan")
 
 
 def _refuse_unknown(what: str, found: Any, allowed: Any) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from landscape_lib.core.direction import DIR_TYPES, Direction, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.lending import can_be_written, slots, to_eval
+from landscape_lib.core.room import fits, needs
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,23 @@ class Excursion:
     the start, with the model in eval mode and without gradients.  ``restore()`` puts everything
     back, bit for bit.
 
-    Memory: one copy of the model's tensors, the directions, and a working copy where the
-    directions are wider than the weights.
+    Memory, on the model's device: one copy of its tensors, the directions, and a working copy where
+    the directions are wider than the weights.  On a GPU that has no room for these beside the model
+    they stay in the CPU's memory, pinned, and each move streams the directions to the GPU tensor by
+    tensor: with the same bits, and room for a few copies of the largest tensor is enough.
+
+    Args:
+        model: The network at its trained weights.
+        directions: One an axis, of the same entries.
+        resident: Whether everything is kept on the model's device; None asks the device for room.
+
+    Raises:
+        InputError: If the directions do not fit the model.
     """
 
-    def __init__(self, model: nn.Module, directions: Sequence[Direction]) -> None:
+    def __init__(
+        self, model: nn.Module, directions: Sequence[Direction], *, resident: bool | None = None
+    ) -> None:
         self.model = model
         self.clamped = 0  # running variances that a step made negative, held at zero
         self._modes = [(module, module.training) for module in model.modules()]
@@ -38,36 +51,24 @@ class Excursion:
         every = {id(tensor): tensor for _, _, tensor in self._slots}
         self._tensors = [tensor for tensor in every.values() if can_be_written(tensor)]
         self._data = [tensor.data for tensor in self._tensors]
-        self._saved = [data.clone() for data in self._data]
         moving = _check_fit(model, directions)
         place = {id(tensor): number for number, tensor in enumerate(self._tensors)}
         numbers = [place[id(tensor)] for tensor in moving.values()]
-        self._targets = [self._data[number] for number in numbers]
+        targets = [self._data[number] for number in numbers]
         self._variances = [
             self._data[place[id(tensor)]] for name, tensor in moving.items() if _is_variance(name)
         ]
-        types = [
-            [_wider(w.dtype, d.dtype) for w, d in zip(self._targets, direction, strict=True)]
-            for direction in directions
-        ]
-        self._types = [_widest(column) for column in zip(*types, strict=True)]
-        self._directions = [
-            [
-                tensor.to(target.device, wanted)
-                for tensor, target, wanted in zip(
-                    direction, self._targets, self._types, strict=True
-                )
-            ]
-            for direction in directions
-        ]
-        self._base = [
-            self._saved[number].to(wanted)
-            for number, wanted in zip(numbers, self._types, strict=True)
-        ]
-        self._work = [
-            target if target.dtype == wanted else torch.empty_like(target, dtype=wanted)
-            for target, wanted in zip(self._targets, self._types, strict=True)
-        ]
+        self._axes = len(directions)
+        types = _working_types(targets, directions)
+        if resident is None:
+            resident = fits(needs(self._data, targets, types, self._axes))
+        self._saved = [data.clone() if resident else _in_host_memory(data) for data in self._data]
+        base = [self._saved[number] for number in numbers]
+        self._steps: _Resident | _Streamed = (
+            _Resident(targets, base, directions, types)
+            if resident
+            else _Streamed(targets, directions, types)
+        )
 
     @torch.no_grad()
     def move(self, steps: Sequence[float]) -> None:
@@ -76,14 +77,11 @@ class Excursion:
         Raises:
             InputError: If the number of steps is not the number of directions.
         """
-        if len(steps) != len(self._directions):
-            raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
+        if len(steps) != self._axes:
+            raise InputError(f"{len(steps)} steps for {self._axes} directions.")
         self._undo()
         to_eval(self.model)
-        _displace(self._work, self._base, self._directions, steps)
-        for target, work in zip(self._targets, self._work, strict=True):
-            if target is not work:
-                target.copy_(work)
+        self._steps.take(steps)
         self.clamped += _hold(self._variances)
 
     @torch.no_grad()
@@ -105,7 +103,78 @@ class Excursion:
             tensor.data = data
         for tensor, wanted in self._flags:
             tensor.requires_grad_(wanted)
-        torch._foreach_copy_(self._data, self._saved)
+        torch._foreach_copy_(self._data, self._saved, non_blocking=True)
+
+
+class _Resident:
+    """Keeps what a step needs where the weights are, and moves all tensors at once."""
+
+    def __init__(
+        self,
+        targets: list[Tensor],
+        base: list[Tensor],
+        directions: Sequence[Direction],
+        types: list[torch.dtype],
+    ) -> None:
+        self._targets = targets
+        self._base = [tensor.to(wanted) for tensor, wanted in zip(base, types, strict=True)]
+        self._directions = [
+            [
+                tensor.to(target.device, wanted)
+                for tensor, target, wanted in zip(direction, targets, types, strict=True)
+            ]
+            for direction in directions
+        ]
+        self._work = [_work_for(*pair) for pair in zip(targets, types, strict=True)]
+
+    def take(self, steps: Sequence[float]) -> None:
+        """Go from w0 to  w0 + (a * d1 + b * d2)."""
+        _displace(self._work, self._base, self._directions, steps)
+        for target, work in zip(self._targets, self._work, strict=True):
+            if target is not work:
+                target.copy_(work)
+
+
+class _Streamed:
+    """Keeps the directions in the CPU's memory, and moves one tensor after the other."""
+
+    def __init__(
+        self, targets: list[Tensor], directions: Sequence[Direction], types: list[torch.dtype]
+    ) -> None:
+        self._rows = list(zip(targets, types, strict=True))
+        self._directions = [
+            [
+                tensor.pin_memory() if target.is_cuda else tensor
+                for tensor, target in zip(direction, targets, strict=True)
+            ]
+            for direction in directions
+        ]
+
+    def take(self, steps: Sequence[float]) -> None:
+        """Go from w0, where the weights are, to  w0 + (a * d1 + b * d2)."""
+        for (target, wanted), *row in zip(self._rows, *self._directions, strict=True):
+            base = target.to(wanted, copy=True)
+            moves = [[d.to(target.device, non_blocking=True).to(wanted)] for d in row]
+            work = _work_for(target, wanted)
+            _displace([work], [base], moves, steps)
+            if target is not work:
+                target.copy_(work)
+
+
+def _work_for(target: Tensor, wanted: torch.dtype) -> Tensor:
+    return target if target.dtype == wanted else torch.empty_like(target, dtype=wanted)
+
+
+def _in_host_memory(data: Tensor) -> Tensor:
+    return torch.empty_like(data, device="cpu", pin_memory=data.is_cuda).copy_(data)
+
+
+def _working_types(targets: Sequence[Tensor], directions: Sequence[Direction]) -> list[torch.dtype]:
+    """Return the type in which each tensor is moved: the widest of weight and directions."""
+    return [
+        _widest([_wider(target.dtype, tensor.dtype) for tensor in row])
+        for target, *row in zip(targets, *directions, strict=True)
+    ]
 
 
 def _displace(
@@ -163,9 +232,11 @@ def _widest(types: Sequence[torch.dtype]) -> torch.dtype:
 
 
 @contextmanager
-def excursion(model: nn.Module, directions: Sequence[Direction]) -> Iterator[Excursion]:
+def excursion(
+    model: nn.Module, directions: Sequence[Direction], *, resident: bool | None = None
+) -> Iterator[Excursion]:
     """Lend a model for walking, and put everything back whatever happens."""
-    trip = Excursion(model, directions)
+    trip = Excursion(model, directions, resident=resident)
     try:
         yield trip
     finally:

@@ -120,6 +120,18 @@ class Dependencies:
         seconds = float(self.report(run)["seconds_per_point"]) * experiment.grid.size
         return max(1, min(experiment.grid.size, math.ceil(seconds / SHARD_SECONDS)))
 
+    def threads(self, run: str) -> int:
+        """Return the cores that a shard keeps busy: its plan's threads, and one beside a GPU.
+
+        One also where no plan is known yet; a damaged one is the shard's to refuse.
+        """
+        found = self.report(run).get("plan")
+        plan = found if isinstance(found, dict) else {}
+        threads = plan.get("threads")
+        if not isinstance(threads, int) or str(plan.get("device")).startswith("cuda"):
+            return 1
+        return max(1, threads)
+
     def targets(self, run: str) -> list[str]:
         """Return every file that the run is for."""
         experiment = self.config.run(run)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,12 @@ def make_directions(experiment: Experiment, out: Path | str) -> None:
     directions = _orthogonal(directions, experiment.directions)
     for line in describe(model, directions):
         log.info("%s", line)
-    save_directions(out, directions, {"model": hash_model(model)})
-    write_text(f"{out}.sha256", f"{content_hash(directions)}  {Path(out).name}\n")
+    about: dict[str, Any] = {"model": hash_model(model), "content": content_hash(directions)}
     if len(directions) > 1:
-        log.info("cosine between the directions: %.4g", cosine(*directions))
+        about["cosine"] = cosine(*directions)
+        log.info("cosine between the directions: %.4g", about["cosine"])
+    save_directions(out, directions, about)
+    write_text(f"{out}.sha256", f"{about['content']}  {Path(out).name}\n")
 
 
 def _orthogonal(

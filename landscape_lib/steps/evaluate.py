@@ -86,10 +86,15 @@ class Work:
     stops: Stops
 
     @cached_property
+    def content(self) -> str:
+        """The hash of the directions' content."""
+        return content_hash(self.directions)
+
+    @cached_property
     def fingerprint(self) -> str:
         """What decides the values: same fingerprint, same numbers."""
-        content = content_hash(self.directions)
-        return points_fingerprint(self.bench.parts["fingerprint"], content, self.plan.canonical())
+        parts = self.bench.parts["fingerprint"], self.content, self.plan.canonical()
+        return points_fingerprint(*parts)
 
     def evaluate(
         self,

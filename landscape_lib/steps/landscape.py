@@ -23,7 +23,6 @@ from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.signals import Stops
 from landscape_lib.utils.storage import (
-    content_hash,
     load_surface,
     save_directions,
     save_surface,
@@ -134,14 +133,15 @@ def compute(
         with _kept_points(place, work, what) as journal:
             shard = work.evaluate(range(grid.size), what, journal)
     surface = merge([shard])
+    about = _about(what, work)
     surface = replace(
         surface,
-        attributes={**surface.attributes, **_told(what, work), "shards": 1},
+        attributes={**surface.attributes, **_told(what, work, about), "shards": 1},
         labels=labels_for(problem.problem.metrics, surface.keys),
     )
     if place:
         place.make_room(len(grid.axes))
-        save_directions(place.directions, directions, {"model": problem.parts["model"]})
+        save_directions(place.directions, directions, {**about, "model": problem.parts["model"]})
         save_surface(place.surface, surface)
         log.info("%s: %d points, %s", place.surface, grid.size, ", ".join(surface.keys))
     return surface
@@ -166,12 +166,17 @@ def _kept_points(place: Place | None, work: Work, what: str) -> Iterator[Journal
             raise
 
 
-def _told(what: str, work: Work) -> dict[str, Any]:
+def _about(what: str, work: Work) -> dict[str, Any]:
+    """Return what is said of the directions, in their own file and in the surface's."""
+    if len(work.directions) < 2:
+        return {"content": work.content}
+    found = cosine(*work.directions)
+    log.info("%s: cosine between the directions: %.4g", what, found)
+    return {"content": work.content, "cosine": found}
+
+
+def _told(what: str, work: Work, about: dict[str, Any]) -> dict[str, Any]:
     directions = work.directions
-    about: dict[str, Any] = {"content": content_hash(directions)}
-    if len(directions) > 1:
-        about["cosine"] = cosine(*directions)
-        log.info("%s: cosine between the directions: %.4g", what, about["cosine"])
     config = {
         "grid": [[axis.low, axis.high, axis.count] for axis in work.grid.axes],
         "directions": [dict(direction.attributes) for direction in directions],

@@ -4,10 +4,12 @@ import hashlib
 import io
 import json
 import logging
+import mmap
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -29,6 +31,7 @@ LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unr
 COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
 SEAL = b"\nSHA-256 of all before this line: "
+PIECE = 2**22  # bytes that are hashed at a time
 NOT_COMPUTED = -1.0  # the original program's mark
 
 
@@ -58,12 +61,28 @@ def _refuse_damage(path: Path | str, remedy: str) -> None:
     Raises:
         DamagedFileError: If the seal does not fit; files of earlier tools have none.
     """
-    content, seal, found = Path(path).read_bytes().rpartition(SEAL)
-    if seal and seal + found != _seal(content):
+    with Path(path).open("rb") as handle:
+        length = _length_before_seal(handle)
+        if length is None:
+            return
+        digest = hashlib.sha256()
+        while left := length - handle.tell():  # in pieces: a direction may be larger than memory
+            digest.update(handle.read(min(left, PIECE)))
+        whole = handle.read() == SEAL + digest.hexdigest().encode()
+    if not whole:
         raise DamagedFileError(
             f"{path}: cannot be read, it is damaged (its content is not what its checksum says). "
             f"{remedy}"
         )
+
+
+def _length_before_seal(handle: BinaryIO) -> int | None:
+    """Return the length of what the last seal stands for; None where there is no seal."""
+    if not os.fstat(handle.fileno()).st_size:
+        return None
+    with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.rfind(SEAL)  # from the end, where it is
+    return None if place < 0 else place
 
 
 @contextmanager
@@ -254,23 +273,31 @@ def content_hash(directions: Sequence["Direction"]) -> str:
         digest.update(b"direction")
         for name, tensor in zip(direction.names, direction.tensors, strict=True):
             digest.update(f"{name}\0{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
+            digest.update(tensor.contiguous().reshape(-1).numpy().data)
     return digest.hexdigest()
 
 
 def save_directions(
     path: Path | str, directions: Sequence["Direction"], attributes: Mapping[str, Any] | None = None
 ) -> None:
-    """Write one or two directions in the original program's layout, with names and a hash."""
+    """Write one or two directions in the original program's layout, with names and a hash.
+
+    Args:
+        path: The file.
+        directions: One or two.
+        attributes: What else to say of them; ``content`` and ``cosine`` are computed only where
+            they are not among these.
+    """
     from landscape_lib.core.direction import cosine
 
     with _writing(path) as handle:
         handle.attrs["format"] = "landscape directions"
         handle.attrs["format_version"] = FORMAT_VERSION
-        handle.attrs["content"] = content_hash(directions)
-        if len(directions) > 1:
-            handle.attrs["cosine"] = cosine(*directions)
-        handle.attrs.update(_told(attributes or {}))
+        told = dict(attributes or {})
+        handle.attrs["content"] = told.pop("content", None) or content_hash(directions)
+        if len(directions) > 1 and "cosine" not in told:
+            told["cosine"] = cosine(*directions)
+        handle.attrs.update(_told(told))
         for group_name, direction in zip(GROUPS, directions, strict=False):
             group = handle.create_group(group_name)
             group.attrs.update(_told(direction.attributes))

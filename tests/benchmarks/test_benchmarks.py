@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks import bounds, library, merging, pipeline, problems, rows, speed, textbook
 from benchmarks.__main__ import chosen, main
 from benchmarks.children import environment
-from benchmarks.growth import HIDDEN, MILLIONS, width_of
+from benchmarks.growth import HIDDEN, MILLIONS, _growth, width_of
 from benchmarks.networks import mlp
 from benchmarks.problems import CASES, Case, metrics, three_metrics
 from benchmarks.table import Table, keep
@@ -217,3 +217,14 @@ def test_the_log_of_a_shard_tells_how_long_it_evaluated():
     assert pipeline.evaluating(log, 1000) == 10
     with pytest.raises(ValueError, match="does not tell its rate"):
         pipeline.evaluating("nothing", 1)
+
+
+def test_a_further_unit_costs_the_same_whatever_is_paid_once():
+    """t = 6 + 0.5 n in one round; the other is slower by a third from first to last."""
+    sizes = [4, 16, 64]
+    found = {str(n): [6 + 0.5 * n, 8 + n / 1.5, math.nan] for n in sizes}
+    assert _growth(found, sizes) == [
+        ["4", "9.33", "2.33", "1.00", "", ""],
+        ["16", "16.3", "1.02", "0.44", "0.583", "1.00"],
+        ["64", "44.3", "0.693", "0.30", "0.583", "1.00"],
+    ]

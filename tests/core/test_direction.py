@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -239,6 +239,42 @@ def test_a_direction_that_is_not_finite_is_refused(bad):
         Direction(("a", "b"), (torch.zeros(2), torch.tensor([0, bad])))
 
 
+def test_a_direction_whose_sum_overflows_is_finite_all_the_same():
+    large = torch.full((3, 2), 3e38)
+    assert bits(Direction(("w",), (large,))) == bits([large])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("normalize", sorted(NORMALIZERS))
+@given(
+    shape=st.sampled_from([(1, 9), (2, 70_000), (3, 7), (5, 1), (4, 0), (17, 3, 2, 2), (400, 101)]),
+    block=st.sampled_from([1, 8, 300, 40_000]),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+    turned=st.booleans(),
+    still=st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_large_tensors_are_normalized_in_blocks_with_the_same_bits(
+    normalize, threads, shape, block, dtype, turned, still
+):
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(shape, generator=generator) * (not still)
+    weight = torch.randn(shape, generator=generator).to(dtype)
+    if turned:
+        weight = weight.transpose(0, -1).contiguous().transpose(0, -1)
+    torch.set_num_threads(threads)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            found = []
+            for size in (block, noise.numel() + 1):
+                patch.setattr("landscape_lib.core.direction.BLOCK", size)
+                found.append(normalize_direction(noise, weight, normalize))
+    finally:
+        torch.set_num_threads(1)
+    assert found[0].dtype == torch.promote_types(dtype, torch.float32)
+    assert bits(found[:1]) == bits(found[1:])
+
+
 def test_names_and_tensors_go_together():
     with pytest.raises(InputError, match="1 names for 2 tensors"):
         Direction(("a",), (torch.zeros(1), torch.zeros(1)))
@@ -324,6 +360,14 @@ def test_the_cosine_is_over_all_entries_together_trap_12(angle, length):
     north = torch.tensor([np.sin(angle) * length, 0], dtype=torch.float64)
     other = Direction(names, (torch.tensor([np.cos(angle) * length], dtype=torch.float64), north))
     assert cosine(east, other) == pytest.approx(np.cos(angle), abs=1e-9)
+
+
+def test_the_cosine_of_large_tensors_is_added_up_in_blocks(monkeypatch):
+    one, other = (create_random_direction(batch_norm_net(), seed=seed) for seed in (0, 1))
+    whole = cosine(one, other)
+    monkeypatch.setattr("landscape_lib.core.direction.BLOCK", 5)
+    assert cosine(one, other) == pytest.approx(whole, rel=1e-13)
+    assert cosine(one, one) == pytest.approx(1, rel=1e-13)
 
 
 def test_the_cosine_with_nothing_is_not_a_number():

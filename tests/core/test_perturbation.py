@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from landscape_lib.core import perturbation
 from landscape_lib.core.direction import (
     Direction,
     create_random_direction,
@@ -242,6 +243,79 @@ def test_weights_of_any_type_come_back_to_the_last_bit_trap_17(dtype):
     for was, parameter in zip(before, net.parameters(), strict=True):
         assert torch.equal(was, parameter)
         assert parameter.dtype == dtype
+
+
+# --------------------------------------------------------------------------- how it gets there
+
+
+class Assorted(nn.Module):
+    """Layouts and types beside each other: channels last, turned, a view, a number, counters."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        draw = torch.Generator().manual_seed(1)
+
+        def drawn(*shape):
+            return torch.randn(shape, generator=draw).to(dtype)
+
+        self.images = nn.Parameter(drawn(3, 2, 3, 3).contiguous(memory_format=torch.channels_last))
+        self.turned = nn.Parameter(drawn(5, 7).t())
+        self.view = nn.Parameter(drawn(6, 9)[:, ::2])
+        self.number = nn.Parameter(drawn())
+        self.nothing = nn.Parameter(drawn(0, 3))
+        self.wide = nn.Parameter(drawn(4, 3).double())
+        self.norm = nn.BatchNorm1d(3, dtype=dtype)
+
+
+def entries(net):
+    tensors = [*net.named_parameters(), *net.named_buffers()]
+    return [(n, t.detach().contiguous().view(-1).view(torch.uint8).tolist()) for n, t in tensors]
+
+
+@given(
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfloat16]),
+    dir_type=st.sampled_from(["weights", "states"]),
+    kinds=st.lists(st.sampled_from(["random", "target"]), min_size=1, max_size=2),
+    steps=st.lists(st.tuples(*[st.floats(-3, 3)] * 2), min_size=1, max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_weights_streamed_tensor_by_tensor_have_the_same_bits(dtype, dir_type, kinds, steps):
+    made = {
+        "random": lambda net, axis: create_random_direction(net, dir_type, "scaled", seed=axis),
+        "target": lambda net, axis: create_target_direction(
+            net, {name: 3 * entry for name, entry in net.state_dict().items()}, dir_type
+        ),
+    }
+    found = []
+    for resident in (True, False):
+        net = Assorted(dtype)
+        there = [made[kind](net, axis) for axis, kind in enumerate(kinds)]
+        states = [entries(net)]
+        with excursion(net, there, resident=resident) as trip:
+            for point in steps:
+                trip.move(point[: len(there)])
+                states.append(entries(net))
+        states.append(entries(net))
+        assert states[-1] == states[0]
+        found.append((states, trip.clamped))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("misdeed", MISDEEDS, ids=lambda deed: deed.__name__)
+def test_a_metric_that_misbehaves_spoils_no_streamed_point_either(misdeed, monkeypatch):
+    net = lived_in_net()
+    before = everything(net)
+    there = directions(net, "states")
+    clean = measure(net, heights, there, GRID, range(6)).values["height"].tobytes()
+    monkeypatch.setattr(perturbation, "fits", lambda _: False)
+
+    def metric(net):
+        found = heights(net)
+        misdeed(net)
+        return found
+
+    assert measure(net, metric, there, GRID, range(6)).values["height"].tobytes() == clean
+    assert everything(net) == before
 
 
 # --------------------------------------------------------------------------- where it goes

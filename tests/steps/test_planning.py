@@ -1,6 +1,10 @@
 """A plan is fast only where it is right; what it finds is kept, and tiny runs pay nothing."""
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +22,7 @@ from landscape_lib.steps import planning
 from landscape_lib.steps.bench import lay_out
 from landscape_lib.steps.planning import agrees, choose_plan, settled_plan
 
+REPO = Path(__file__).resolve().parents[2]
 GRID = Grid((Axis(-1, 1, 21), Axis(-1.5, 1, 11)))
 
 
@@ -213,3 +218,20 @@ def test_folding_what_cannot_be_folded_is_refused():
     bench = bench_of(model=nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
     with pytest.raises(InputError, match="this model has none that can be folded"):
         bench.evaluator(Plan(threads=1, fold=True))
+
+
+def test_a_plans_threads_are_had_whatever_the_environment_allows():
+    """Snakemake tells a job by OMP_NUM_THREADS what it gave; a plan's bits need its own number."""
+    code = (
+        "import torch\n"
+        "from torch import nn\n"
+        "from tests.steps.test_planning import bench_of\n"
+        "from landscape_lib.core.plan import Plan\n"
+        "bench = bench_of(model=nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))\n"
+        "assert torch.get_num_threads() == 1\n"
+        "bench.evaluator(Plan(threads=3))\n"
+        "assert torch.get_num_threads() == 3\n"
+        "assert 'omp_get_max_threads() : 3' in torch.__config__.parallel_info()\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=REPO)

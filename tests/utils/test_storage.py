@@ -528,3 +528,13 @@ def test_a_key_that_would_become_a_group_is_refused_trap_31(key, tmp_path):
         with pytest.raises(InputError, match=r"s\.h5: a metric cannot be called"):
             save(tmp_path / "s.h5", whole)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_known_of_directions_is_not_computed_again(tmp_path, monkeypatch):
+    hashed = "landscape_lib.utils.storage.content_hash"
+    monkeypatch.setattr(hashed, lambda _: pytest.fail("hashed again"))
+    one = Direction(("w",), (torch.tensor([[1.0, 2.0]]),))
+    path = tmp_path / "d.h5"
+    save_directions(path, [one, one], {"content": "known", "cosine": 0.25})
+    found = directions_attributes(path)
+    assert (found["content"], found["cosine"]) == ("known", 0.25)

@@ -102,6 +102,21 @@ def key_of(wildcards):
     return next((key for key in keys if file_name(key) == wildcards.key), wildcards.key)
 
 
+# Threads are no reason to run anything again: Snakemake does not compare them.
+def all_cores(wildcards):
+    """Return all cores of this machine that Snakemake was given; on a cluster's, one.
+
+    There, ``--cores`` is what the whole cluster may lend, and a job's own Snakemake sees all that
+    its node has, whatever the scheduler gave the job.
+    """
+    elsewhere = workflow.non_local_exec or workflow.remote_exec
+    return 1 if elsewhere else workflow.resource_settings.cores or 1
+
+
+def plans_threads(wildcards):
+    return or_stop(DEPENDS.threads, wildcards.run)
+
+
 def on_problem(wildcards):
     return or_stop(DEPENDS.problem, wildcards.run)
 

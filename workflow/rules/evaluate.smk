@@ -1,4 +1,5 @@
 # The probe's result decides which jobs follow: the number of shards, one picture job a metric.
+# It times plans, with one thread and with all cores, so nothing else runs beside it.
 checkpoint probe:
     input:
         made_files,
@@ -6,6 +7,7 @@ checkpoint probe:
         "results/{run}/probe.json",
     log:
         "logs/{run}/probe.log",
+    threads: all_cores
     resources:
         gpu=1,
     params:
@@ -29,6 +31,7 @@ rule evaluate_shard:
         "results/{run}/shards/{k}-of-{n}.h5",
     log:
         "logs/{run}/evaluate_shard/{k}-of-{n}.log",
+    threads: plans_threads
     resources:
         gpu=1,
     params:

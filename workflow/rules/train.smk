@@ -1,3 +1,5 @@
+# One thread: a trained model's bits depend on their number, so with --cores they would change.
+# --set-threads train_model=8 gives training more, where its function makes use of them.
 rule train_model:
     output:
         model="results/{run}/model.pt",
