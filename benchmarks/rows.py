@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import bounds, growth, merging, others, pipeline, speed, startup
+from benchmarks import bounds, growth, merging, others, pictures, pipeline, speed, startup
 from benchmarks.table import Table
 from benchmarks.timing import Settings
 
@@ -22,6 +22,7 @@ ROWS: dict[str, tuple[str, Row]] = {
     "parameters": ("growth with the number of parameters: time and memory", growth.parameters_row),
     "merge": ("merging 100 and 1,000 shards: time and memory", merging.row),
     "startup": ("from the start of a script to its first point; --help", startup.row),
+    "pictures": ("every picture of one metric, of small and large surfaces", pictures.row),
     "pipeline": ("snakemake and everything around the evaluation", pipeline.row),
     "peers": ("other libraries, each in an environment of its own", others.row),
 }

@@ -23,14 +23,27 @@ _STDLIB = sysconfig.get_path("stdlib")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the arguments that every script has."""
+def parser(description: str | None, *, one_run: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the arguments that every script has; no ``--run`` for all runs."""
     found = argparse.ArgumentParser(description=description)
     default = "config/config.yaml"
     found.add_argument("--config", default=default, help=f"the config file (default: {default})")
-    found.add_argument("--run", required=True, help="which of the config's runs")
+    if one_run:
+        found.add_argument("--run", required=True, help="which of the config's runs")
+    else:
+        found.set_defaults(run="comparison")
     found.add_argument("--log", help="a file that gets everything the terminal gets")
     return found
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of every script that draws."""
+    parser.add_argument(
+        "--format",
+        default="pdf",
+        choices=("pdf", "png", "svg"),
+        help="of the pictures (default: pdf)",
+    )
 
 
 def execute(work: Callable[[argparse.Namespace, Stops], None], args: argparse.Namespace) -> int:

@@ -11,12 +11,7 @@ def main(argv: list[str] | None = None) -> int:
     """Draw one metric; return the exit code."""
     parser = cli.parser(__doc__)
     parser.add_argument("--key", required=True, help="the metric, as train_loss")
-    parser.add_argument(
-        "--format",
-        default="pdf",
-        choices=("pdf", "png", "svg"),
-        help="of the pictures (default: pdf)",
-    )
+    cli.add_format(parser)
     return cli.execute(work, parser.parse_args(argv))
 
 

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 
 from landscape_lib import config
 from landscape_lib.config.layers import allowed
-from landscape_lib.config.settings import SECTIONS, ProblemSettings, Train
+from landscape_lib.config.settings import (
+    SECTIONS,
+    ComparisonSettings,
+    ProblemSettings,
+    Train,
+)
 from landscape_lib.config.source import _Loader
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
@@ -627,11 +632,12 @@ SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview'"
         ("runs: {a: 3}", "runs.a: found 3; allowed: a mapping"),
         (
             "rums: {}",
-            f"rums: found an unknown key; allowed: 'runs', {SECTION_NAMES}. Did you mean 'runs'?",
+            f"rums: found an unknown key; allowed: 'runs', {SECTION_NAMES}, 'comparison'. Did you "
+            "mean 'runs'?",
         ),
         (
             a_run() + "seed: 1",
-            f"seed: found an unknown key; allowed: 'runs', {SECTION_NAMES}",
+            f"seed: found an unknown key; allowed: 'runs', {SECTION_NAMES}, 'comparison'",
         ),
         (
             a_run() + "args: {}",
@@ -831,12 +837,18 @@ PATHS = {
     "runs.<run>": ProblemSettings,
     "runs.<run>.train": Train,
     **SECTIONS,
+    "comparison": ComparisonSettings,
 }
+# What ``comparison`` has in common with ``figures`` is told once.
+ROWS = [
+    (path, key)
+    for path, model in PATHS.items()
+    for key in model.model_fields
+    if path != "comparison" or key not in SECTIONS["figures"].model_fields
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "key"), [(path, key) for path, model in PATHS.items() for key in model.model_fields]
-)
+@pytest.mark.parametrize(("path", "key"), ROWS)
 def test_the_readme_tells_every_key_with_its_default(path, key):
     field = PATHS[path].model_fields[key]
     rows = [

@@ -6,6 +6,7 @@ import pytest
 
 from tests.pipeline.conftest import REPO
 
+PICTURES = (REPO / "docs" / "pictures.md").read_text()
 LIBRARY = (REPO / "docs" / "library.md").read_text()
 
 
@@ -24,6 +25,27 @@ def test_the_walk_through_the_library_runs(tmp_path, monkeypatch, capsys):
     assert printed.endswith("2.0 1.0\n")
     written = {path.name for path in tmp_path.iterdir()}
     assert {"own.h5", "own.h5_train_loss_2dheat.pdf", "own_train_loss.vtp"} <= written
+
+
+def test_the_page_of_pictures_draws_its_curves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", PICTURES, re.DOTALL)
+    exec(compile(block, "docs/pictures.md", "exec"), {"__name__": "__main__"})
+    assert [path.name for path in tmp_path.iterdir()] == ["seeds.pdf"]
+
+
+def test_the_page_of_pictures_shows_options_that_there_are(tmp_path):
+    from landscape_lib import config
+
+    runs = "".join(
+        f"  {name}: {{problem: 'a:b', grid: {{x: [0, 1, 2]}}}}\n"
+        for name in ("with_skips", "without_skips", "s1", "s2", "s3")
+    )
+    blocks = re.findall(r"```yaml\n(.*?)```", PICTURES, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        (tmp_path / "c.yaml").write_text(f"{block}runs:\n{runs}")
+        assert config.load(tmp_path / "c.yaml").runs
 
 
 def test_the_table_of_calls_has_the_real_signatures():

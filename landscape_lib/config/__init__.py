@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from landscape_lib.config.assembly import assemble
+from landscape_lib.config.assembly import assemble, comparison_of
 from landscape_lib.config.experiment import Config, Experiment
 from landscape_lib.config.mistakes import Mistakes
 from landscape_lib.config.schema import schema
 from landscape_lib.config.settings import (
+    ComparisonSettings,
     DirectionSettings,
     EvaluationSettings,
     FigureSettings,
@@ -17,6 +18,7 @@ from landscape_lib.config.source import read
 from landscape_lib.core.errors import InputError
 
 __all__ = [
+    "ComparisonSettings",
     "Config",
     "DirectionSettings",
     "EvaluationSettings",
@@ -41,9 +43,11 @@ def load(path: str | Path) -> Config:
     path = Path(path)
     mistakes = Mistakes()
     try:
-        runs = assemble(read(path), mistakes)
+        tree = read(path)
+        runs = assemble(tree, mistakes)
+        comparison = comparison_of(tree, mistakes)
     except RecursionError as error:
         raise InputError(f"{path}: is nested too deeply, or an alias holds itself.") from error
-    if mistakes.lines:
+    if mistakes.lines or comparison is None:
         raise InputError("\n".join(f"{path}: {line}" for line in mistakes.lines))
-    return Config(path, runs)
+    return Config(path, runs, comparison)

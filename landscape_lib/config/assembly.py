@@ -6,12 +6,13 @@ from typing import Any
 
 from landscape_lib.config.directions import directions, split
 from landscape_lib.config.experiment import Experiment
-from landscape_lib.config.layers import Written, build, layer, merged
+from landscape_lib.config.layers import Layer, Written, build, layer, merged
 from landscape_lib.config.mistakes import Mistakes, below, spelled
 from landscape_lib.config.settings import (
     AXES,
     NAME,
     SECTIONS,
+    ComparisonSettings,
     DirectionSettings,
     EvaluationSettings,
     FigureSettings,
@@ -31,8 +32,8 @@ def assemble(tree: Mapping[Any, Any], mistakes: Mistakes) -> dict[str, Experimen
     for key in tree:
         if key in ONLY_IN_RUNS:
             mistakes.say(key, "a key that only a run has", "below the name of a run")
-        elif key not in ("runs", *SECTIONS):
-            mistakes.unknown("", key, ("runs", *SECTIONS))
+        elif key not in ("runs", *SECTIONS, "comparison"):
+            mistakes.unknown("", key, ("runs", *SECTIONS, "comparison"))
     whole = Written(tree, "")
     _check_defaults(whole, mistakes)
     named = tree.get("runs")
@@ -66,6 +67,8 @@ def _check_names(names: Sequence[Any], mistakes: Mistakes) -> None:
             mistakes.say(path, found, "a string; put it in quotes")
         elif not re.fullmatch(NAME, name):
             mistakes.say(path, found, _NAMES)
+        elif name.lower() == "comparison":
+            mistakes.say(path, found, "another name: the pictures of all runs have that one")
         elif folded.setdefault(name.lower(), name) != name:
             other = folded[name.lower()]
             mistakes.say(path, found, f"names that differ from {other!r} in more than case")
@@ -101,6 +104,28 @@ def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experim
     )
 
 
+def comparison_of(tree: Mapping[Any, Any], mistakes: Mistakes) -> ComparisonSettings | None:
+    """Return how runs are compared: what ``figures`` says for all, under ``comparison``'s own."""
+    whole = Written(tree, "")
+    own = whole["comparison"]
+    figures = layer(whole["figures"], tuple(FigureSettings.model_fields), Mistakes()) or {}
+    shared = Written({key: entry.value for key, entry in figures.items()}, "figures")
+    found, written = merged(ComparisonSettings, shared, own, mistakes)
+    if found is None:
+        return None
+    _check_bounds(found, written, mistakes)
+    named = tree.get("runs")
+    known = [str(name) for name in named] if isinstance(named, dict) else []
+    for entry, names in [
+        (own["runs"], found.runs or ()),
+        *((own["groups"][group], names) for group, names in found.groups.items()),
+    ]:
+        for name in names:
+            if name not in known or names.count(name) > 1:
+                mistakes.add(entry.path, name, f"names of runs, each once: {', '.join(known)}")
+    return found
+
+
 def _train(own: Written, mistakes: Mistakes) -> Train | None:
     if own.value is None:
         return None
@@ -126,9 +151,13 @@ def _grid(own: Written, whole: Written, mistakes: Mistakes) -> GridSettings | No
 
 def _figures(own: Written, whole: Written, mistakes: Mistakes) -> FigureSettings | None:
     figures, written = merged(FigureSettings, whole["figures"], own["figures"], mistakes)
-    if figures is None or figures.vmin is None or figures.vmax is None:
-        return figures
-    if not figures.vmin < figures.vmax:
-        entry = written["vmin"]
-        mistakes.add(entry.path, entry.value, f"a number below vmax, which is {figures.vmax:g}")
+    if figures is not None:
+        _check_bounds(figures, written, mistakes)
     return figures
+
+
+def _check_bounds(figures: FigureSettings, written: Layer, mistakes: Mistakes) -> None:
+    low, high = figures.vmin, figures.vmax
+    if low is not None and high is not None and not low < high:
+        entry = written["vmin"]
+        mistakes.add(entry.path, entry.value, f"a number below vmax, which is {high:g}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from landscape_lib.config.settings import (
     AXES,
+    ComparisonSettings,
     DirectionSettings,
     EvaluationSettings,
     FigureSettings,
@@ -121,10 +122,18 @@ class Config:
     Attributes:
         path: The file, as it was named.
         runs: Every experiment by its name, in the order of the file.
+        comparison: How the pictures of several runs look.
     """
 
     path: Path
     runs: Mapping[str, Experiment]
+    comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The names of the runs that are compared: none where they are fewer than two."""
+        names = tuple(self.runs) if self.comparison.runs is None else self.comparison.runs
+        return names if len(names) > 1 else ()
 
     def run(self, name: str) -> Experiment:
         """Return one experiment.

@@ -5,6 +5,7 @@ from typing import Any
 from landscape_lib.config.settings import (
     NAME,
     SECTIONS,
+    ComparisonSettings,
     DirectionSettings,
     ProblemSettings,
     Settings,
@@ -36,7 +37,8 @@ def schema() -> dict[str, Any]:
                 "additionalProperties": {"$ref": "#/definitions/run"},
             }
         }
-        | sections,
+        | sections
+        | {"comparison": _or_empty(_of(ComparisonSettings))},
         "definitions": {
             "run": run | {"required": ["problem"]},
             "train": _or_empty(_of(Train) | {"required": ["function"]}),

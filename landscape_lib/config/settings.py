@@ -33,6 +33,9 @@ _FORMATS_SCHEMA = {
     "minItems": 1,
     "uniqueItems": True,
 }
+_RUNS = "a list of names of runs"
+_RUNS_SCHEMA = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+_GROUPS_SCHEMA = {"type": ["object", "null"], "additionalProperties": _RUNS_SCHEMA}
 _FILES_SCHEMA = {"type": ["array", "null"], "items": {"type": "string"}}
 _ARGS_SCHEMA = {"type": ["object", "null"]}
 
@@ -62,6 +65,9 @@ _AXIS = Annotated[
 ]
 _NUMBER_OR_NULL = Annotated[float | None, readers.number() | NULL]
 _TEXT_OR_NULL = Annotated[str | None, readers.text("a path") | NULL]
+_STYLE = Annotated[
+    str | None, readers.text("a path of a style sheet, a name of a matplotlib style") | NULL
+]
 _FUNCTION = Annotated[str, FUNCTION]
 _ARGS = Annotated[
     dict[
@@ -200,6 +206,37 @@ class FigureSettings(Settings):
         AfterValidator(_each_once),
         readers.a_list(_FORMATS, _FORMATS_SCHEMA),
     ] = Field(default=("pdf",), description="File formats; every picture is written in each.")
+    style: _STYLE = Field(
+        default=None,
+        description="Matplotlib's style sheet, laid over ours: fonts, sizes, line widths.",
+    )
+
+
+class ComparisonSettings(FigureSettings):
+    """How the pictures of several runs look."""
+
+    runs: Annotated[
+        tuple[Annotated[str, readers.text("a name of a run")], ...] | None,
+        readers.a_list(_RUNS, _RUNS_SCHEMA, null=True),
+    ] = Field(
+        default=None,
+        description="Which runs are compared, in this order; the first is what differences are "
+        "taken from. Null: all. An empty list: no comparison.",
+    )
+    groups: Annotated[
+        dict[
+            Annotated[str, readers.text("a name")],
+            Annotated[
+                tuple[Annotated[str, readers.text("a name of a run")], ...],
+                readers.a_list(_RUNS, _RUNS_SCHEMA),
+            ],
+        ],
+        readers.a_mapping("a mapping of names to lists of runs", _GROUPS_SCHEMA),
+    ] = Field(
+        default={},
+        description="Curves that are drawn as one: their median, in a band from the lowest to the "
+        "highest.",
+    )
 
 
 class ParaviewSettings(Settings):

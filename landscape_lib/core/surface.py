@@ -85,6 +85,28 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Trajectory:
+    """The way that training took, projected onto the plane of the two directions.
+
+    Attributes:
+        alpha: Steps along the first direction, shape (steps,), float64; the first is the start.
+        beta: Steps along the second direction, shape (steps,), float64.
+    """
+
+    alpha: np.ndarray
+    beta: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        if self.alpha.ndim != 1 or self.alpha.shape != self.beta.shape:
+            raise InputError(
+                f"A trajectory's alpha has shape {self.alpha.shape}, beta {self.beta.shape}; "
+                "wanted one number a step in both."
+            )
+
+
+@dataclass(frozen=True)
 class Surface:
     """Values at every point of a grid; a curve where the grid has one axis.
 
@@ -93,15 +115,19 @@ class Surface:
         values: For every metric key, shape ``grid.shape``, float64.  NaN and inf are kept.
         attributes: Provenance: fingerprint, config, seed, versions, date.
         labels: For every metric key its label; read off the key where it is left out.
+        trajectory: The way that training took in this plane, where it is known.
     """
 
     grid: Grid
     values: Mapping[str, np.ndarray]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Label] = field(default_factory=dict)
+    trajectory: Trajectory | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
+        if self.trajectory is not None and len(self.grid.axes) != 2:
+            raise InputError("A trajectory lies in a plane; this grid has one axis.")
         labels = {key: self.labels.get(key) or Label.of(key) for key in self.values}
         object.__setattr__(self, "labels", labels)
 

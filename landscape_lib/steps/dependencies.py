@@ -7,20 +7,22 @@ code is run: settings are read from the config, contents are hashed, code is par
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from landscape_lib.config import Config, Experiment
+from landscape_lib.config import Config, Experiment, FigureSettings
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
-from landscape_lib.viz.names import file_name
+from landscape_lib.viz.names import LOSS_AND_ACCURACY, file_name, rated_splits
 
 SHARD_SECONDS = 120.0  # of evaluation in a shard: starting Python costs under 5 % of it
 FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
+DRAWING_SCRIPTS = ("plot_surface", "plot_curves", "export_vtp", "export_flat", "compare_runs")
 _LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -37,6 +39,8 @@ class Dependencies:
         self._cache = cache or HashCache()
         for experiment in config.runs.values():
             self._check_files(experiment)
+            self._check_style(experiment.figures, f"runs.{experiment.name}.figures")
+        self._check_style(config.comparison, "comparison")
         self._cache.save()
 
     def directions(self, run: str) -> str:
@@ -71,11 +75,23 @@ class Dependencies:
 
     def figures(self, run: str) -> str:
         """Return what pictures depend on beside the surface."""
-        return hash_text(self.config.run(run).settings("figures") + self._drawing)
+        experiment = self.config.run(run)
+        style = self._style(experiment.figures)
+        return hash_text(experiment.settings("figures") + style + self._drawing)
 
     def paraview(self, run: str) -> str:
         """Return what ParaView files depend on beside the surface."""
         return hash_text(self.config.run(run).settings("paraview") + self._drawing)
+
+    def flat(self, run: str) -> str:
+        """Return what ParaView's flat file depends on beside the surface."""
+        return hash_text(f"{self.config.run(run).paraview.interp}{self._drawing}")
+
+    def comparison(self) -> str:
+        """Return what pictures of several runs depend on beside their surfaces."""
+        settings = self.config.comparison
+        told = canonical([settings.model_dump(mode="json"), self.config.compared])
+        return hash_text(told + self._style(settings) + self._drawing)
 
     def files(self, run: str) -> list[str]:
         """Return the hash files of what the pipeline makes itself and the run depends on."""
@@ -138,11 +154,40 @@ class Dependencies:
         surface = experiment.path("surface.h5").as_posix()
         return [surface, *picture_targets(experiment, self.keys(run))]
 
+    def sharing(self, key_file: str) -> list[str]:
+        """Return the surfaces of the runs that are compared and have a metric.
+
+        Raises:
+            InputError: If fewer than two have it.
+        """
+        having = [run for run in self.config.compared if key_file in map(file_name, self.keys(run))]
+        if len(having) < 2:
+            raise InputError(
+                f"The metric {key_file!r} is measured by {having or 'no run'} of those compared, "
+                f"{list(self.config.compared)}; a comparison needs two."
+            )
+        return [self.config.run(run).path("surface.h5").as_posix() for run in having]
+
+    def comparison_targets(self) -> list[str]:
+        """Return every picture of several runs: one for each metric that two of them share."""
+        names = Counter(file_name(key) for run in self.config.compared for key in self.keys(run))
+        return [
+            f"results/comparison/{name}.{ending}"
+            for name, count in names.items()
+            if count > 1
+            for ending in self.config.comparison.formats
+        ]
+
+    def _style(self, figures: FigureSettings) -> str:
+        """Return the content of a style sheet, or the name of one of matplotlib's."""
+        style = figures.style
+        return self._cache.hash(style) if style is not None and _is_file(style) else str(style)
+
     @cached_property
     def _drawing(self) -> str:
         scripts = _LIBRARY.parent / "scripts"  # beside the library in a clone
         drawing = [_LIBRARY / "steps" / "pictures.py", *(_LIBRARY / "viz").glob("*.py")]
-        beside = [scripts / "plot_surface.py", scripts / "export_vtp.py"]
+        beside = [scripts / f"{name}.py" for name in DRAWING_SCRIPTS]
         return trees_hash([*drawing, *(path for path in beside if path.is_file())])
 
     def _saved(self, parts: Any) -> str:
@@ -172,6 +217,19 @@ class Dependencies:
                     f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
                     f"(looked in {Path.cwd()})."
                 )
+
+    def _check_style(self, figures: FigureSettings, place: str) -> None:
+        """Refuse a style sheet that looks like a file and isn't there; names are checked later.
+
+        Raises:
+            InputError: If it isn't.
+        """
+        style = figures.style
+        if style is not None and not _is_file(style) and {"/", "."} & set(style):
+            raise InputError(
+                f"{self.config.path}: {place}.style: {style}: there is no such file (looked in "
+                f"{Path.cwd()})."
+            )
 
     def _direction_files(self, experiment: Experiment) -> list[str]:
         named = [p for d in experiment.directions for p in (d.model, d.path)]
@@ -221,13 +279,19 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     folder = experiment.folder.as_posix()
     names = [file_name(key) for key in keys]
     curve = len(experiment.grid.axes) == 1
+    kinds = ("1d",) if curve else FIGURES
+    drawn = [f"{name}_{kind}" for name in names for kind in kinds]
+    if curve and rated_splits(keys):
+        drawn.append(f"{LOSS_AND_ACCURACY}_1d")
     figures = [
-        f"{folder}/figures/{name}_{kind}.{ending}"
-        for name in names
-        for kind in (("1d",) if curve else FIGURES)
+        f"{folder}/figures/{name}.{ending}"
+        for name in drawn
         for ending in experiment.figures.formats
     ]
-    return figures + ([] if curve else [f"{folder}/paraview/{name}.vtp" for name in names])
+    if curve:
+        return figures
+    sheets = [f"{name}.vtp" for name in names]
+    return figures + [f"{folder}/paraview/{name}" for name in (*sheets, "flat.vtp", "open.py")]
 
 
 def _texts(value: Any) -> list[str]:

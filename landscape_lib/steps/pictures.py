@@ -1,11 +1,27 @@
 """How a run's surface becomes its pictures and its ParaView files."""
 
 import logging
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from landscape_lib.config import Experiment
+from landscape_lib import viz
+from landscape_lib.config import Config, Experiment, FigureSettings
+from landscape_lib.config.settings import FORMATS
+from landscape_lib.core.files import write_text
+from landscape_lib.core.surface import Surface
 from landscape_lib.utils.storage import load_surface
 from landscape_lib.viz.names import file_name
+
+if TYPE_CHECKING:  # matplotlib is imported where pictures are drawn
+    from landscape_lib.viz.style import Look
+
+OPENER = Path(viz.__file__).with_name("open_in_paraview.py")
+
+COMPARISON = Path("results") / "comparison"
 
 log = logging.getLogger(__name__)
 
@@ -14,14 +30,58 @@ def draw(experiment: Experiment, key: str, ending: str) -> list[Path]:
     """Draw every picture of one metric below ``figures/``; return their paths."""
     from landscape_lib.viz.plot_1d import plot_curve
     from landscape_lib.viz.plot_2d import plot_surface
-    from landscape_lib.viz.style import Look
 
     surface = load_surface(experiment.path("surface.h5"))
-    look = Look(**experiment.figures.model_dump(exclude={"formats"}))
     plot = plot_curve if len(surface.grid.axes) == 1 else plot_surface
+    look = look_of(experiment.figures)
     paths = plot(surface, key, experiment.path("figures"), look, ending)
     log.info("%s: %s drawn in %d pictures.", experiment.name, key, len(paths))
     return paths
+
+
+def draw_curves(experiment: Experiment, ending: str) -> list[Path]:
+    """Draw losses and accuracies of a curve in one picture below ``figures/``."""
+    from landscape_lib.viz.plot_1d import plot_loss_and_accuracy
+
+    surface = load_surface(experiment.path("surface.h5"))
+    look = look_of(experiment.figures)
+    paths = plot_loss_and_accuracy(surface, experiment.path("figures"), look, ending)
+    log.info("%s: losses and accuracies drawn together.", experiment.name)
+    return paths
+
+
+def compare(config: Config, key: str, ending: str) -> Path:
+    """Draw one metric of all runs that have it, ``results/comparison/<key>``; return its path."""
+    from landscape_lib.viz.comparison import plot_comparison
+
+    surfaces = {n: load_surface(config.run(n).path("surface.h5")) for n in config.compared}
+    found = {name: surface for name, surface in surfaces.items() if key in surface.keys}
+    path = COMPARISON / f"{file_name(key)}.{ending}"
+    settings = config.comparison
+    plot_comparison(found, key, path, look_of(settings), settings.groups)
+    log.info("%s: %s of %s.", path, key, ", ".join(found))
+    _put_aside(surfaces.values())
+    return path
+
+
+def _put_aside(surfaces: Iterable[Surface]) -> None:
+    """Move to ``stale/`` what shows a metric that no two runs share any more."""
+    counts = Counter(key for surface in surfaces for key in surface.keys)
+    wanted = {file_name(key) for key, count in counts.items() if count > 1}
+    for path in sorted(COMPARISON.glob("*.*")):
+        if path.stem not in wanted and path.suffix[1:] in FORMATS:
+            aside = COMPARISON / "stale" / path.name
+            aside.parent.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):  # another job was faster
+                path.replace(aside)
+                log.warning("%s: no two runs share this metric; moved to %s.", path, aside)
+
+
+def look_of(figures: FigureSettings) -> "Look":
+    """Return how pictures look, as the config says it."""
+    from landscape_lib.viz.style import Look
+
+    return Look(**{entry.name: getattr(figures, entry.name) for entry in fields(Look)})
 
 
 def export(experiment: Experiment, key: str) -> Path:
@@ -34,3 +94,16 @@ def export(experiment: Experiment, key: str) -> Path:
     export_vtp(surface, key, path, height)
     log.info("%s: %s written.", experiment.name, path)
     return path
+
+
+def export_all(experiment: Experiment) -> list[Path]:
+    """Write ``paraview/flat.vtp`` with every metric, and the program that shows these files."""
+    from landscape_lib.viz.paraview import export_flat_vtp
+
+    surface = load_surface(experiment.path("surface.h5"))
+    folder = experiment.path("paraview")
+    flat = export_flat_vtp(surface, folder / "flat.vtp", experiment.paraview.interp)
+    opener = folder / "open.py"
+    write_text(opener, OPENER.read_text("utf-8"))
+    log.info("%s: %s and %s written.", experiment.name, flat, opener)
+    return [flat, opener]

@@ -8,6 +8,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +18,7 @@ import numpy as np
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Label, Shard, Surface
+from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
 
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
     from torch import Tensor, nn
@@ -27,9 +28,11 @@ if TYPE_CHECKING:  # torch is imported where directions are: pictures need none 
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+SURFACE_FORMAT = "landscape surface"
 LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unreadable
 COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
+TRAJECTORY = "trajectory"
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
 NOT_COMPUTED = -1.0  # the original program's mark
@@ -118,7 +121,7 @@ def _one_name(key: str, path: Path | str) -> str:
     Raises:
         InputError: If it does.
     """
-    if "/" in key or key in {"", ".", "..", *COORDINATES}:
+    if "/" in key or key in {"", ".", "..", TRAJECTORY, *COORDINATES}:
         raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
     return key
 
@@ -169,13 +172,14 @@ def load_shard(path: Path | str) -> Shard:
 def save_surface(path: Path | str, surface: Surface) -> None:
     """Write a surface: ``value[i, j]`` at ``xcoordinates[i], ycoordinates[j]``, whole or not.
 
-    Coordinates are HDF5 dimension scales, so that xarray shows named axes.
+    Coordinates are HDF5 dimension scales, so that xarray shows named axes.  A trajectory becomes
+    the group ``trajectory`` with the datasets ``alpha`` and ``beta``, shape (steps,).
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
             plain = isinstance(value, str | int | float)
             handle.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
-        handle.attrs["format"] = "landscape surface"  # these last: a surface that was loaded,
+        handle.attrs["format"] = SURFACE_FORMAT  # these last: a surface that was loaded,
         handle.attrs["format_version"] = FORMAT_VERSION  # and changed, has attributes of its file
         handle.attrs["axis_order"] = "xy"[: len(surface.grid.axes)]
         handle.attrs["axes"] = _axes(surface.grid)
@@ -191,6 +195,25 @@ def save_surface(path: Path | str, surface: Surface) -> None:
             for number, name in enumerate(COORDINATES[: surface[key].ndim]):
                 dataset.dims[number].label = name
                 dataset.dims[number].attach_scale(handle[name])
+        if surface.trajectory is not None:
+            group = handle.create_group(TRAJECTORY)
+            _put(group, "alpha", surface.trajectory.alpha)
+            _put(group, "beta", surface.trajectory.beta)
+
+
+def save_trajectory(path: Path | str, trajectory: Trajectory) -> None:
+    """Put a trajectory into a surface file of ours, in place of one that is there.
+
+    Raises:
+        InputError: If the file is none of ours, or holds a curve.
+    """
+    surface = load_surface(path)
+    if surface.attributes.get("format") != SURFACE_FORMAT:
+        raise InputError(
+            f"{path}: a file of an earlier tool, which is left as it is. Save it anew with "
+            "save_surface()."
+        )
+    save_surface(path, replace(surface, trajectory=trajectory))
 
 
 def load_surface(path: Path | str) -> Surface:
@@ -210,7 +233,7 @@ def load_surface(path: Path | str) -> Surface:
             raise InputError(f"{path}: there are no 'xcoordinates' in it; wanted a surface file.")
         attributes = {name: _native(value) for name, value in handle.attrs.items()}
         grid = _grid(handle, attributes, path)
-        if attributes.get("format") != "landscape surface":
+        if attributes.get("format") != SURFACE_FORMAT:
             return _earlier_surface(handle, grid, path)
         keys = json.loads(attributes["keys"])
         values = {key: handle[key][()] for key in keys}
@@ -220,7 +243,13 @@ def load_surface(path: Path | str) -> Surface:
             )
             for key in keys
         }
-        return Surface(grid, values, attributes, labels)
+        return Surface(grid, values, attributes, labels, _trajectory(handle))
+
+
+def _trajectory(handle: h5py.File) -> Trajectory | None:
+    if TRAJECTORY not in handle:
+        return None
+    return Trajectory(handle[TRAJECTORY]["alpha"][()], handle[TRAJECTORY]["beta"][()])
 
 
 def _native(value: Any) -> Any:

@@ -5,21 +5,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Label, Surface
 from landscape_lib.viz.figures import (
     ALPHA,
-    INK,
+    WIDTH,
     best_place,
     few_ticks,
     mark,
     notes,
-    settings,
     short_name,
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
+from landscape_lib.viz.stylesheet import figure_size, settings
+from landscape_lib.viz.units import in_drawable_units
 
-SIZE = (3.8, 2.6)
+SIZE = (WIDTH, 2.4)
 COLOUR = "#2a5d8a"
 MOST_DOTS = 101  # of a longer curve only the points without a neighbour get a dot
 
@@ -37,13 +38,14 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
             f"{key!r} is a surface: its grid has two axes, a curve has one. "
             "Draw it with plot_surface()."
         )
+    ((surface,), look) = in_drawable_units([surface], key, look)
     values, steps = surface[key], surface.grid.axes[0].steps()
-    with settings():
+    with settings(look.style):
         scale = choose_scale(values, look, surface.labels[key])
         heights = scale.shown(values).filled(np.nan)
         low, high = scale.bounds
         inside = np.where((low <= heights) & (heights <= high), heights, np.nan)
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=figure_size(look.style, *SIZE), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(steps, heights, color=COLOUR, linewidth=1.2, gid="curve", zorder=2)
         dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
@@ -76,15 +78,24 @@ def _mark_points(axes: Axes, surface: Surface, key: str, heights: np.ndarray) ->
 
 
 def _furnish(axes: Axes, surface: Surface, key: str, scale: Scale) -> None:
-    steps = surface.grid.axes[0].steps()
+    axis_of_steps(axes, surface.grid.axes[0].steps())
+    empty = not np.isfinite(surface[key]).any()
+    axis_of_values(axes, scale, surface.labels[key], empty=empty)
+
+
+def axis_of_steps(axes: Axes, steps: np.ndarray) -> None:
+    """Let the horizontal axis run from the first step to the last, with a handful of numbers."""
     room = 0.02 * float(np.ptp(steps)) or 0.5
     axes.set_xlim(steps[0] - room, steps[-1] + room)
-    axes.set_ylim(*scale.bounds)
-    axes.set_yticks(scale.heights(scale.ticks), labels=[scale.text(tick) for tick in scale.ticks])
-    if not np.isfinite(surface[key]).any():
-        axes.set_yticks([])
     few_ticks(axes.xaxis, steps)
     axes.set_xlabel(f"{ALPHA} (direction 1)")
-    axes.set_ylabel(short_name(surface.labels[key]), parse_math=False)
+
+
+def axis_of_values(axes: Axes, scale: Scale, label: Label, *, empty: bool) -> None:
+    """Let the vertical axis span the scale, with its ticks as values; without any where empty."""
+    axes.set_ylim(*scale.bounds)
+    axes.set_yticks(scale.heights(scale.ticks), labels=[scale.text(tick) for tick in scale.ticks])
+    if empty:
+        axes.set_yticks([])
+    axes.set_ylabel(short_name(label), parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)

@@ -3,22 +3,21 @@
 import logging
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import matplotlib.style
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.contour import QuadContourSet
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
@@ -26,39 +25,21 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.surface import Label, Surface
 from landscape_lib.viz.style import Look, Scale, choose_scale, is_flat, number_text
+from landscape_lib.viz.stylesheet import SMALL, glyphs, settings
+from landscape_lib.viz.units import in_drawable_units
 
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 BETA = "\N{GREEK SMALL LETTER BETA}"
 MISSING = "#d9d9d9"
-INK = "#262626"
+TITLE_LETTERS, NOTE_LETTERS = 44, 56  # in a line, so that it fits into the column
 FORMATS: dict[str, dict[str, None]] = {  # what keeps the date out of each
     "pdf": {"CreationDate": None},
     "png": {},
     "svg": {"Date": None},
 }
-FONT = "DejaVu Sans"
-SETTINGS: dict[str, Any] = {
-    "font.family": FONT,
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "ytick.minor.size": 1.5,
-    "axes.edgecolor": INK,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "savefig.dpi": 300,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "landscape",
-}
+MOST_DOTS = 60  # steps of training: of more only the line is drawn
+WIDTH = 3.5  # inches, 89 mm: one column of most journals
+TRACE = "#d55e00"  # vermilion: told from every colour of viridis with any eyes
 
 
 @dataclass(frozen=True)
@@ -72,6 +53,7 @@ class View:
     surface: Surface
     key: str
     look: Look
+    shared: Scale | None = None  # with other pictures; None for a scale of its own
 
     def __post_init__(self) -> None:
         if len(self.surface.grid.axes) != 2:
@@ -80,10 +62,16 @@ class View:
                 "Draw it with plot_curve()."
             )
 
+    @classmethod
+    def of(cls, surface: Surface, key: str, look: Look) -> "View":
+        """Return a view in units that can be drawn; see ``units``."""
+        ((surface,), look) = in_drawable_units([surface], key, look)
+        return cls(surface, key, look)
+
     @cached_property
     def scale(self) -> Scale:
         """Log or linear, bounds and levels."""
-        return choose_scale(self.values, self.look, self.surface.labels[self.key])
+        return self.shared or choose_scale(self.values, self.look, self.surface.labels[self.key])
 
     @property
     def values(self) -> np.ndarray:
@@ -133,7 +121,7 @@ class View:
     @property
     def ticks(self) -> tuple[float, ...]:
         """Values that get a number at the colour bar and the height axis."""
-        if self.is_flat and (self.look.vmin, self.look.vmax) == (None, None):
+        if self.is_flat and not self.shared and (self.look.vmin, self.look.vmax) == (None, None):
             return (float(10 ** self.heights.mean() if self.scale.log else self.heights.mean()),)
         return self.scale.ticks
 
@@ -180,31 +168,23 @@ def best_place(surface: Surface, key: str) -> tuple[int, ...] | None:
 
 def name_of(label: Label) -> str:
     """Spell a metric's name and unit; a character without a glyph as its Unicode escape."""
-    words = f"{label.long_name} ({label.units})" if label.units else label.long_name
-    return "".join(c if ord(c) in _glyphs() else ascii(c)[1:-1] for c in words)
+    return plain_text(f"{label.long_name} ({label.units})" if label.units else label.long_name)
 
 
-@cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(FONT)).get_charmap())
+def plain_text(words: str) -> str:
+    """Spell every character that no font of ours has as its Unicode escape."""
+    return "".join(c if ord(c) in glyphs() else ascii(c)[1:-1] for c in words)
 
 
-def heading(surface: Surface, key: str, said: Sequence[str]) -> tuple[str, str]:
-    """Return the title and the small line under it: where the best point is, and notes."""
-    title = textwrap.fill(name_of(surface.labels[key]), 52)
+def best_text(surface: Surface, key: str) -> list[str]:
+    """Say what the best value is and where: one line, or none where none is better."""
     place = best_place(surface, key)
-    lines = list(said)
-    if place is not None:
-        point = [axis.steps()[i] for axis, i in zip(surface.grid.axes, place, strict=True)]
-        where = ", ".join(number_text(float(step), 4) for step in point)
-        where = f"({where})" if len(point) > 1 else f"{ALPHA} = {where}"
-        lines.insert(0, f"best {number_text(float(surface[key][place]), 4)} at {where}")
-    return title, "\n".join(lines)
-
-
-def settings() -> AbstractContextManager:
-    """Draw with our settings alone, whatever the user's matplotlibrc says; put theirs back."""
-    return matplotlib.style.context(["default", SETTINGS])
+    if place is None:
+        return []
+    point = [axis.steps()[i] for axis, i in zip(surface.grid.axes, place, strict=True)]
+    where = ", ".join(number_text(float(step), 4) for step in point)
+    where = f"({where})" if len(point) > 1 else f"{ALPHA} = {where}"
+    return [f"best {number_text(float(surface[key][place]), 4)} at {where}"]
 
 
 def check_format(format: str) -> None:
@@ -217,9 +197,9 @@ def check_format(format: str) -> None:
         raise InputError(f"Unknown format {format!r}; choose one of {list(FORMATS)}.")
 
 
-def save(figure: Figure, path: Path, format: str) -> Path:
+def save(figure: Figure, path: Path, format: str, style: str | Path | None = None) -> Path:
     """Write a figure whole or not at all; equal figures give equal bytes."""
-    with settings(), _quiet_fonts(), whole_file(path) as temporary:
+    with settings(style), _quiet_fonts(), whole_file(path) as temporary:
         figure.savefig(temporary, format=format, metadata=FORMATS[format])
     return path
 
@@ -252,20 +232,65 @@ def mark(axes: Axes, kind: str, *point: float) -> None:
     axes.plot(*places, **style, gid=kind, path_effects=halo, clip_on=False, in_layout=False)
 
 
+def trace(axes: Axes, view: View, *floor: float) -> None:
+    """Draw the way that training took, where it is known: from above, or on the floor.
+
+    What lies outside the grid is cut off; ``trace_notes`` says so.
+    """
+    way = view.surface.trajectory
+    if way is None:
+        return
+    seen = _within(view)
+    alpha, beta = np.where(seen, way.alpha, np.nan), np.where(seen, way.beta, np.nan)
+    places = (alpha, beta, *(np.full(len(alpha), height) for height in floor))
+    dots: dict[str, Any] = {"marker": ".", "markersize": 2.5} if len(alpha) <= MOST_DOTS else {}
+    halo = [withStroke(linewidth=2.2, foreground="white")]
+    axes.plot(
+        *places, color=TRACE, linewidth=1, zorder=2.4, gid="trajectory", path_effects=halo, **dots
+    )
+
+
+def trace_notes(view: View) -> list[str]:
+    """Say how many steps of training are drawn as a line, and how many lie outside."""
+    if view.surface.trajectory is None:
+        return []
+    seen = _within(view)
+    outside = "" if seen.all() else f", {(~seen).sum()} outside the picture"
+    return [f"line: {len(seen)} steps of training{outside}"]
+
+
+def _within(view: View) -> np.ndarray:
+    way = view.surface.trajectory
+    if way is None:
+        return np.zeros(0, dtype=bool)
+    return np.logical_and(
+        *(
+            (steps[0] <= along) & (along <= steps[-1])
+            for steps, along in ((view.x, way.alpha), (view.y, way.beta))
+        )
+    )
+
+
 def write_heading(axes: Axes, surface: Surface, key: str, said: Sequence[str]) -> None:
-    """Write title and small line above the axes."""
-    title, small = heading(surface, key, said)
-    lines = small.count("\n") + 1 if small else 0
-    axes.set_title(title, pad=4 + 8 * lines, parse_math=False)
+    """Write a metric's name above the axes, under it where the best point is, and notes."""
+    title = textwrap.fill(name_of(surface.labels[key]), TITLE_LETTERS)
+    write_title(axes, title, [*best_text(surface, key), *said])
+
+
+def write_title(axes: Axes, title: str, said: Sequence[str]) -> None:
+    """Write a title above the axes, and notes in small letters between the two."""
+    lines = [line for note in said for line in textwrap.wrap(note, NOTE_LETTERS)]
+    height = rcParams["font.size"]
+    axes.set_title(title, pad=0.5 * height + height * len(lines), parse_math=False)
     axes.annotate(
-        small,
+        "\n".join(lines),
         (0.5, 1),
         (0, 3),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="center",
         va="bottom",
-        fontsize=6.5,
+        fontsize=SMALL,
         parse_math=False,
         linespacing=1.1,
     )
@@ -289,7 +314,11 @@ def short_name(label: Label) -> str:
 
 
 def colour_bar(
-    figure: Figure, axes: Axes, view: View, bands: QuadContourSet | None = None, **place: Any
+    figure: Figure | SubFigure,
+    axes: Axes | Sequence[Axes],
+    view: View,
+    bands: QuadContourSet | None = None,
+    **place: Any,
 ) -> None:
     """Explain the colours beside the axes, in bands where the picture has bands."""
     colours = ScalarMappable(view.norm, view.cmap) if bands is None else bands

@@ -10,20 +10,22 @@ from landscape_lib.core.surface import Surface
 from landscape_lib.viz.figures import (
     ALPHA,
     BETA,
-    INK,
     MISSING,
+    WIDTH,
     View,
     best_place,
     colour_bar,
     few_ticks,
     mark,
     notes,
-    settings,
+    trace,
+    trace_notes,
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look
+from landscape_lib.viz.stylesheet import INK, SMALL, figure_size, settings
 
-SIZE = (4.2, 3.5)
+SIZE = (WIDTH, 2.95)
 MOST_VERTICES = 40_000  # a drawing of more is stored as pixels, and its lines get no numbers
 ROOM_FOR_LABEL = 0.25  # of an axis that a contour spans: smaller ones go without a label
 
@@ -34,19 +36,19 @@ def contour(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     Raises:
         InputError: If the surface is a curve, or there is no such metric.
     """
-    with settings():
-        view = View(surface, key, look)
+    with settings(look.style):
+        view = View.of(surface, key, look)
         said = _contour_notes(view)
         figure, axes = _canvas(view)
         if not view.has_cells:
-            _cells(axes, view)
+            draw_cells(axes, view)
         elif not view.is_empty:
             _paper(axes, view)
             levels = _inner_levels(view)
             if levels.size:
                 _lines(axes, view, levels)
             else:
-                said.append("no level between its lowest and highest value: no contours")
+                said.append("no level lies between its values: no contours")
         return _finished(figure, axes, view, said)
 
 
@@ -56,14 +58,14 @@ def filled_contour(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figur
     Raises:
         InputError: If the surface is a curve, or there is no such metric.
     """
-    with settings():
-        view = View(surface, key, look)
+    with settings(look.style):
+        view = View.of(surface, key, look)
         figure, axes = _canvas(view)
         bands = None
         if not view.has_cells:
-            _cells(axes, view)
+            draw_cells(axes, view)
         elif not view.is_empty:
-            bands = _bands(axes, view)
+            bands = draw_bands(axes, view)
         return _finished(figure, axes, view, _contour_notes(view), bands)
 
 
@@ -73,15 +75,15 @@ def heat_map(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     Raises:
         InputError: If the surface is a curve, or there is no such metric.
     """
-    with settings():
-        view = View(surface, key, look)
+    with settings(look.style):
+        view = View.of(surface, key, look)
         figure, axes = _canvas(view)
-        _cells(axes, view)
-        return _finished(figure, axes, view, notes(view.values, view.scale, look))
+        draw_cells(axes, view)
+        return _finished(figure, axes, view, notes(view.values, view.scale, view.look))
 
 
 def _canvas(view: View) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, layout="compressed")
+    figure = Figure(figsize=figure_size(view.look.style, *SIZE), layout="compressed")
     axes = figure.add_subplot(facecolor=MISSING)
     return figure, axes
 
@@ -94,7 +96,8 @@ def _contour_notes(view: View) -> list[str]:
     return said
 
 
-def _cells(axes: Axes, view: View) -> None:
+def draw_cells(axes: Axes, view: View) -> None:
+    """Draw every point as a cell of its own; grey where it is missing."""
     x, y = _edges(view.x, view.y), _edges(view.y, view.x)
     axes.pcolormesh(x, y, view.heights, norm=view.norm, cmap=view.cmap, rasterized=True)
 
@@ -140,7 +143,7 @@ def _lines(axes: Axes, view: View, levels: np.ndarray) -> None:
         return
     texts = {level: text for level, text in texts.items() if _has_room(lines, level, view)}
     if texts:
-        labels = axes.clabel(lines, levels=list(texts), fmt=texts, fontsize=6, colors=INK)
+        labels = axes.clabel(lines, levels=list(texts), fmt=texts, fontsize=SMALL, colors=INK)
         for label in labels:
             label.set_path_effects([withStroke(linewidth=1.8, foreground="white")])
 
@@ -155,7 +158,8 @@ def _has_room(lines: QuadContourSet, level: float, view: View) -> bool:
     return max(share) >= ROOM_FOR_LABEL
 
 
-def _bands(axes: Axes, view: View) -> QuadContourSet:
+def draw_bands(axes: Axes, view: View) -> QuadContourSet:
+    """Fill the bands between levels, with thin lines between them."""
     levels = view.scale.heights(view.scale.levels)
     bands = axes.contourf(
         view.x,
@@ -193,7 +197,16 @@ def _tame(drawn: QuadContourSet) -> bool:
 def _finished(
     figure: Figure, axes: Axes, view: View, said: list[str], bands: QuadContourSet | None = None
 ) -> Figure:
-    """Add what all flat pictures share: marks, names, ticks, colour bar."""
+    furnish(axes, view)
+    mark_points(axes, view)
+    write_heading(axes, view.surface, view.key, said + trace_notes(view))
+    if not view.is_empty:
+        colour_bar(figure, axes, view, bands)
+    return figure
+
+
+def furnish(axes: Axes, view: View) -> None:
+    """Let the axes end where the picture ends, with names and a handful of numbers."""
     if not axes.has_data():
         axes.set(xlim=_edges(view.x, view.y)[[0, -1]], ylim=_edges(view.y, view.x)[[0, -1]])
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
@@ -203,13 +216,16 @@ def _finished(
     axes.set_ylabel(f"{BETA} (direction 2)")
     few_ticks(axes.xaxis, view.x)
     few_ticks(axes.yaxis, view.y, 8)
+    axes.set(xlim=(left, right), ylim=(low, high))
+
+
+def mark_points(axes: Axes, view: View) -> None:
+    """Mark the origin and the best point, and draw the way that training took."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if left <= 0 <= right and low <= 0 <= high:
         mark(axes, "origin", 0, 0)
     place = best_place(view.surface, view.key)
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]])
+    trace(axes, view)
     axes.set(xlim=(left, right), ylim=(low, high))
-    write_heading(axes, view.surface, view.key, said)
-    if not view.is_empty:
-        colour_bar(figure, axes, view, bands)
-    return figure

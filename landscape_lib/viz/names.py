@@ -1,13 +1,15 @@
-"""What the file of a metric's picture is called."""
+"""What pictures there are of a run's metrics, and what their files are called."""
 
 import hashlib
 import string
+from collections.abc import Iterable
 
 from landscape_lib.core.errors import InputError
 
 PLAIN = frozenset((string.ascii_letters + string.digits + "._-").encode())
 LONGEST = 200  # file systems allow 255 bytes; _2dcontourf.pdf and .<8 letters>.tmp come after it
 HASH_LENGTH = 16
+LOSS_AND_ACCURACY = "loss_and_accuracy"  # no metric's key: those begin with <split>_loss, _acc
 
 
 def file_name(key: str) -> str:
@@ -36,6 +38,13 @@ def file_name(key: str) -> str:
     while sum(map(len, letters)) > LONGEST - len(ending):
         letters.pop()
     return "".join(letters) + ending
+
+
+def rated_splits(keys: Iterable[str]) -> list[str]:
+    """Return the data sets of which both ``<name>_loss`` and ``<name>_acc`` were measured."""
+    known = list(keys)
+    splits = [key.removesuffix("_loss") for key in known if key.endswith("_loss")]
+    return [split for split in splits if f"{split}_acc" in known]
 
 
 def _spell(byte: int) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
-from scipy.interpolate import RectBivariateSpline
 from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 from vtkmodules.vtkCommonCore import vtkPoints, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkFieldData, vtkPolyData
@@ -18,8 +17,9 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
 from landscape_lib.viz.asked import DEFAULT_KEY, keys_of, stem_of, surface_of
+from landscape_lib.viz.interpolation import interpolate
 from landscape_lib.viz.names import file_name
-from landscape_lib.viz.style import check_number, is_wide
+from landscape_lib.viz.style import check_number
 
 OURS = ("zvalue", "alpha", "beta")
 
@@ -100,6 +100,40 @@ def export_vtp(surface: Surface, key: str, path: Path, height: Height = PLAIN_HE
     return path
 
 
+def export_flat_vtp(surface: Surface, path: Path, interp: int | None = None) -> Path:
+    """Write every metric into one flat sheet for ParaView, whole or not at all.
+
+    Point i * ny + j lies at (x[i], y[j], 0) and carries every metric and its ``<key>_log10``,
+    ``alpha`` and ``beta``, NaN where they are not finite; which one colours the sheet, or warps
+    it, is chosen in ParaView.  No quad is left out.
+
+    Args:
+        surface: Values on a grid with two axes.
+        path: Where the file goes, ending in ``.vtp``; folders are made where they are missing.
+        interp: Points an axis after interpolation; None keeps the points measured.
+
+    Returns:
+        The path as given.
+
+    Raises:
+        InputError: As for ``export_vtp``.
+    """
+    path = Path(path)
+    _refuse(surface, surface.keys[0], path)
+    fine = _Sheet.of(surface, Height(interp=interp).interp)
+    nothing = np.zeros((len(fine.x), len(fine.y)))
+    data = _mesh(fine, nothing, _quads(nothing > 0))
+    _add_all(data, _arrays(fine))
+    told = {
+        "labels": _json({key: asdict(label) for key, label in surface.labels.items()}),
+        "options": _json({"interp": interp, "interpolation": fine.methods}),
+    } | _provenance(surface)
+    for name, text in told.items():
+        _tell(data.GetFieldData(), name, text)
+    write_text(path, _written(data))
+    return path
+
+
 def h5_to_vtp(
     surf_file: Surface | Path | str,
     surf_name: str = DEFAULT_KEY,
@@ -169,52 +203,6 @@ class _Sheet:
         )
 
 
-def interpolate(
-    x: np.ndarray,
-    y: np.ndarray,
-    values: np.ndarray,
-    fine_x: np.ndarray,
-    fine_y: np.ndarray,
-    units: str = "",
-) -> tuple[np.ndarray, str]:
-    """Interpolate between measured points, never beyond the measured range.
-
-    Args:
-        x: Measured steps, shape (nx,), at least two.
-        y: Measured steps, shape (ny,), at least two.
-        values: Shape (nx, ny).
-        fine_x: Wanted steps, shape (mx,).
-        fine_y: Wanted steps, shape (my,).
-        units: Unit of the values; percentages are never interpolated in log space.
-
-    Returns:
-        Values, shape (mx, my), and how they were found: ``"cubic"`` or ``"linear"``, with
-        ``" in log space"`` where so.
-    """
-    finite = np.isfinite(values)
-    if not finite.any():
-        return np.full((len(fine_x), len(fine_y)), np.nan), "none"
-    log = is_wide(values, units)
-    lowest, highest = values[finite].min(), values[finite].max()
-    degree = 3 if finite.all() else 1
-    filled = np.where(finite, values, lowest)  # a linear spline never looks beyond its cell
-    spline = _spline(x, y, np.log(filled) if log else filled, degree)
-    found = spline(fine_x, fine_y)
-    found = np.clip(np.exp(found) if log else found, lowest, highest)
-    for bad in (np.inf, -np.inf):
-        found[_spline(x, y, (values == bad) * 1.0, 1)(fine_x, fine_y) > 1e-9] = bad
-    unknown = np.isnan(values) | (values == -np.inf)
-    if not finite.all():
-        found[_spline(x, y, unknown * 1.0, 1)(fine_x, fine_y) > 1e-9] = np.nan
-    return found, ("cubic" if degree == 3 else "linear") + (" in log space" if log else "")
-
-
-def _spline(x: np.ndarray, y: np.ndarray, values: np.ndarray, degree: int) -> RectBivariateSpline:
-    return RectBivariateSpline(
-        x, y, values, kx=min(degree, len(x) - 1), ky=min(degree, len(y) - 1), s=0
-    )
-
-
 def _refuse(surface: Surface, key: str, path: Path) -> None:
     if len(surface.grid.axes) != 2:
         raise InputError(
@@ -248,37 +236,55 @@ def _zscale(sheet: _Sheet, zvalue: np.ndarray, height: Height) -> float:
     if height.zscale != "auto":
         return float(height.zscale)
     known = zvalue[~np.isnan(zvalue)]
-    span = float(np.ptp(known)) if known.size else 0.0
+    half = float(known.max() / 2 - known.min() / 2) if known.size else 0.0  # a whole may overflow
     extent = max(float(np.ptp(sheet.x)), float(np.ptp(sheet.y)))
-    return 0.5 * extent / span if span > 0 and extent > 0 else 1.0
+    if not (half > 0 and extent > 0):
+        return 1.0
+    return min(0.25 * extent / half, float(np.finfo(np.float64).max))
 
 
 def _polydata(
     surface: Surface, key: str, sheet: _Sheet, zvalue: np.ndarray, zscale: float, height: Height
 ) -> vtkPolyData:
-    alpha, beta = np.meshgrid(sheet.x, sheet.y, indexing="ij")
     missing = np.isnan(zvalue)
     floor = zvalue[~missing].min() if (~missing).any() else 0.0
-    place = np.stack([alpha, beta, np.where(missing, floor, zvalue) * zscale], axis=-1)
     quads = _quads(missing)
+    data = _mesh(sheet, np.where(missing, floor, zvalue) * zscale, quads)
+    _add_all(data, {"zvalue": zvalue} | _arrays(sheet))
+    _add(data.GetCellData(), "averaged_zvalue", (zvalue.ravel() / 4)[quads].sum(axis=1))
+    _add(data.GetFieldData(), "zscale", np.array([zscale]))
+    for name, told in _told(surface, key, sheet, height).items():
+        _tell(data.GetFieldData(), name, told)
+    return data
+
+
+def _mesh(sheet: _Sheet, z: np.ndarray, quads: np.ndarray) -> vtkPolyData:
+    alpha, beta = np.meshgrid(sheet.x, sheet.y, indexing="ij")
     data = vtkPolyData()
     points = vtkPoints()
+    place = np.stack([alpha, beta, z], axis=-1)
     points.SetData(numpy_to_vtk(place.reshape(-1, 3), deep=True))
     data.SetPoints(points)
     cells = vtkCellArray()
     cells.SetData(4, numpy_to_vtkIdTypeArray(quads.ravel(), deep=True))
     data.SetPolys(cells)
-    arrays = {"zvalue": zvalue} | {name: _finite(found) for name, found in sheet.values.items()}
+    return data
+
+
+def _arrays(sheet: _Sheet) -> dict[str, np.ndarray]:
+    """Return every metric, its log10, and the coordinates, as they stand at the points."""
+    arrays = {name: _finite(found) for name, found in sheet.values.items()}
     for name, found in sheet.values.items():  # a metric measured under that name goes first
         arrays.setdefault(f"{name}_log10", _finite(_log10(found)))
-    for name, values in (arrays | {"alpha": alpha, "beta": beta}).items():
+    alpha, beta = np.meshgrid(sheet.x, sheet.y, indexing="ij")
+    return arrays | {"alpha": alpha, "beta": beta}
+
+
+def _add_all(data: vtkPolyData, arrays: Mapping[str, np.ndarray]) -> None:
+    """Add arrays to the points; the first is what ParaView shows at once."""
+    for name, values in arrays.items():
         _add(data.GetPointData(), name, values)
-    data.GetPointData().SetActiveScalars("zvalue")
-    _add(data.GetCellData(), "averaged_zvalue", zvalue.ravel()[quads].mean(axis=1))
-    _add(data.GetFieldData(), "zscale", np.array([zscale]))
-    for name, told in _told(surface, key, sheet, height).items():
-        _tell(data.GetFieldData(), name, told)
-    return data
+    data.GetPointData().SetActiveScalars(_escaped(next(iter(arrays))))
 
 
 def _quads(missing: np.ndarray) -> np.ndarray:
@@ -294,6 +300,11 @@ def _told(surface: Surface, key: str, sheet: _Sheet, height: Height) -> dict[str
         "metric": key,
         "label": _json(asdict(surface.labels[key])),
         "options": _json(asdict(height) | {"interpolation": sheet.methods[key]}),
+    } | _provenance(surface)
+
+
+def _provenance(surface: Surface) -> dict[str, str]:
+    return {
         "axes": _json([asdict(axis) for axis in surface.grid.axes]),
         "provenance": _json(surface.attributes),
     }
@@ -320,8 +331,13 @@ def _plain(told: Any) -> Any:
 
 def _add(attributes: vtkFieldData, name: str, values: np.ndarray) -> None:
     array = numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float64).ravel(), deep=True)
-    array.SetName(escape(name, {'"': "&quot;"}))  # VTK writes names into its XML as they are
+    array.SetName(_escaped(name))
     attributes.AddArray(array)
+
+
+def _escaped(name: str) -> str:
+    """Spell a name as XML does: VTK writes names as they are."""
+    return escape(name, {'"': "&quot;"})
 
 
 def _tell(attributes: vtkFieldData, name: str, told: str) -> None:

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Label, Surface
 from landscape_lib.viz.asked import looks_of, stem_of, surface_of
 from landscape_lib.viz.curve import curve
+from landscape_lib.viz.curves import Line, curves, loss_and_accuracy
 from landscape_lib.viz.figures import check_format, save
-from landscape_lib.viz.names import file_name
+from landscape_lib.viz.names import LOSS_AND_ACCURACY, file_name
 from landscape_lib.viz.showing import CallableModule, Pictures, show_figures
 from landscape_lib.viz.style import PLAIN_LOOK, Look, check_number
 
@@ -43,7 +44,53 @@ def plot_curve(
     """
     check_format(format)
     path = Path(folder) / f"{file_name(key)}_1d.{format}"
-    return [save(curve(surface, key, look), path, format)]
+    return [save(curve(surface, key, look), path, format, look.style)]
+
+
+def plot_loss_and_accuracy(
+    surface: Surface, folder: Path, look: Look = PLAIN_LOOK, format: str = "pdf"
+) -> list[Path]:
+    """Write losses and accuracies of a curve in one picture, ``loss_and_accuracy_1d``.
+
+    Args:
+        surface: Values on a grid with one axis; for one split at least, a loss and an accuracy.
+        folder: Where the file goes; made where it is missing.
+        look: Scale and bounds of the losses.
+        format: ``"pdf"``, ``"png"`` or ``"svg"``.
+
+    Returns:
+        The path, in a list.
+
+    Raises:
+        InputError: If the grid has two axes, no split has both, or there is no such format.
+    """
+    check_format(format)
+    path = Path(folder) / f"{LOSS_AND_ACCURACY}_1d.{format}"
+    return [save(loss_and_accuracy(surface, look), path, format, look.style)]
+
+
+def plot_curves(
+    lines: Sequence[Line], label: Label, path: Path | str, look: Look = PLAIN_LOOK
+) -> Path:
+    """Write any number of curves, each with its band, over each other into one picture.
+
+    ``Line.of`` makes a line of a curve, ``Line.across`` one of several runs with their spread.
+
+    Args:
+        lines: What is drawn, in the order of the legend.
+        label: What the values are called, and which end is good.
+        path: The file, ending in ``.pdf``, ``.png`` or ``.svg``.
+        look: Scale and bounds.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: If there is no line, or no such format.
+    """
+    path = Path(path)
+    check_format(path.suffix.removeprefix("."))
+    return save(curves(lines, label, look), path, path.suffix[1:], look.style)
 
 
 def plot_1d_loss(

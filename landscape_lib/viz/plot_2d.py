@@ -52,7 +52,7 @@ def plot_surface(
     check_format(format)
     stem = Path(folder) / file_name(key)
     return [
-        save(draw(surface, key, look), Path(f"{stem}_{kind}.{format}"), format)
+        save(draw(surface, key, look), Path(f"{stem}_{kind}.{format}"), format, look.style)
         for kind, draw in KINDS.items()
     ]
 

@@ -9,18 +9,22 @@ from landscape_lib.core.surface import Surface
 from landscape_lib.viz.figures import (
     ALPHA,
     BETA,
+    TRACE,
+    WIDTH,
     View,
     best_place,
     colour_bar,
     few_ticks,
     mark,
     notes,
-    settings,
+    trace,
+    trace_notes,
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look
+from landscape_lib.viz.stylesheet import figure_size, settings
 
-SIZE = (4.6, 3.6)
+SIZE = (WIDTH, 2.8)
 MOST_FACETS = 200  # along one axis
 LIGHT = np.array([-0.35, -0.45, 0.82])  # towards the lamp: from the front left, from above
 SHADE = 0.5  # brightness of what the lamp does not reach
@@ -37,16 +41,17 @@ def relief(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     Raises:
         InputError: If the surface is a curve, or there is no such metric.
     """
-    with settings():
-        view = View(surface, key, look)
-        figure = Figure(figsize=SIZE, layout="constrained")
+    with settings(look.style):
+        view = View.of(surface, key, look)
+        figure = Figure(figsize=figure_size(look.style, *SIZE), layout="constrained")
         axes: Axes3D = figure.add_subplot(projection="3d", computed_zorder=False)
-        said = notes(view.values, view.scale, look)
+        said = notes(view.values, view.scale, view.look)
         if not view.is_empty:
             _draw(axes, view)
+            _trace_above(axes, view)
             colour_bar(figure, axes, view, shrink=0.75, pad=0.09)
         _furnish(axes, view)
-        write_heading(axes, surface, key, said + _sparse_notes(view))
+        write_heading(axes, view.surface, key, said + _sparse_notes(view) + trace_notes(view))
         return figure
 
 
@@ -139,6 +144,19 @@ def _map(axes: Axes3D, view: View, columns: np.ndarray, rows: np.ndarray) -> Non
     bands.set_rasterized(True)
 
 
+def _trace_above(axes: Axes3D, view: View) -> None:
+    """Draw the way that training took on the surface, too; heights between points bilinear."""
+    way = view.surface.trajectory
+    if way is None or not view.has_cells:
+        return
+    from scipy.interpolate import RegularGridInterpolator  # a fifth of a second to import
+
+    heights = np.clip(view.heights.filled(np.nan), *view.scale.bounds)
+    find = RegularGridInterpolator((view.y, view.x), heights, bounds_error=False)
+    height = find(np.stack([way.beta, way.alpha], axis=1))
+    axes.plot(way.alpha, way.beta, height, color=TRACE, linewidth=1, zorder=4, gid="on the surface")
+
+
 def _box(view: View) -> tuple[float, float, float]:
     wide, deep = (float(np.ptp(steps)) or 1.0 for steps in (view.x, view.y))
     flatness = min(max(wide / deep, 0.6), 1.6) if view.has_cells else 1.0
@@ -153,6 +171,7 @@ def _furnish(axes: Axes3D, view: View) -> None:
     place = best_place(view.surface, view.key)
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]], floor)
+    trace(axes, view, floor)
     for steps, limits in ((view.x, axes.set_xlim), (view.y, axes.set_ylim)):
         room = 0.0 if len(steps) > 1 else 0.5
         limits(steps[0] - room, steps[-1] + room)

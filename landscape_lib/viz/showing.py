@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from landscape_lib.viz.figures import settings
+from landscape_lib.viz.stylesheet import settings
 
 log = logging.getLogger(__name__)
 

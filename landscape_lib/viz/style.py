@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label
+from landscape_lib.viz.stylesheet import style_sheet
 
 WIDE = 50.0  # from this max / min on, positive values are shown on a log scale
 LEVELS = 12
@@ -38,7 +39,7 @@ def check_number(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r}; it must be a finite number, or left out.")
 
 
-_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")  # plain text: no mathtext to lay out
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Look:
         vmax: Highest value with a colour of its own; values above share its colour.
         vlevel: From one contour level to the next, in the metric's unit; in decades with
             ``scale="log"``.
+        style: A matplotlib style sheet, a path or a name, laid over our settings.
     """
 
     cmap: str = "viridis"
@@ -61,8 +63,10 @@ class Look:
     vmin: float | None = None
     vmax: float | None = None
     vlevel: float | None = None
+    style: str | None = None
 
     def __post_init__(self) -> None:
+        style_sheet(self.style)
         if self.scale not in SCALES:
             raise InputError(f"Unknown scale {self.scale!r}; choose one of {list(SCALES)}.")
         if self.cmap not in matplotlib.colormaps:
@@ -140,12 +144,17 @@ class Scale:
     def text(self, value: float) -> str:
         """Spell a level with as many digits as tell it from its neighbours, or as 10^n."""
         if self.log and all(is_decade(tick) for tick in self.ticks):
-            return "10" + str(round(math.log10(value))).translate(_SUPERSCRIPTS)
+            return "10" + superscript(round(math.log10(value)))
         if self.log:
             return number_text(value, 3)
         step = float(np.median(np.diff(self.levels)))
         widest = max(abs(self.levels[0]), abs(self.levels[-1]))
         return number_text(value, max(math.ceil(math.log10(widest / step)) + 2, 5))
+
+
+def superscript(exponent: int) -> str:
+    """Spell a whole number in raised figures: plain text, no mathtext to lay out."""
+    return str(exponent).translate(_SUPERSCRIPTS)
 
 
 def is_decade(value: float) -> bool:
@@ -183,7 +192,7 @@ def choose_scale(values: np.ndarray, look: Look, label: Label) -> Scale:
     Raises:
         InputError: If ``vlevel`` asks for more than 1000 levels.
     """
-    log = _is_log(values, look, label)
+    log = is_log(values, look, label)
     seen = values[np.isfinite(values) & ((values > 0) if log else True)]
     if not seen.size:
         return Scale(False, (0.0, 1.0))
@@ -200,7 +209,8 @@ def choose_scale(values: np.ndarray, look: Look, label: Label) -> Scale:
     return Scale(log, tuple(levels.tolist()), extend)
 
 
-def _is_log(values: np.ndarray, look: Look, label: Label) -> bool:
+def is_log(values: np.ndarray, look: Look, label: Label) -> bool:
+    """Tell whether values are shown on a log scale: as the look says, or as suits them."""
     if look.scale != "auto":
         return look.scale == "log"
     rate = label.goal == "max"  # accuracies and scores: near zero they are bad, not interesting

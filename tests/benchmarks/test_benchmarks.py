@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import bounds, library, merging, pipeline, problems, rows, speed, textbook
+from benchmarks import bounds, library, merging, pictures, pipeline, problems, rows, speed, textbook
 from benchmarks.__main__ import chosen, main
 from benchmarks.children import environment
 from benchmarks.growth import HIDDEN, MILLIONS, _growth, width_of
@@ -228,3 +228,10 @@ def test_a_further_unit_costs_the_same_whatever_is_paid_once():
         ["16", "16.3", "1.02", "0.44", "0.583", "1.00"],
         ["64", "44.3", "0.693", "0.30", "0.583", "1.00"],
     ]
+
+
+def test_the_pictures_row_draws_every_kind_and_adds_up():
+    (table,) = pictures.row(Settings(rounds=1, seconds=0.01, quick=True))
+    (row,) = table.rows
+    assert table.header[1:6] == ("2dcontour", "2dcontourf", "2dheat", "3dsurface", "vtp")
+    assert float(row[6]) == pytest.approx(sum(map(float, row[1:6])), abs=0.05)

@@ -259,7 +259,9 @@ def test_every_script_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:
         script(name.removesuffix(".py"))(["--help"])
     assert stop.value.code == 0
-    assert "--run RUN" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "--config CONFIG" in told
+    assert ("--run RUN" in told) == (name != "compare_runs.py")  # that one is for all of them
 
 
 def test_a_disk_that_is_full_ends_with_1_and_loses_nothing(folder):

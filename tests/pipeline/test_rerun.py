@@ -12,7 +12,7 @@ import torch
 from tests.pipeline.conftest import REPO, Project
 from tests.viz.test_paraview import Read
 
-PICTURES = {"plot_surface", "export_vtp"}
+PICTURES = {"plot_surface", "export_vtp", "export_flat"}
 AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES}
 EVERYTHING = {"make_directions", "probe", *AFTER_DIRECTIONS}
 
@@ -101,7 +101,8 @@ def test_a_metric_that_is_gone_leaves_no_pictures_beside_the_new_ones(project):
     assert rules == {"one": EVERYTHING - {"make_directions"}}
     results = project.folder / "results" / "one"
     assert {p.name.split("_")[2] for p in (results / "figures").iterdir()} == {"depth"}
-    assert [p.name for p in (results / "paraview").iterdir()] == ["train_loss_depth.vtp"]
+    sheets = {p.name for p in (results / "paraview").iterdir()}
+    assert sheets == {"train_loss_depth.vtp", "flat.vtp", "open.py"}
     assert len(list((results / "stale" / "figures").iterdir())) == 4
 
 

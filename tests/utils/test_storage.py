@@ -17,7 +17,7 @@ from torch import nn
 from landscape_lib.core.direction import Direction, create_random_direction, create_target_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Label, Shard, Surface
+from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
 from landscape_lib.utils.storage import (
     DamagedFileError,
     content_hash,
@@ -29,6 +29,7 @@ from landscape_lib.utils.storage import (
     save_directions,
     save_shard,
     save_surface,
+    save_trajectory,
     write_list,
 )
 from tests import reference
@@ -48,6 +49,40 @@ def bits(values):
 
 
 # --------------------------------------------------------------------------- surfaces
+
+
+def test_a_trajectory_comes_back_and_changes_nothing_else(tmp_path):
+    path = tmp_path / "surface.h5"
+    save_surface(path, surface(seed=3, plans=("p",)))
+    before = load_surface(path)
+    assert before.trajectory is None
+    for way in (Trajectory([0, 0.5, np.nan], [1, 2, 3]), Trajectory([1.0], [2.0])):  # the last wins
+        save_trajectory(path, way)
+        found = load_surface(path)
+        np.testing.assert_array_equal(found.trajectory.alpha, way.alpha)
+        np.testing.assert_array_equal(found.trajectory.beta, way.beta)
+    with h5py.File(path) as handle:
+        assert handle["trajectory/alpha"].dtype == np.float64
+        assert handle["trajectory/beta"].shape == (1,)
+    assert bits(found.values) == bits(before.values)
+    assert found.attributes == before.attributes
+    assert (found.grid, found.labels) == (before.grid, before.labels)
+
+
+def test_a_trajectory_goes_into_no_file_of_an_earlier_tool_and_along_no_curve(tmp_path):
+    way = Trajectory([0.0, 1.0], [0.0, 1.0])
+    path = tmp_path / "old.h5"
+    path.write_bytes((reference.DATA / "single_gpu_surface.h5").read_bytes())
+    content = path.read_bytes()
+    with pytest.raises(InputError, match="a file of an earlier tool, which is left as it is"):
+        save_trajectory(path, way)
+    assert path.read_bytes() == content
+    with pytest.raises(InputError, match="lies in a plane; this grid has one axis"):
+        Surface(Grid((GRID.axes[0],)), {"a": np.zeros(3)}, trajectory=way)
+    with pytest.raises(InputError, match=r"alpha has shape \(2,\), beta \(1,\)"):
+        Trajectory([0, 1], [0])
+    with pytest.raises(InputError, match="cannot be called 'trajectory' in a file"):
+        save_surface(tmp_path / "new.h5", surface(key="trajectory"))
 
 
 def test_nan_infinity_minus_one_and_zero_come_back_as_they_went_traps_27_and_28(tmp_path):

@@ -14,7 +14,8 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.paraview import Height, export_vtp, interpolate
+from landscape_lib.viz.interpolation import interpolate
+from landscape_lib.viz.paraview import Height, export_flat_vtp, export_vtp
 
 GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))
 X, Y = (axis.steps() for axis in GRID.axes)
@@ -32,7 +33,7 @@ class Read:
         data = self.data = reader.GetOutput()
         self.points = vtk_to_numpy(data.GetPoints().GetData())
         self.arrays = self._arrays(data.GetPointData())
-        self.averages = self._arrays(data.GetCellData())["averaged_zvalue"]
+        self.averages = self._arrays(data.GetCellData()).get("averaged_zvalue")
         cells = vtk_to_numpy(data.GetPolys().GetConnectivityArray())
         self.quads = cells.reshape(-1, 4)
         field = data.GetFieldData()
@@ -304,6 +305,63 @@ def test_curves_and_reserved_names_are_refused(tmp_path):
 def test_a_wrong_height_names_the_right_ones(wrong, message):
     with pytest.raises(InputError, match=message):
         Height(**wrong)
+
+
+def test_the_flat_file_has_every_metric_at_its_point_and_height_zero(tmp_path):
+    holes = BOWL.copy()
+    holes[2, 3], holes[4, 1] = np.nan, np.inf
+    surface = Surface(GRID, {"train_loss": PLANE, "test_acc": holes}, {"seed": 7})
+    path = export_flat_vtp(surface, tmp_path / "flat.vtp")
+    found = Read(path)
+    x, y, z = found.points.T
+    np.testing.assert_array_equal(z, 0)
+    np.testing.assert_allclose(found.arrays["train_loss"], 10 * x + y, atol=1e-12)
+    shown = np.where(np.isfinite(holes), holes, np.nan)
+    np.testing.assert_array_equal(found.arrays["test_acc"], shown.ravel())
+    assert (
+        next(iter(found.arrays)) == found.data.GetPointData().GetScalars().GetName() == "train_loss"
+    )
+    assert {"train_loss_log10", "test_acc_log10", "alpha", "beta"} <= set(found.arrays)
+    assert found.quads.shape == (24, 4)  # a hole of one metric is none of another's
+    assert json.loads(found.told["labels"])["test_acc"]["goal"] == "max"
+    assert json.loads(found.told["provenance"]) == {"seed": 7}
+    again = export_flat_vtp(surface, tmp_path / "again.vtp")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_flat_file_is_interpolated_where_asked_for_and_refuses_what_the_others_refuse(tmp_path):
+    surface = Surface(GRID, {"train_loss": PLANE})
+    found = Read(export_flat_vtp(surface, tmp_path / "flat.vtp", 13))
+    x, y, _ = found.points.T
+    np.testing.assert_allclose(found.arrays["train_loss"], 10 * x + y, atol=1e-9)
+    assert len(x) == 169
+    with pytest.raises(InputError, match="interp is 1"):
+        export_flat_vtp(surface, tmp_path / "a.vtp", 1)
+    curve = Surface(Grid((GRID.axes[0],)), {"train_loss": X})
+    with pytest.raises(InputError, match="is a curve"):
+        export_flat_vtp(curve, tmp_path / "a.vtp")
+
+
+WEIRD = {
+    "constant": np.full(GRID.shape, 2.5),
+    "half NaN": np.where(np.arange(35).reshape(7, 5) % 2, np.nan, BOWL),
+    "negative": -BOWL,
+    "wide": 10 ** (12 * (BOWL - 0.5) / np.ptp(BOWL) - 6),
+    "the largest": np.where(BOWL > 3, 1, -1) * np.finfo(float).max,
+    "the smallest": np.round(BOWL * 16) * 5e-324,
+}
+
+
+@pytest.mark.parametrize("name", WEIRD)
+@pytest.mark.parametrize("zscale", [1, "auto"])
+def test_any_values_make_a_file_that_reads_back(name, zscale, tmp_path):
+    values = WEIRD[name]
+    found = written(tmp_path, values, Height(zscale=zscale))
+    np.testing.assert_array_equal(found.arrays["train_loss"], values.ravel())
+    assert np.isfinite(found.points).all()
+    assert found.told["zscale"] > 0
+    if zscale == "auto" and name not in {"constant", "half NaN", "the smallest"}:
+        assert np.ptp(found.points[:, 2]) == pytest.approx(1.5)
 
 
 def test_only_the_writer_and_its_data_model_are_imported():

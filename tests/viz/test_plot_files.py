@@ -18,12 +18,12 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
 from landscape_lib.utils.storage import save_surface
 from landscape_lib.viz.asked import keys_of, looks_of
-from landscape_lib.viz.figures import SETTINGS
 from landscape_lib.viz.paraview import h5_to_vtp
 from landscape_lib.viz.plot_1d import plot_1d_loss
 from landscape_lib.viz.plot_2d import plot_2d_contour, plot_2d_surface
 from landscape_lib.viz.showing import Pictures, show_figures
 from landscape_lib.viz.style import Look
+from landscape_lib.viz.stylesheet import SETTINGS
 from tests import reference
 
 GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))  # not square, not symmetric

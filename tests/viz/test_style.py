@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Surface
-from landscape_lib.viz.figures import best_place, heading, name_of, notes
+from landscape_lib.viz.figures import best_place, best_text, name_of, notes
 from landscape_lib.viz.style import Look, choose_scale, is_wide, number_text
 
 LOSS, ACCURACY, SCORE = Label("loss"), Label("accuracy", "%", "max"), Label("score", "", "max")
@@ -179,10 +179,8 @@ def test_the_best_point_follows_the_goal_and_is_nearest_the_origin_among_equals(
     assert best_place(surface, "test_loss") == (0, 2)
     assert best_place(surface, "flat") is None
     assert best_place(surface, "none") is None
-    assert heading(surface, "train_acc", ["so"]) == (
-        "train accuracy (%)",
-        "best 12 at (1, 2)\nso",
-    )
+    assert best_text(surface, "train_acc") == ["best 12 at (1, 2)"]
+    assert best_text(surface, "none") == []
 
 
 def test_numbers_keep_their_small_digits_trap_37():

@@ -15,13 +15,14 @@ from pypdf import PdfReader
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz import relief as relief_module
-from landscape_lib.viz.figures import MISSING, SETTINGS
+from landscape_lib.viz.figures import MISSING
 from landscape_lib.viz.flat import contour, filled_contour, heat_map
 from landscape_lib.viz.plot_2d import KINDS, plot_surface
 from landscape_lib.viz.relief import chosen, relief
 from landscape_lib.viz.style import Look
+from landscape_lib.viz.stylesheet import SETTINGS
 
 GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))  # not square, not symmetric
 X, Y = (axis.steps() for axis in GRID.axes)
@@ -49,7 +50,8 @@ def marks(figure, kind):
 
 def words(figure):
     axes = figure.axes[0]
-    return axes.get_title() + "\n" + "\n".join(text.get_text() for text in axes.texts)
+    small = " ".join(text.get_text().replace("\n", " ") for text in axes.texts)  # long ones wrap
+    return axes.get_title() + "\n" + small
 
 
 @pytest.mark.parametrize("draw", FACES.values(), ids=FACES)
@@ -59,6 +61,34 @@ def test_the_star_is_at_the_optimum_and_the_plus_at_the_origin_trap_1(draw):
     assert marks(figure, "origin")[0][:2] == (0, 0)
     assert marks(draw(surface_of(BOWL, "test_acc"), "test_acc"), "best")[0][:2] == (-1, 0.5)
     assert "best 0.5 at (1.5, \N{MINUS SIGN}0.25)" in words(figure)
+
+
+def test_the_pdf_names_the_optimum_where_the_file_has_it_trap_1(tmp_path):
+    minus = "\N{MINUS SIGN}"
+    for path in plot_surface(surface_of(BOWL), "train_loss", tmp_path):
+        text = PdfReader(path).pages[0].extract_text()
+        assert f"best 0.5 at (1.5, {minus}0.25)" in text, path.name
+
+
+@pytest.mark.parametrize("draw", FACES.values(), ids=FACES)
+def test_the_way_that_training_took_is_drawn_where_it_was(draw):
+    alpha, beta = np.array([-1.5, -0.5, 1.0, 1.5]), np.array([0.5, 0.25, 0.0, -0.25])
+    way = Surface(GRID, {"train_loss": BOWL}, trajectory=Trajectory(alpha, beta))
+    figure = draw(way, "train_loss")
+    (line,) = (drawn for drawn in figure.axes[0].lines if drawn.get_gid() == "trajectory")
+    x, y = (line.get_data_3d() if hasattr(line, "get_data_3d") else line.get_data())[:2]
+    np.testing.assert_array_equal(x, [np.nan, -0.5, 1.0, 1.5])  # the first lies outside
+    np.testing.assert_array_equal(y, [np.nan, 0.25, 0.0, -0.25])
+    assert "line: 4 steps of training, 1 outside the picture" in words(figure)
+    assert not marks(draw(surface_of(BOWL), "train_loss"), "trajectory")
+
+
+def test_on_the_relief_the_way_has_the_heights_of_the_surface():
+    way = Trajectory(X[[0, 3]], Y[[4, 2]])
+    surface = Surface(GRID, {"train_loss": PLANE}, trajectory=way)
+    figure = relief(surface, "train_loss", Look(scale="linear"))
+    (line,) = (d for d in figure.axes[0].lines if d.get_gid() == "on the surface")
+    np.testing.assert_allclose(line.get_data_3d()[2], 10 * way.alpha + way.beta)
 
 
 def test_contour_lines_of_a_plane_are_where_the_plane_says_trap_1():
@@ -144,6 +174,10 @@ WEIRD = {
     "2 x 2": (BOWL[:2, :2], Grid((Axis(0, 1, 2), Axis(5, 7, 2))), "best"),
     "huge": (BOWL * 1e300, GRID, "best"),
     "tiny": (BOWL * 1e-300, GRID, "best"),
+    "the largest": (np.where(BOWL > 3, 1, -0.5) * np.finfo(float).max, GRID, "/ 10³⁰⁸"),
+    "constant and the largest": (np.full(GRID.shape, np.finfo(float).max), GRID, "constant 1.79"),
+    "the smallest": (np.round(BOWL * 16) * 5e-324, GRID, "best"),
+    "from end to end": (10 ** (-323 + 631 * (BOWL - 0.5) / np.ptp(BOWL)), GRID, "best"),
     "wide": (10 ** (3 * BOWL), GRID, "best"),
     "nearly constant": (1 + 1e-9 * BOWL, GRID, "best"),
 }
@@ -163,6 +197,22 @@ def test_all_four_files_are_written_and_say_what_they_show_traps_2_and_35(name, 
         assert "train loss" in told
         if said != "one step along" or kind != "2dheat":
             assert said in told
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-320], ids=str)
+def test_values_near_the_ends_of_float64_are_drawn_on_a_log_scale_too(factor, tmp_path, coarse):
+    values = np.ceil(BOWL * 1e6) * factor
+    paths = plot_surface(surface_of(values), "train_loss", tmp_path, Look(scale="log"), "png")
+    assert len(paths) == 4
+    shown = words(heat_map(surface_of(values), "train_loss", Look(scale="log")))
+    assert "train loss / 10" in shown
+
+
+def test_bounds_and_levels_go_with_the_units_of_values_near_the_end():
+    look = Look(vmin=1e307, vmax=5e307, vlevel=1e307)
+    mesh = heat_map(surface_of(BOWL * 1e307), "train_loss", look).axes[0].collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == pytest.approx((1, 5))
+    np.testing.assert_allclose(mesh.get_array(), BOWL.T)
 
 
 def test_missing_cells_are_grey_and_never_filled_in_trap_28():

@@ -37,6 +37,12 @@ def read_config():
 
 CONFIG, DEPENDS = read_config()
 RUNS = list(DEPENDS.config.runs)
+SURFACE_PICTURES = {  # kinds, and what the report calls them
+    "2dcontour": "contour lines",
+    "2dcontourf": "filled contours",
+    "2dheat": "heat map",
+    "3dsurface": "relief",
+}
 SCRIPTS = os.path.relpath(Path(workflow.basedir).parent / "scripts")
 
 
@@ -74,6 +80,13 @@ def targets_of(run):
         return or_stop(DEPENDS.targets, run)
 
     return targets
+
+
+def comparison_targets(wildcards):
+    """Return the pictures of several runs: an input function of their own, as each run has."""
+    for run in DEPENDS.config.compared:
+        checkpoints.probe.get(run=run)
+    return or_stop(DEPENDS.comparison_targets)
 
 
 def made_files(wildcards):
@@ -117,6 +130,19 @@ def plans_threads(wildcards):
     return or_stop(DEPENDS.threads, wildcards.run)
 
 
+def surfaces_with(wildcards):
+    """Return the surfaces of the runs that have a metric, where they are two or more."""
+    for run in DEPENDS.config.compared:
+        checkpoints.probe.get(run=run)
+    return or_stop(DEPENDS.sharing, wildcards.key)
+
+
+def shared_key_of(wildcards):
+    """Return the metric key that a file name of the comparison spells."""
+    keys = [key for run in DEPENDS.config.compared for key in DEPENDS.keys(run)]
+    return next((key for key in keys if file_name(key) == wildcards.key), wildcards.key)
+
+
 def on_problem(wildcards):
     return or_stop(DEPENDS.problem, wildcards.run)
 
@@ -139,6 +165,14 @@ def on_grid(wildcards):
 
 def on_figures(wildcards):
     return DEPENDS.figures(wildcards.run)
+
+
+def on_flat(wildcards):
+    return DEPENDS.flat(wildcards.run)
+
+
+def on_comparison(wildcards):
+    return DEPENDS.comparison()
 
 
 def on_paraview(wildcards):

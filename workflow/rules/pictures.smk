@@ -1,11 +1,22 @@
+# Captions and headings are for `snakemake --report`.
+ruleorder: plot_curves > plot_curve
+ruleorder: export_flat > export_vtp
+
+
 rule plot_surface:
     input:
         surface_of,
     output:
-        expand(
-            "results/{{run}}/figures/{{key}}_{kind}.{{format}}",
-            kind=["2dcontour", "2dcontourf", "2dheat", "3dsurface"],
-        ),
+        **{
+            kind: report(
+                f"results/{{run}}/figures/{{key}}_{kind}.{{format}}",
+                caption=f"../report/{kind}.rst",
+                category="{run}",
+                subcategory=key_of,
+                labels={"picture": name},
+            )
+            for kind, name in SURFACE_PICTURES.items()
+        },
     log:
         "logs/{run}/plot_surface/{key}.{format}.log",
     params:
@@ -22,7 +33,13 @@ rule plot_curve:
     input:
         surface_of,
     output:
-        "results/{run}/figures/{key}_1d.{format}",
+        report(
+            "results/{run}/figures/{key}_1d.{format}",
+            caption="../report/1d.rst",
+            category="{run}",
+            subcategory=key_of,
+            labels={"picture": "curve"},
+        ),
     log:
         "logs/{run}/plot_curve/{key}.{format}.log",
     params:
@@ -32,6 +49,51 @@ rule plot_curve:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
+
+
+rule plot_curves:
+    input:
+        "results/{run}/surface.h5",
+    output:
+        report(
+            "results/{run}/figures/loss_and_accuracy_1d.{format}",
+            caption="../report/loss_and_accuracy.rst",
+            category="{run}",
+            subcategory="all metrics",
+            labels={"picture": "losses and accuracies"},
+        ),
+    log:
+        "logs/{run}/plot_curves/{format}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_figures,
+    shell:
+        "python {params.scripts:q}/plot_curves.py --config {params.config:q} --run {wildcards.run}"
+        " --format {wildcards.format} --log {log}"
+
+
+rule compare_runs:
+    input:
+        surfaces_with,
+    output:
+        report(
+            "results/comparison/{key}.{format}",
+            caption="../report/comparison.rst",
+            category="comparison",
+            subcategory=shared_key_of,
+            labels={"picture": "several runs"},
+        ),
+    log:
+        "logs/comparison/compare_runs/{key}.{format}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        key=shared_key_of,
+        content=on_comparison,
+    shell:
+        "python {params.scripts:q}/compare_runs.py --config {params.config:q}"
         " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
@@ -50,3 +112,20 @@ rule export_vtp:
     shell:
         "python {params.scripts:q}/export_vtp.py --config {params.config:q} --run {wildcards.run}"
         " --key={params.key:q} --log {log}"
+
+
+rule export_flat:
+    input:
+        "results/{run}/surface.h5",
+    output:
+        flat="results/{run}/paraview/flat.vtp",
+        opener="results/{run}/paraview/open.py",
+    log:
+        "logs/{run}/export_flat.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_flat,
+    shell:
+        "python {params.scripts:q}/export_flat.py --config {params.config:q} --run {wildcards.run}"
+        " --log {log}"

@@ -1,0 +1,228 @@
+"""What several runs look like beside each other: on the same levels, and less one another."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.surface import Label, Surface
+from landscape_lib.viz.curves import Line, draw_lines
+from landscape_lib.viz.figures import (
+    View,
+    best_text,
+    check_format,
+    colour_bar,
+    mark,
+    name_of,
+    notes,
+    plain_text,
+    save,
+    write_title,
+)
+from landscape_lib.viz.flat import draw_bands, draw_cells, furnish, mark_points
+from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
+from landscape_lib.viz.stylesheet import figure_size, settings
+from landscape_lib.viz.units import in_drawable_units
+
+WIDTH = 7.1  # inches, 180 mm: both columns of most journals
+ROW, BAR = 2.45, 0.65  # heights of a row of panels and of the colour bars under them, inches
+MOST_COLUMNS = 3
+DIFFERENCES = "RdBu_r"  # red is higher, blue lower, white the same: told apart with any eyes
+NO_GROUPS: Mapping[str, Sequence[str]] = {}
+MINUS = "\N{MINUS SIGN}"
+
+
+def plot_comparison(
+    surfaces: Mapping[str, Surface],
+    key: str,
+    path: Path | str,
+    look: Look = PLAIN_LOOK,
+    groups: Mapping[str, Sequence[str]] = NO_GROUPS,
+) -> Path:
+    """Write one metric of several runs in one picture, whole or not at all; see ``comparison``.
+
+    Args:
+        surfaces: By the names of the runs, in the order of the panels; those without the metric
+            are left out.
+        key: The metric.
+        path: The file, ending in ``.pdf``, ``.png`` or ``.svg``.
+        look: Colours, scale and levels, shared by all.
+        groups: Names of curves that are drawn as one, in a band, by the name of the group.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: If fewer than two runs have the metric, or there is no such format.
+    """
+    path = Path(path)
+    check_format(path.suffix.removeprefix("."))
+    return save(comparison(surfaces, key, look, groups), path, path.suffix[1:], look.style)
+
+
+def comparison(
+    surfaces: Mapping[str, Surface],
+    key: str,
+    look: Look = PLAIN_LOOK,
+    groups: Mapping[str, Sequence[str]] = NO_GROUPS,
+) -> Figure:
+    """Draw one metric of several runs: surfaces side by side, curves over each other.
+
+    All surfaces share levels and colours.  Below them, or beside two of them, stands what each
+    run on the first one's grid is less the first; on a log scale log10 of their ratio.  Curves of
+    a group are one line, their median, in a band from the lowest to the highest.
+
+    Raises:
+        InputError: If fewer than two runs have the metric, or curves of a group differ in grid.
+    """
+    having = {name: surface for name, surface in surfaces.items() if key in surface.keys}
+    if len(having) < 2:
+        raise InputError(
+            f"{key!r} is measured by {list(having) or 'no run'}; a comparison needs two runs or "
+            "more that have it."
+        )
+    drawable, look = in_drawable_units(list(having.values()), key, look)
+    having = dict(zip(having, drawable, strict=True))
+    planes = {name: s for name, s in having.items() if len(s.grid.axes) == 2}
+    cuts = {name: s for name, s in having.items() if len(s.grid.axes) == 1}
+    lines = _lines(cuts, key, groups)
+    with settings(look.style):
+        blocks = _blocks(_panels(planes, key, look)) if planes else []
+        heights = [ROW * _rows(block) + BAR for block in blocks] + [ROW] * bool(lines)
+        size = figure_size(look.style, WIDTH, sum(heights) + 0.25)
+        figure = Figure(figsize=size, layout="constrained")
+        places = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+        parts: list[SubFigure] = list(places.ravel())
+        for part, block in zip(parts, blocks, strict=False):  # the last part may hold curves
+            _draw_block(part, block)
+        if lines:
+            draw_lines(parts[-1].subplots(), lines, next(iter(cuts.values())).labels[key], look)
+        figure.suptitle(name_of(next(iter(having.values())).labels[key]), parse_math=False)
+        return figure
+
+
+def _lines(
+    cuts: Mapping[str, Surface], key: str, groups: Mapping[str, Sequence[str]]
+) -> list[Line]:
+    """Return a line for every group, then one for every curve in none."""
+    grouped = {name for names in groups.values() for name in names}
+    members = {group: [cuts[n] for n in names if n in cuts] for group, names in groups.items()}
+    bands = [Line.across(group, found, key) for group, found in members.items() if found]
+    return bands + [Line.of(n, cut, key) for n, cut in cuts.items() if n not in grouped]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One picture among others: what it shows, and what it is called."""
+
+    title: str
+    view: View
+    is_difference: bool = False
+
+    def draw(self, axes: Axes) -> Any:
+        """Draw it, and return what a colour bar explains."""
+        bands = None
+        if self.is_difference or not self.view.has_cells:
+            draw_cells(axes, self.view)
+        elif not self.view.is_empty:
+            bands = draw_bands(axes, self.view)
+        furnish(axes, self.view)
+        if not self.is_difference:
+            mark_points(axes, self.view)
+        elif min(axes.get_xlim()) <= 0 <= max(axes.get_xlim()):
+            mark(axes, "origin", 0, 0)
+        return bands
+
+    @property
+    def said(self) -> list[str]:
+        """What stands in small letters above it."""
+        if self.is_difference:
+            return _difference_notes(self.view)
+        surface, key = self.view.surface, self.view.key
+        return best_text(surface, key) + notes(self.view.values, self.view.scale, self.view.look)
+
+
+def _panels(planes: Mapping[str, Surface], key: str, look: Look) -> list[_Panel]:
+    """Return every run's panel, then the differences of those on the first one's grid."""
+    (first_name, first), *others = planes.items()
+    values = np.concatenate([surface[key].ravel() for surface in planes.values()])
+    scale = choose_scale(values, look, first.labels[key])
+    panels = [_Panel(name, View(s, key, look, scale)) for name, s in planes.items()]
+    views = [
+        (name, _difference(surface, first, key, scale, look))
+        for name, surface in others
+        if surface.grid == first.grid
+    ]
+    bounds = _shared_bounds([view for _, view in views])
+    between = "/" if scale.log else MINUS
+    return panels + [
+        _Panel(f"{name} {between} {first_name}", replace(view, shared=bounds), True)
+        for name, view in views
+    ]
+
+
+def _difference(surface: Surface, first: Surface, key: str, scale: Scale, look: Look) -> View:
+    """Return a run less the first one: log10 of their ratio where the scale is log."""
+    one, other = (scale.shown(s[key]).filled(np.nan) for s in (surface, first))
+    name = "log₁₀ of the ratio" if scale.log else "difference"
+    label = Label(name, "" if scale.log else first.labels[key].units)
+    values = Surface(surface.grid, {key: one - other}, labels={key: label})
+    return View(values, key, Look(cmap=DIFFERENCES, scale="linear", style=look.style))
+
+
+def _shared_bounds(views: Sequence[View]) -> Scale:
+    """Return levels that reach as far below zero as above."""
+    values = np.concatenate([np.abs(view.values).ravel() for view in views] or [np.zeros(0)])
+    known = values[np.isfinite(values)]
+    limit = float(known.max()) if known.size and known.max() > 0 else 1.0
+    locator = MaxNLocator(10, steps=[1, 2, 2.5, 5, 10], symmetric=True)
+    return Scale(False, tuple(float(level) for level in locator.tick_values(-limit, limit)))
+
+
+def _difference_notes(view: View) -> list[str]:
+    known = view.values[np.isfinite(view.values)]
+    if not known.size:
+        return ["nowhere both finite"]
+    missing = view.values.size - known.size
+    said = f"lower at {(known < 0).sum()} of {known.size} points"
+    if not known.any():
+        said = "equal where both are finite" if missing else "equal everywhere"
+    return [said] + ([f"{missing} of {view.values.size} are missing in one"] if missing else [])
+
+
+def _blocks(panels: Sequence[_Panel]) -> list[list[_Panel]]:
+    """Return what stands in one row, or runs and differences apart where they are many."""
+    if len(panels) <= MOST_COLUMNS:
+        return [list(panels)] if panels else []
+    kinds = [[p for p in panels if p.is_difference is kind] for kind in (False, True)]
+    return [block for block in kinds if block]
+
+
+def _rows(block: Sequence[_Panel]) -> int:
+    return -(-len(block) // MOST_COLUMNS)
+
+
+def _draw_block(part: SubFigure, block: Sequence[_Panel]) -> None:
+    columns = min(len(block), MOST_COLUMNS)
+    frames = list(part.subplots(_rows(block), columns, squeeze=False).ravel())
+    for frame in frames[len(block) :]:
+        frame.remove()
+    drawn = [(panel, frame, panel.draw(frame)) for panel, frame in zip(block, frames, strict=False)]
+    for number, (panel, frame, _) in enumerate(drawn):
+        if number % columns:
+            frame.set_ylabel("")
+        write_title(frame, textwrap.fill(plain_text(panel.title), 34), panel.said)
+    for kind in (False, True):
+        alike = [found for found in drawn if found[0].is_difference is kind]
+        shown = [found for found in alike if not found[0].view.is_empty]
+        if shown:
+            bands = next((found[2] for found in shown if found[2] is not None), None)
+            place = {"location": "bottom", "aspect": 15 * len(alike), "shrink": 0.9}
+            colour_bar(part, [found[1] for found in alike], shown[0][0].view, bands, **place)

@@ -1,0 +1,52 @@
+"""What lies between measured points, without inventing values beyond them."""
+
+import numpy as np
+from scipy.interpolate import RectBivariateSpline
+
+from landscape_lib.viz.style import is_wide
+
+
+def interpolate(
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    fine_x: np.ndarray,
+    fine_y: np.ndarray,
+    units: str = "",
+) -> tuple[np.ndarray, str]:
+    """Interpolate between measured points, never beyond the measured range.
+
+    Args:
+        x: Measured steps, shape (nx,), at least two.
+        y: Measured steps, shape (ny,), at least two.
+        values: Shape (nx, ny).
+        fine_x: Wanted steps, shape (mx,).
+        fine_y: Wanted steps, shape (my,).
+        units: Unit of the values; percentages are never interpolated in log space.
+
+    Returns:
+        Values, shape (mx, my), and how they were found: ``"cubic"`` or ``"linear"``, with
+        ``" in log space"`` where so.
+    """
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.full((len(fine_x), len(fine_y)), np.nan), "none"
+    log = is_wide(values, units)
+    lowest, highest = values[finite].min(), values[finite].max()
+    degree = 3 if finite.all() else 1
+    filled = np.where(finite, values, lowest)  # a linear spline never looks beyond its cell
+    spline = _spline(x, y, np.log(filled) if log else filled, degree)
+    found = spline(fine_x, fine_y)
+    found = np.clip(np.exp(found) if log else found, lowest, highest)
+    for bad in (np.inf, -np.inf):
+        found[_spline(x, y, (values == bad) * 1.0, 1)(fine_x, fine_y) > 1e-9] = bad
+    unknown = np.isnan(values) | (values == -np.inf)
+    if not finite.all():
+        found[_spline(x, y, unknown * 1.0, 1)(fine_x, fine_y) > 1e-9] = np.nan
+    return found, ("cubic" if degree == 3 else "linear") + (" in log space" if log else "")
+
+
+def _spline(x: np.ndarray, y: np.ndarray, values: np.ndarray, degree: int) -> RectBivariateSpline:
+    return RectBivariateSpline(
+        x, y, values, kx=min(degree, len(x) - 1), ky=min(degree, len(y) - 1), s=0
+    )

@@ -1,0 +1,159 @@
+"""Runs beside each other share levels and colours, and differences are what they say."""
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
+from pypdf import PdfReader
+
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Surface
+from landscape_lib.viz.comparison import comparison, plot_comparison
+from landscape_lib.viz.style import Look
+
+GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))  # not square, not symmetric
+X, Y = (axis.steps() for axis in GRID.axes)
+BOWL = (X[:, None] - 1.5) ** 2 + 3 * (Y[None, :] + 0.25) ** 2 + 0.5
+CUT = Grid((Axis(-1, 2, 7),))
+
+
+def plane(values, key="train_loss", grid=GRID):
+    return Surface(grid, {key: values})
+
+
+def cut(values, key="train_loss"):
+    return Surface(CUT, {key: values})
+
+
+def panels(figure):
+    """Axes by their title: one of every run and difference."""
+    found = {}
+    for part in (*figure.subfigs, figure):
+        found |= {axes.get_title(): axes for axes in part.axes if axes.get_title()}
+    return found
+
+
+def bands(axes):
+    (filled,) = (drawn for drawn in axes.collections if getattr(drawn, "filled", False))
+    return filled
+
+
+def cells(axes):
+    (mesh,) = (drawn for drawn in axes.collections if isinstance(drawn, QuadMesh))
+    return mesh
+
+
+def notes(axes):
+    return " ".join(text.get_text().replace("\n", " ") for text in axes.texts)
+
+
+def test_equal_values_have_equal_colours_in_every_panel():
+    runs = {"low": plane(BOWL), "high": plane(3 * BOWL + 5)}
+    found = panels(comparison(runs, "train_loss", Look(scale="linear")))
+    low, high = bands(found["low"]), bands(found["high"])
+    np.testing.assert_array_equal(low.levels, high.levels)
+    assert (low.norm.vmin, low.norm.vmax) == (high.norm.vmin, high.norm.vmax)
+    assert low.levels[0] <= BOWL.min()
+    assert low.levels[-1] >= (3 * BOWL + 5).max()
+    np.testing.assert_array_equal(low.get_facecolor(), high.get_facecolor())
+
+
+def test_the_difference_is_the_run_less_the_first_where_it_was_measured():
+    """10 x + y less zero, each value in its cell; zero is white, and both sides reach as far."""
+    tilt = 10 * X[:, None] + Y[None, :]
+    found = panels(comparison({"a": plane(BOWL), "b": plane(BOWL + tilt)}, "train_loss"))
+    mesh = cells(found["b − a"])
+    np.testing.assert_allclose(mesh.get_array(), tilt.T, atol=1e-12)
+    corners = mesh.get_coordinates()
+    middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+    np.testing.assert_allclose(10 * middle[..., 0] + middle[..., 1], mesh.get_array(), atol=1e-9)
+    assert mesh.norm.vmin == -mesh.norm.vmax
+    assert min(mesh.cmap(mesh.norm(0.0))[:3]) > 0.95
+    assert "lower at 12 of 35 points" in notes(found["b − a"])
+
+
+def test_on_a_log_scale_the_difference_is_log10_of_the_ratio():
+    wide = 10 ** (BOWL - 2)
+    found = panels(comparison({"a": plane(wide), "b": plane(100 * wide)}, "train_loss"))
+    np.testing.assert_allclose(cells(found["b / a"]).get_array(), 2)
+
+
+def test_equal_runs_differ_nowhere_and_holes_stay_holes():
+    holes = BOWL.copy()
+    holes[2, 3] = np.nan
+    found = panels(
+        comparison({"a": plane(BOWL), "b": plane(BOWL), "c": plane(holes)}, "train_loss")
+    )
+    assert notes(found["b − a"]) == "equal everywhere"
+    mask = np.ma.getmaskarray(cells(found["c − a"]).get_array())
+    assert np.argwhere(mask).tolist() == [[3, 2]]
+    assert "1 of 35 are missing in one" in notes(found["c − a"])
+
+
+def test_runs_on_another_grid_stand_beside_the_others_without_a_difference():
+    other = Grid((Axis(0, 1, 3), Axis(0, 2, 4)))
+    figure = comparison({"a": plane(BOWL), "b": plane(np.ones((3, 4)), grid=other)}, "train_loss")
+    assert set(panels(figure)) == {"a", "b"}
+
+
+def test_runs_of_unlike_dimension_are_grouped_surfaces_above_curves_below():
+    runs = {"c1": cut(X**2), "p": plane(BOWL), "c2": cut(X**2 + 1), "q": plane(BOWL + 1)}
+    figure = comparison(runs, "train_loss")
+    assert len(figure.subfigs) == 2
+    assert set(panels(figure)) == {"p", "q", "q − p"}
+    (axes,) = figure.subfigs[1].axes
+    drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+    np.testing.assert_array_equal(drawn["c1"], X**2)
+    np.testing.assert_array_equal(drawn["c2"], X**2 + 1)
+
+
+def test_curves_of_a_group_are_one_line_in_a_band():
+    runs = {"s1": cut(X**2), "s2": cut(X**2 + 1), "s3": cut(X**2 + 3), "alone": cut(X**2 + 9)}
+    figure = comparison(runs, "train_loss", groups={"seeds": ["s1", "s2", "s3"]})
+    (axes,) = figure.subfigs[0].axes
+    drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert list(drawn) == ["seeds (3 runs)", "alone"]
+    np.testing.assert_array_equal(drawn["seeds (3 runs)"], X**2 + 1)
+
+
+def test_runs_without_the_metric_are_left_out_and_one_alone_is_refused():
+    runs = {"a": plane(BOWL), "b": plane(BOWL, "test_acc"), "c": plane(BOWL + 1)}
+    assert set(panels(comparison(runs, "train_loss"))) == {"a", "c", "c − a"}
+    with pytest.raises(InputError, match=r"'test_acc' is measured by \['b'\]; a comparison needs"):
+        comparison(runs, "test_acc")
+    with pytest.raises(InputError, match="is measured by no run"):
+        comparison(runs, "nothing")
+
+
+WEIRD = {
+    "constant": np.full(GRID.shape, 2.5),
+    "all NaN": np.full(GRID.shape, np.nan),
+    "half NaN": np.where(np.arange(35).reshape(7, 5) % 2, np.nan, BOWL),
+    "negative": -BOWL,
+    "wide": 10 ** (12 * (BOWL - BOWL.min()) / np.ptp(BOWL)),
+    "the largest": np.where(BOWL > 3, np.finfo(float).max, -np.finfo(float).max),
+}
+
+
+@pytest.mark.parametrize("name", WEIRD)
+def test_any_values_can_be_compared(name, tmp_path):
+    runs = {"a": plane(BOWL), "b": plane(WEIRD[name]), "curve": cut(WEIRD[name][:, 2])}
+    path = plot_comparison(runs, "train_loss", tmp_path / "c.pdf", Look(cmap="cividis"))
+    text = PdfReader(path).pages[0].extract_text()
+    assert "train loss" in text
+    said = {"constant": "constant 2.5", "all NaN": "no finite value", "half NaN": "17 of 35"}
+    assert said.get(name, "best") in text
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1)], ids=str)
+def test_a_lone_step_along_an_axis_can_be_compared(shape, tmp_path):
+    axes = [Axis(0, 0, 1) if n == 1 else axis for n, axis in zip(shape, GRID.axes, strict=True)]
+    runs = {name: plane(BOWL[: shape[0], : shape[1]], grid=Grid(tuple(axes))) for name in "ab"}
+    FigureCanvasAgg(comparison(runs, "train_loss")).draw()
+
+
+def test_equal_runs_give_equal_bytes_whatever_their_names(tmp_path):
+    runs = {"_a$b$": plane(BOWL), "损" * 30: plane(BOWL + 1)}
+    first, second = (plot_comparison(runs, "train_loss", tmp_path / f"{n}.pdf") for n in "12")
+    assert first.read_bytes() == second.read_bytes()
