@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from landscape_lib.config import EvaluationSettings
+from landscape_lib.config import EvaluationSettings, VerdictSettings
 from landscape_lib.core.direction import (
     Direction,
     create_random_direction,
@@ -27,7 +27,7 @@ from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import Surface
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out
-from landscape_lib.steps.landscape import Place, compute
+from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
 
 if TYPE_CHECKING:
@@ -254,6 +254,50 @@ class LossLandscape:
 
         return to_xarray(self.surface or load_surface(self.surf_file))
 
+    def verdict(
+        self,
+        eigenvalues: int | str = "auto",
+        trace: bool | str = "auto",
+        samples: int | None = None,
+    ) -> dict[str, Any]:
+        """Judge what was computed last: is the picture right, and which numbers may be quoted?
+
+        Measures the model at the centre (gradient, curvature along the axes, sampling error of the
+        loss), and writes ``<surf_file>_verdict.json`` and ``<surf_file>_verdict.html``.  What the
+        lines mean: ``docs/verdict.md``.
+
+        Args:
+            eigenvalues: How many of the Hessian's largest; ``auto``: 3 where they cost little.
+            trace: Whether the Hessian's trace is estimated; ``auto``: where it costs little.
+            samples: Derivatives are taken on at most so many samples; None: on all.
+
+        Returns:
+            ``checks``, a list of lines, each with ``state`` (``good``, ``note``, ``warning``,
+            ``unknown``), ``found``, ``why`` and ``do``; ``numbers``, each with its definition and
+            source; ``suggested_range``.
+
+        Raises:
+            InputError: If there is no surface yet, or its directions were not kept.
+        """
+        from landscape_lib.core.files import write_text
+        from landscape_lib.verdict.judge import as_json
+        from landscape_lib.verdict.page import page
+
+        try:
+            told = {"eigenvalues": eigenvalues, "trace": trace, "samples": samples}
+            wishes = VerdictSettings.model_validate(told)
+        except ValueError as error:
+            raise InputError(f"verdict(...): {error}") from None
+        surface, directions = self._last()
+        precision = plain_plan(self.net, self._device).precision
+        name = Path(self.surf_file).name
+        with _speaking():
+            bench = lambda: self._bench(precision, save=False)  # noqa: E731
+            found = judged(bench, wishes, directions, surface, name)
+        write_text(f"{self.surf_file}_verdict.html", page(found))
+        write_text(f"{self.surf_file}_verdict.json", as_json(found))
+        return found
+
     # ------------------------------------------------------------------------------- pictures
 
     def plot_1d(
@@ -420,6 +464,24 @@ class LossLandscape:
         if "train_acc" in values:
             found["accuracies"] = values["train_acc"]
         return {**found, **steps}
+
+    def _last(self) -> tuple[Surface, Sequence[Direction]]:
+        """Return the last surface and its directions: of this object, else from their files.
+
+        Raises:
+            InputError: If there are none.
+        """
+        from landscape_lib.utils.storage import load_directions, load_surface
+
+        if self.surface is not None and self.directions is not None:
+            return self.surface, self.directions
+        place = Place(Path(self.surf_file))
+        if not (place.surface.exists() and place.directions.exists()):
+            raise InputError(
+                f"{place.surface} and {place.directions} are not both there: call compute_1d() or "
+                "compute_2d() first."
+            )
+        return load_surface(place.surface), load_directions(place.directions, self.net)
 
     def _source(self, axes: int) -> Surface | str:
         """Return the curve or surface to draw: computed by this object, else what the file holds.

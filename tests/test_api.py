@@ -1070,3 +1070,40 @@ def test_the_earlier_librarys_import_paths_lead_here():
         assert all(callable(getattr(module, name)) for name in names.split())
     assert h5_to_vtp is paraview.h5_to_vtp
     assert set(dir(landscape_lib)) >= {"LossLandscape", "core", "utils", "viz"}
+
+
+# ------------------------------------------------------------------------------------ verdict
+
+
+def test_a_verdict_is_returned_written_and_leaves_the_model_alone(tmp_path):
+    model, data = small_net(), loader()
+    model.train()
+    before = {name: entry.clone() for name, entry in model.state_dict().items()}
+    landscape = LossLandscape(model, data, surf_file=tmp_path / "own.h5")
+    with pytest.raises(InputError, match="are not both there: call compute_1d"):
+        landscape.verdict()
+    landscape.compute_2d((-1, 1, 5), (-1, 1, 3))
+    found = landscape.verdict()
+    assert found["run"] == "own.h5"
+    assert next(c["state"] for c in found["checks"] if c["id"] == "centre") == "good"
+    assert json.loads((tmp_path / "own.h5_verdict.json").read_text()) == found
+    assert (tmp_path / "own.h5_verdict.html").read_text().startswith("<!doctype html>")
+    assert model.training
+    assert all(torch.equal(before[name], entry) for name, entry in model.state_dict().items())
+    again = LossLandscape(model, data, surf_file=tmp_path / "own.h5").verdict()  # from the files
+    assert again == found
+    unsaved = LossLandscape(model, data, surf_file=tmp_path / "other.h5")
+    unsaved.compute_2d((-1, 1, 5), (-1, 1, 3), save=False)
+    assert unsaved.verdict()["checks"] == found["checks"]
+
+
+def test_a_verdict_of_a_model_that_changed_since_says_so(tmp_path):
+    model = small_net()
+    landscape = LossLandscape(model, loader(), surf_file=tmp_path / "own.h5")
+    landscape.compute_1d(xrange=(-1, 1, 5))
+    with torch.no_grad():
+        next(model.parameters()).mul_(3)
+    found = landscape.verdict(eigenvalues=0, trace=False)
+    assert next(c["state"] for c in found["checks"] if c["id"] == "centre") == "warning"
+    with pytest.raises(InputError, match="eigenvalues"):
+        landscape.verdict(eigenvalues=-1)

@@ -338,7 +338,7 @@ def test_settings_of_no_part_name_the_parts(tmp_path):
 # ---------------------------------------------------------------- what is refused
 
 FUNCTION = "'path/to/file.py:function', 'package.module:function'"
-LIMITS = "[low, high, count] such as [-1, 1, 51]"
+LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
 DIRECTION = "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'orthogonal'"
 FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
@@ -352,12 +352,12 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         ("grid", "{x: null}", f"grid.x: found null; allowed: {LIMITS}"),
         ("grid", "{x: [-1, 1]}", f"grid.x: found [-1, 1]; allowed: {LIMITS}"),
         ("grid", "{x: -1:1:51}", f"grid.x: found '-1:1:51'; allowed: {LIMITS}"),
-        ("grid", "{x: [a, 1, 5]}", "grid.x[0]: found 'a'; allowed: a number"),
-        ("grid", "{x: [0, true, 5]}", "grid.x[1]: found true; allowed: a number"),
-        ("grid", "{x: [0, .inf, 5]}", "grid.x[1]: found inf; allowed: a number"),
-        ("grid", "{x: [0, .nan, 5]}", "grid.x[1]: found nan; allowed: a number"),
-        ("grid", "{x: [0, 'nan', 5]}", "grid.x[1]: found 'nan'; allowed: a number"),
-        ("grid", "{x: [0, 1e999, 5]}", "grid.x[1]: found inf; allowed: a number"),
+        ("grid", "{x: [a, 1, 5]}", "grid.x[0]: found 'a'; allowed: a number, 'auto'"),
+        ("grid", "{x: [0, true, 5]}", "grid.x[1]: found true; allowed: a number, 'auto'"),
+        ("grid", "{x: [0, .inf, 5]}", "grid.x[1]: found inf; allowed: a number, 'auto'"),
+        ("grid", "{x: [0, .nan, 5]}", "grid.x[1]: found nan; allowed: a number, 'auto'"),
+        ("grid", "{x: [0, 'nan', 5]}", "grid.x[1]: found 'nan'; allowed: a number, 'auto'"),
+        ("grid", "{x: [0, 1e999, 5]}", "grid.x[1]: found inf; allowed: a number, 'auto'"),
         ("grid", "{x: [0, 1, 51.0]}", "grid.x[2]: found 51.0; allowed: a whole number from 1"),
         ("grid", "{x: [0, 1, 0]}", "grid.x[2]: found 0; allowed: a whole number from 1"),
         ("grid", "{x: [0, 1, true]}", "grid.x[2]: found true; allowed: a whole number from 1"),
@@ -619,7 +619,7 @@ def test_names_that_differ_only_in_case_are_refused(tmp_path):
     ]
 
 
-SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview'"
+SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'verdict'"
 
 
 @pytest.mark.parametrize(
@@ -689,7 +689,7 @@ def test_mistakes_are_told_where_they_were_written(tmp_path, text, message):
 def test_every_mistake_is_told_at_once(tmp_path):
     text = a_run("{x: [a, 1, 0]}", figures="{vmin: 2, vmax: 1}", paraview="{lgo: true}")
     assert mistakes(tmp_path, text) == [
-        "runs.mine.grid.x[0]: found 'a'; allowed: a number",
+        "runs.mine.grid.x[0]: found 'a'; allowed: a number, 'auto'",
         "runs.mine.grid.x[2]: found 0; allowed: a whole number from 1",
         "runs.mine.figures.vmin: found 2; allowed: a number below vmax, which is 1",
         "runs.mine.paraview.lgo: found an unknown key; allowed: 'log', 'zmax', 'interp', 'zscale'."
@@ -884,3 +884,38 @@ def test_the_examples_of_the_readme_are_read(tmp_path):
     [directions] = [block for block in blocks if block.lstrip().startswith("directions:")]
     x, y = mine(tmp_path, a_run() + directions).directions
     assert (x.kind, y.kind, y.normalize) == ("target", "random", "layer")
+
+
+# ------------------------------------------------------------------------- ends that are found
+
+
+@pytest.mark.parametrize(
+    ("grid", "auto", "shape", "told"),
+    [
+        ("{x: auto}", ("x",), (51,), {"x": ["auto", "auto", 51]}),
+        (
+            "{x: [-2, 2, 5], y: [auto, auto, 7]}",
+            ("y",),
+            (5, 7),
+            {"x": [-2.0, 2.0, 5], "y": ["auto", "auto", 7]},
+        ),
+    ],
+)
+def test_ends_may_be_left_open(tmp_path, grid, auto, shape, told):
+    run = loaded(tmp_path, a_run(grid)).run("mine")
+    assert run.auto == auto
+    assert run.grid.shape == shape
+    assert json.loads(run.settings("grid")) == told
+
+
+@pytest.mark.parametrize("limits", ["[auto, 1, 5]", "[0, auto, 5]", "[auto, auto, 1]"])
+def test_both_ends_are_open_or_none(tmp_path, limits):
+    [line] = mistakes(tmp_path, a_run(f"{{x: {limits}}}"))
+    assert line.startswith(f"runs.mine.grid.x: found {limits.replace('auto', repr('auto'))}")
+    assert line.endswith("allowed: [auto, auto, count] with a count from 2")
+
+
+def test_ends_towards_another_model_are_to_be_said(tmp_path):
+    text = a_run("{x: auto}", directions="{kind: target, model: other.pt}")
+    [line] = mistakes(tmp_path, text)
+    assert line.startswith("runs.mine.grid.x: found 'auto'; allowed: ends that hold 0 and 1")

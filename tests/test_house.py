@@ -15,8 +15,9 @@ ARROWS = {
     "utils": {"core"},
     "problems": {"core"},
     "config": {"core"},
-    "steps": {"core", "viz", "utils", "problems", "config"},
-    "api": {"core", "viz", "utils", "problems", "config", "steps"},
+    "verdict": {"core"},
+    "steps": {"core", "viz", "utils", "problems", "config", "verdict"},
+    "api": {"core", "viz", "utils", "problems", "config", "steps", "verdict"},
 }
 # Who alone may know a library of others.
 ALONE = {"h5py": "utils/storage.py", "vtkmodules": "viz/paraview.py"}

@@ -13,6 +13,7 @@ from landscape_lib.config.settings import (
     FigureSettings,
     ParaviewSettings,
     Train,
+    VerdictSettings,
 )
 from landscape_lib.config.source import read
 from landscape_lib.core.errors import InputError
@@ -26,6 +27,7 @@ __all__ = [
     "FigureSettings",
     "ParaviewSettings",
     "Train",
+    "VerdictSettings",
     "load",
     "schema",
 ]

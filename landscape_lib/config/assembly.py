@@ -20,6 +20,7 @@ from landscape_lib.config.settings import (
     ParaviewSettings,
     ProblemSettings,
     Train,
+    VerdictSettings,
 )
 
 ONLY_IN_RUNS = (*ProblemSettings.model_fields, "train")
@@ -84,10 +85,12 @@ def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experim
     grid = _grid(own, whole, mistakes)
     axes = AXES[:1] if grid is not None and grid.y is None else AXES
     found = directions(whole["directions"], own["directions"], axes, mistakes)
+    _refuse_auto_targets(grid, found, own, mistakes)
     evaluation, _ = merged(EvaluationSettings, whole["evaluation"], own["evaluation"], mistakes)
     figures = _figures(own, whole, mistakes)
     paraview, _ = merged(ParaviewSettings, whole["paraview"], own["paraview"], mistakes)
-    if not (problem and grid and found and evaluation and figures and paraview):
+    verdict, _ = merged(VerdictSettings, whole["verdict"], own["verdict"], mistakes)
+    if not (problem and grid and found and evaluation and figures and paraview and verdict):
         return None
     return Experiment(
         name=name,
@@ -101,6 +104,8 @@ def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experim
         evaluation=evaluation,
         figures=figures,
         paraview=paraview,
+        verdict=verdict,
+        auto=grid.auto,
     )
 
 
@@ -147,6 +152,25 @@ def _grid(own: Written, whole: Written, mistakes: Mistakes) -> GridSettings | No
             f"x alone, since {own['grid'].path} has no y: it is a curve",
         )
     return grid
+
+
+def _refuse_auto_targets(
+    grid: GridSettings | None,
+    found: Sequence[DirectionSettings] | None,
+    own: Written,
+    mistakes: Mistakes,
+) -> None:
+    """Refuse ends that are found by themselves on the way to another model: it lies at 1."""
+    if grid is None or found is None:
+        return
+    for name, direction in zip(AXES, found, strict=False):
+        if name in grid.auto and direction.kind == "target":
+            mistakes.add(
+                own["grid"][name].path,
+                "auto",
+                "ends that hold 0 and 1, such as [-0.5, 1.5, 41], since the direction leads to "
+                "another model",
+            )
 
 
 def _figures(own: Written, whole: Written, mistakes: Mistakes) -> FigureSettings | None:

@@ -14,6 +14,7 @@ from landscape_lib.config.settings import (
     FigureSettings,
     ParaviewSettings,
     Train,
+    VerdictSettings,
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
@@ -28,6 +29,7 @@ class Experiment:
         problem: Function that builds the problem, ``path/to/file.py:function`` or
             ``package.module:function``.
         grid: Where on the landscape we look.
+        auto: Names of the axes whose ends are still to be found; ``grid`` has them from -1 to 1.
         args: Keyword arguments of that function.
         files: Other files that the problem reads.
         train: How ``model.pt`` is made, where the pipeline makes it.
@@ -36,6 +38,7 @@ class Experiment:
         evaluation: How the metrics are computed.
         figures: How the pictures look.
         paraview: What the ParaView files hold.
+        verdict: What is measured for the verdict beside the surface.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Experiment:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     figures: FigureSettings = field(default_factory=FigureSettings)
     paraview: ParaviewSettings = field(default_factory=ParaviewSettings)
+    verdict: VerdictSettings = field(default_factory=VerdictSettings)
+    auto: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -73,7 +78,7 @@ class Experiment:
 
         Args:
             part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
-                ``directions``, ``evaluation``, ``figures`` or ``paraview``.
+                ``directions``, ``evaluation``, ``figures``, ``paraview`` or ``verdict``.
 
         Raises:
             InputError: If there is no such part.
@@ -92,7 +97,9 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
     },
     "train": lambda run: run.train and run.train.settings(),
     "grid": lambda run: {
-        name: [float(axis.low), float(axis.high), axis.count]
+        name: ["auto", "auto", axis.count]
+        if name in run.auto
+        else [float(axis.low), float(axis.high), axis.count]
         for name, axis in zip(AXES[: len(run.grid.axes)], run.grid.axes, strict=True)
     },
     "directions": lambda run: {
@@ -102,6 +109,7 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
     "evaluation": lambda run: run.evaluation.settings(),
     "figures": lambda run: run.figures.settings(),
     "paraview": lambda run: run.paraview.settings(),
+    "verdict": lambda run: run.verdict.settings(),
 }
 
 

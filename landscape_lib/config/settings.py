@@ -1,6 +1,7 @@
 """Which keys a config has: their types, defaults and meaning."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -19,12 +20,19 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
 FORMATS = ("pdf", "png", "svg")
 DEVICE = r"auto|cpu|cuda(:[0-9]+)?"
 
-_LIMITS = "[low, high, count] such as [-1, 1, 51]"
+AUTO_COUNT = 51  # steps of an axis of which nothing is said but 'auto'
+_LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
+_END_SCHEMA = {"anyOf": [{"type": "number"}, {"enum": ["auto"]}]}
 _LIMITS_SCHEMA = {
-    "type": "array",
-    "items": [{"type": "number"}, {"type": "number"}, {"type": "integer", "minimum": 1}],
-    "minItems": 3,
-    "maxItems": 3,
+    "anyOf": [
+        {
+            "type": "array",
+            "items": [_END_SCHEMA, _END_SCHEMA, {"type": "integer", "minimum": 1}],
+            "minItems": 3,
+            "maxItems": 3,
+        },
+        {"enum": ["auto"]},
+    ]
 }
 _FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 _FORMATS_SCHEMA = {
@@ -40,8 +48,15 @@ _FILES_SCHEMA = {"type": ["array", "null"], "items": {"type": "string"}}
 _ARGS_SCHEMA = {"type": ["object", "null"]}
 
 
-def _ordered(limits: tuple[float, float, int]) -> tuple[float, float, int]:
+End = float | Literal["auto"]
+
+
+def _ordered(limits: tuple[End, End, int]) -> tuple[End, End, int]:
     low, high, count = limits
+    if low == "auto" or high == "auto":
+        if low != high or count < 2:
+            raise readers.refusal("[auto, auto, count] with a count from 2")
+        return limits
     if count > 1 and not low < high:
         raise readers.refusal("low below high")
     if count == 1 and low != high:
@@ -57,8 +72,8 @@ def _each_once(formats: tuple[str, ...]) -> tuple[str, ...]:
 
 _AXIS = Annotated[
     tuple[
-        Annotated[float, readers.number()],
-        Annotated[float, readers.number()],
+        Annotated[End, readers.number() | readers.words("auto")],
+        Annotated[End, readers.number() | readers.words("auto")],
         Annotated[int, readers.whole(1)],
     ],
     AfterValidator(_ordered),
@@ -78,6 +93,19 @@ _ARGS = Annotated[
 ]
 
 
+def _axis_reader(*, null: bool = False) -> readers.Reader:
+    listed = readers.a_list(_LIMITS, _LIMITS_SCHEMA, 3, null=null)
+
+    def read(value: Any) -> Any:
+        return listed.read(["auto", "auto", AUTO_COUNT] if value == "auto" else value)
+
+    return replace(listed, read=read)
+
+
+def _axis(low: End, high: End, count: int) -> Axis:
+    return Axis(-1.0, 1.0, count) if low == "auto" or high == "auto" else Axis(low, high, count)
+
+
 class Settings(BaseModel):
     """A part of a config: frozen, every value checked."""
 
@@ -91,10 +119,11 @@ class Settings(BaseModel):
 class GridSettings(Settings):
     """Where on the landscape we look."""
 
-    x: Annotated[_AXIS, readers.a_list(_LIMITS, _LIMITS_SCHEMA, length=3)] = Field(
-        description="Steps along the first direction: both ends, and how many steps."
+    x: Annotated[_AXIS, _axis_reader()] = Field(
+        description="Steps along the first direction: both ends, and how many steps. `auto`: ends "
+        "that show the basin of a random direction, found before anything is evaluated."
     )
-    y: Annotated[_AXIS | None, readers.a_list(_LIMITS, _LIMITS_SCHEMA, 3, null=True)] = Field(
+    y: Annotated[_AXIS | None, _axis_reader(null=True)] = Field(
         default=None, description="The same along the second direction. Left out or null: a curve."
     )
     shards: Annotated[int | Literal["auto"], readers.words("auto") | readers.whole(1)] = Field(
@@ -105,8 +134,14 @@ class GridSettings(Settings):
 
     @property
     def grid(self) -> Grid:
-        """The points themselves."""
-        return Grid(tuple(Axis(*limits) for limits in (self.x, self.y) if limits))
+        """The points themselves; from -1 to 1 where the ends are still to be found."""
+        return Grid(tuple(_axis(*limits) for limits in (self.x, self.y) if limits))
+
+    @property
+    def auto(self) -> tuple[str, ...]:
+        """The axes whose ends are to be found."""
+        axes = zip(AXES, (self.x, self.y), strict=True)
+        return tuple(name for name, limits in axes if limits and limits[0] == "auto")
 
 
 class DirectionSettings(Settings):
@@ -261,6 +296,24 @@ class ParaviewSettings(Settings):
     )
 
 
+class VerdictSettings(Settings):
+    """What is measured at the centre for the verdict, beside the gradient and the curvature."""
+
+    eigenvalues: Annotated[int | Literal["auto"], readers.words("auto") | readers.whole(0)] = Field(
+        default="auto",
+        description="How many of the Hessian's largest eigenvalues. `auto`: 3 where they cost less "
+        "than 10 s, or 5 % of the run; else none.",
+    )
+    trace: Annotated[bool | Literal["auto"], FLAG | readers.words("auto")] = Field(
+        default="auto",
+        description="Whether the Hessian's trace is estimated. `auto`: where it costs as little.",
+    )
+    samples: Annotated[int | None, readers.whole(1) | NULL] = Field(
+        default=None,
+        description="Derivatives are taken on at most so many samples; null: on all.",
+    )
+
+
 class Train(Settings):
     """The function that makes results/<run>/model.pt."""
 
@@ -288,4 +341,5 @@ SECTIONS: Mapping[str, type[Settings]] = {
     "evaluation": EvaluationSettings,
     "figures": FigureSettings,
     "paraview": ParaviewSettings,
+    "verdict": VerdictSettings,
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def slots(model: nn.Module) -> list[tuple[dict[str, Any] | None, str, Tensor]]:
@@ -59,6 +60,27 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, values in kept:
                 buffer.copy_(values)
+
+
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """Return the norms that keep running statistics of the batches they saw in training."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.running_var is not None
+    ]
+
+
+@contextmanager
+def with_batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Let each batch norm use the statistics of the batch that it sees, as in training.
+
+    All else stays in eval mode.  Running statistics are afterwards what they were.
+    """
+    with in_eval_mode(model):
+        for norm in batch_norms(model):
+            norm.training = True
+        yield
 
 
 def lay_out_weights(

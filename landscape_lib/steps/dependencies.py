@@ -21,8 +21,15 @@ from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.viz.names import LOSS_AND_ACCURACY, file_name, rated_splits
 
 SHARD_SECONDS = 120.0  # of evaluation in a shard: starting Python costs under 5 % of it
+VERDICTS = ("verdict.json", "verdict.html")
 FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
-DRAWING_SCRIPTS = ("plot_surface", "plot_curves", "export_vtp", "export_flat", "compare_runs")
+DRAWING_SCRIPTS = (
+    "plot_surface.py",
+    "plot_curves.py",
+    "export_vtp.py",
+    "export_flat.py",
+    "compare_runs.py",
+)
 _LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -93,6 +100,20 @@ class Dependencies:
         told = canonical([settings.model_dump(mode="json"), self.config.compared])
         return hash_text(told + self._style(settings) + self._drawing)
 
+    def range(self, run: str) -> str:
+        """Return what a range that is found by itself depends on beside the directions."""
+        return self._saved([self.problem(run), self.config.run(run).auto])
+
+    def centre(self, run: str) -> str:
+        """Return what the centre's measurements depend on beside surface and directions."""
+        asked = self.config.run(run).settings("verdict")
+        return self._saved([self.problem(run), asked, self._measuring])
+
+    def verdict(self, run: str) -> str:
+        """Return what a verdict depends on beside the surface and the centre's measurements."""
+        figures = self.config.run(run).figures
+        return hash_text(canonical([figures.vmin, figures.vmax]) + self._judging)
+
     def files(self, run: str) -> list[str]:
         """Return the hash files of what the pipeline makes itself and the run depends on."""
         experiment = self.config.run(run)
@@ -152,7 +173,8 @@ class Dependencies:
         """Return every file that the run is for."""
         experiment = self.config.run(run)
         surface = experiment.path("surface.h5").as_posix()
-        return [surface, *picture_targets(experiment, self.keys(run))]
+        verdict = [experiment.path(name).as_posix() for name in VERDICTS]
+        return [surface, *picture_targets(experiment, self.keys(run)), *verdict]
 
     def sharing(self, key_file: str) -> list[str]:
         """Return the surfaces of the runs that are compared and have a metric.
@@ -185,10 +207,19 @@ class Dependencies:
 
     @cached_property
     def _drawing(self) -> str:
-        scripts = _LIBRARY.parent / "scripts"  # beside the library in a clone
-        drawing = [_LIBRARY / "steps" / "pictures.py", *(_LIBRARY / "viz").glob("*.py")]
-        beside = [scripts / f"{name}.py" for name in DRAWING_SCRIPTS]
-        return trees_hash([*drawing, *(path for path in beside if path.is_file())])
+        drawing = ["steps/pictures.py", *_modules("viz")]
+        return _code(drawing, DRAWING_SCRIPTS)
+
+    @cached_property
+    def _measuring(self) -> str:
+        steps = ("centre", "derivatives", "objective", "spectrum")
+        parts = [*(f"steps/{name}.py" for name in steps), "core/curvature.py", "core/geometry.py"]
+        return _code(parts, ["measure_centre.py"])
+
+    @cached_property
+    def _judging(self) -> str:
+        judging = ["steps/verdict.py", "core/geometry.py", *_modules("verdict")]
+        return _code(judging, ["make_verdict.py"])
 
     def _saved(self, parts: Any) -> str:
         self._cache.save()
@@ -292,6 +323,17 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
         return figures
     sheets = [f"{name}.vtp" for name in names]
     return figures + [f"{folder}/paraview/{name}" for name in (*sheets, "flat.vtp", "open.py")]
+
+
+def _modules(room: str) -> list[str]:
+    return [f"{room}/{path.name}" for path in (_LIBRARY / room).glob("*.py")]
+
+
+def _code(modules: Sequence[str], scripts: Sequence[str]) -> str:
+    """Hash modules of ours, and the scripts that call them where they lie beside the library."""
+    beside = [_LIBRARY.parent / "scripts" / name for name in scripts]
+    ours = [_LIBRARY / name for name in modules]
+    return trees_hash([*ours, *(path for path in beside if path.is_file())])
 
 
 def _texts(value: Any) -> list[str]:

@@ -19,6 +19,7 @@ from landscape_lib.core.lending import to_eval
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
+from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
@@ -51,6 +52,7 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
         out: The shard's file.
         stops: Told when to end.
     """
+    experiment = with_range(experiment)
     indices = experiment.grid.shard(number, of)
     report = read_probe(experiment.path("probe.json"))
     bench = set_up(experiment, report["problem"])

@@ -1,5 +1,6 @@
 """How a whole landscape is computed in one process: the pipeline with one shard."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,14 +9,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from landscape_lib.config import EvaluationSettings
+from landscape_lib.config import EvaluationSettings, VerdictSettings
 from landscape_lib.core.direction import Direction, cosine
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import borrowed
 from landscape_lib.core.meters import labels_for
+from landscape_lib.core.plan import Plan, plain_plan
 from landscape_lib.core.surface import Surface, merge
 from landscape_lib.steps.bench import Bench, settings_kept
+from landscape_lib.steps.centre import Centre
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.planning import settled_plan
 from landscape_lib.steps.provenance import provenance
@@ -27,6 +30,8 @@ from landscape_lib.utils.storage import (
     save_directions,
     save_surface,
 )
+from landscape_lib.verdict.evidence import Evidence
+from landscape_lib.verdict.judge import Verdict, judge, tell
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +169,41 @@ def _kept_points(place: Place | None, work: Work, what: str) -> Iterator[Journal
                 work.grid.size,
             )
             raise
+
+
+def judged(
+    bench: Callable[[], Bench],
+    wishes: VerdictSettings,
+    directions: Sequence[Direction],
+    surface: Surface,
+    name: str,
+) -> Verdict:
+    """Measure the model at the centre of its surface, and judge the surface.
+
+    The model, the global random state and torch's settings are afterwards what they were.
+
+    Args:
+        bench: Lays out the problem: reads its data and takes its fingerprint.
+        wishes: What is to be measured.
+        directions: Those of the surface.
+        surface: What was computed.
+        name: What to call it.
+    """
+    problem = bench()
+    model = problem.problem.model
+    with borrowed(model), settings_kept():
+        plan = _plan_of(surface) or plain_plan(model, "cpu")
+        centre = Centre(problem, plan, directions, surface, wishes, Stops()).measured()
+    verdict = judge(Evidence(name, surface, centre))
+    tell(verdict)
+    return verdict
+
+
+def _plan_of(surface: Surface) -> Plan | None:
+    """Return the plan that a surface says it was evaluated with; None of earlier tools' files."""
+    plans = surface.attributes.get("plans") or ()
+    told = json.loads(plans) if isinstance(plans, str) else plans
+    return Plan(**json.loads(told[0])) if told else None
 
 
 def _about(what: str, work: Work) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
 from landscape_lib.steps.dependencies import picture_targets
+from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import points_fingerprint
@@ -28,6 +29,7 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
         DisagreementError: If a point is missing or came twice with different values, or a shard
             is of another run or grid.
     """
+    experiment = with_range(experiment)
     surface = merge(load_shard(path) for path in shards)
     if surface.grid != experiment.grid:
         raise DisagreementError(

@@ -13,7 +13,8 @@ from tests.pipeline.conftest import REPO, Project
 from tests.viz.test_paraview import Read
 
 PICTURES = {"plot_surface", "export_vtp", "export_flat"}
-AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES}
+VERDICT = {"measure_centre", "make_verdict"}
+AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES, *VERDICT}
 EVERYTHING = {"make_directions", "probe", *AFTER_DIRECTIONS}
 
 
@@ -50,12 +51,37 @@ def test_a_paraview_option_changes_vtp_files_only(project):
     assert project.ran() == ({"two": {"export_vtp"}}, 0)
 
 
-def test_code_that_draws_changes_pictures_only(project, tmp_path):
+def test_limits_of_pictures_change_pictures_and_are_judged_again(project):
+    project.configure(lambda config: config["runs"]["one"].update(figures={"vmax": 11}))
+    assert project.ran() == ({"one": {"plot_surface", "make_verdict"}}, 0)
+
+
+def test_what_is_asked_of_the_centre_is_measured_and_judged_again(project):
+    project.configure(lambda config: config["runs"]["two"].update(verdict={"trace": True}))
+    assert project.ran() == ({"two": VERDICT}, 0)
+
+
+def test_code_that_judges_or_measures_changes_the_verdict_only(project, tmp_path):
+    other = another_library(project, tmp_path)
+    with (tmp_path / "code/landscape_lib/verdict/plane.py").open("a") as code:
+        code.write("\n_ANOTHER = 1\n")
+    assert other.ran() == ({"one": {"make_verdict"}, "two": {"make_verdict"}}, 0)
+    with (tmp_path / "code/landscape_lib/steps/centre.py").open("a") as code:
+        code.write("\n_ANOTHER = 1\n")
+    assert other.ran() == ({"one": VERDICT, "two": VERDICT}, 0)
+
+
+def another_library(project, tmp_path):
+    """Return the project with a copy of the library that a test may edit."""
     for name in ("landscape_lib", "scripts", "workflow"):
         shutil.copytree(
             REPO / name, tmp_path / "code" / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    other = Project(project.folder, tmp_path / "code")
+    return Project(project.folder, tmp_path / "code")
+
+
+def test_code_that_draws_changes_pictures_only(project, tmp_path):
+    other = another_library(project, tmp_path)
     assert "Nothing to be done" in other.run()  # the same code in another place
     with (tmp_path / "code/landscape_lib/viz/style.py").open("a") as style:
         style.write("\n_ANOTHER = 1\n")
@@ -141,7 +167,7 @@ def test_a_deleted_surface_is_merged_again_without_evaluating(project):
     rules, points = project.ran()
     assert points == 0
     assert "merge_shards" in rules["one"]
-    assert rules["one"] <= {"merge_shards", *PICTURES}
+    assert rules["one"] <= {"merge_shards", *PICTURES, *VERDICT}
     assert "two" not in rules
 
 
@@ -205,3 +231,22 @@ def test_a_run_whose_probe_fails_stops_no_other_and_nothing_of_it_is_lost(projec
     assert project.points() - before == (9 - 5) * 4  # the other run went on
     helper.write_text(good)
     assert project.ran("results/one/surface.h5", "results/two/surface.h5")[1] == 0
+
+
+def test_open_ends_are_found_once_and_a_finer_grid_keeps_them(tmp_path):
+    from tests.steps.test_scan import TRAINED
+
+    (tmp_path / "own.py").write_text(TRAINED.replace("{METRICS}", "nn.CrossEntropyLoss()"))
+    text = "runs: {one: {problem: 'own.py:build', grid: {x: [auto, auto, %d]}}}"
+    (tmp_path / "config.yaml").write_text(text % 5)
+    project = Project(tmp_path)
+    rules, _ = project.ran()
+    assert {"choose_range", "evaluate_shard", "make_verdict"} <= rules["one"]
+    ends = (tmp_path / "results/one/range.json").read_bytes()
+    assert "Nothing to be done" in project.run()
+    (tmp_path / "config.yaml").write_text(text % 9)
+    rules, _ = project.ran()
+    assert "evaluate_shard" in rules["one"]
+    assert "choose_range" not in rules["one"]
+    assert (tmp_path / "results/one/range.json").read_bytes() == ends
+    assert len(set(project.journal("one"))) == 9  # five of them from before

@@ -102,6 +102,12 @@ def shards_of(wildcards):
     return [f"results/{wildcards.run}/shards/{k}-of-{n}.h5" for k in range(n)]
 
 
+def range_of(wildcards):
+    """Return the file with the ends of the axes, where the config leaves them open."""
+    auto = DEPENDS.config.run(wildcards.run).auto
+    return [f"results/{wildcards.run}/range.json"] if auto else []
+
+
 def surface_of(wildcards):
     """Return the run's surface, unless it has no such metric: then say so before computing."""
     checkpoints.probe.get(run=wildcards.run)
@@ -177,3 +183,15 @@ def on_comparison(wildcards):
 
 def on_paraview(wildcards):
     return DEPENDS.paraview(wildcards.run)
+
+
+def on_range(wildcards):
+    return or_stop(DEPENDS.range, wildcards.run)
+
+
+def on_centre(wildcards):
+    return or_stop(DEPENDS.centre, wildcards.run)
+
+
+def on_verdict(wildcards):
+    return DEPENDS.verdict(wildcards.run)

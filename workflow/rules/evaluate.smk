@@ -19,11 +19,34 @@ checkpoint probe:
         " --out {output} --log {log}"
 
 
+# Only where the config says 'auto' for the ends of an axis.
+rule choose_range:
+    input:
+        made_files,
+        hash="results/{run}/directions.h5.sha256",
+        directions=ancient("results/{run}/directions.h5"),
+        probe=ancient("results/{run}/probe.json"),
+    output:
+        "results/{run}/range.json",
+    log:
+        "logs/{run}/choose_range.log",
+    resources:
+        gpu=1,
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_range,
+    shell:
+        "python {params.scripts:q}/choose_range.py --config {params.config:q} --run {wildcards.run}"
+        " --out {output} --log {log}"
+
+
 # probe.json and directions.h5 are ancient: their dates do not count.  What matters of them comes
 # in by content: the hash file, and params.
 rule evaluate_shard:
     input:
         made_files,
+        range_of,
         hash="results/{run}/directions.h5.sha256",
         directions=ancient("results/{run}/directions.h5"),
         probe=ancient("results/{run}/probe.json"),
@@ -45,6 +68,7 @@ rule evaluate_shard:
 
 rule merge_shards:
     input:
+        range_of,
         shards=shards_of,
         directions=ancient("results/{run}/directions.h5"),
         probe=ancient("results/{run}/probe.json"),

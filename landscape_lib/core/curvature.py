@@ -1,0 +1,339 @@
+"""How the loss changes with the weights, to second order, and how it differs between samples."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_leaves, tree_map
+
+from landscape_lib.core.direction import Direction, movable
+from landscape_lib.core.lending import in_eval_mode
+from landscape_lib.core.meters import AccuracyMeter, FunctionMeter, LossMeter, meters_for
+from landscape_lib.core.randomness import fixed_randomness, reseed
+from landscape_lib.core.samples import Samples, copied, split_batch
+
+PROBABILITIES = (nn.NLLLoss, nn.BCELoss, nn.KLDivLoss)
+
+
+class UnmeasurableError(RuntimeError):
+    """Say why something about a metric cannot be measured here."""
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """A loss, its gradient, and its Hessian times some vectors, at the model's weights.
+
+    Attributes:
+        value: The loss on the samples.
+        gradient: Shape (weights,), float64, in the order of ``movable``.
+        products: H v for every vector v, each of shape (weights,), float64.
+    """
+
+    value: float
+    gradient: Tensor
+    products: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The loss of every sample:  L = sum(totals) / sum(weights).
+
+    Attributes:
+        totals: Shape (samples,), float64: what each sample adds.
+        weights: Shape (samples,), float64: what each sample is divided by; all ones for a mean
+            over samples.
+        count: How many samples the whole data set has, of which these are some.
+    """
+
+    totals: Tensor
+    weights: Tensor
+    count: int
+
+    def mean(self) -> float:
+        """Return the loss on these samples."""
+        return float(self.totals.sum() / self.weights.sum())
+
+    def standard_error(self) -> float:
+        """Return the sampling error of the loss on the whole data set.
+
+        sqrt(n / (n - 1) * sum_i (t_i - L w_i)^2) / sum_i w_i  is that on these n samples, the
+        standard error of a ratio; on all N it is smaller by sqrt(n / N).  NaN for one sample.
+
+        Source:
+            Cochran (1977), Sampling Techniques, section 2.11.
+        """
+        n = len(self.totals)
+        if n < 2:
+            return float("nan")
+        rest = self.totals - self.mean() * self.weights
+        here = (n / (n - 1) * rest.square().sum()).sqrt() / self.weights.sum()
+        return float(here) * (n / self.count) ** 0.5
+
+
+def combined(spreads: Sequence[Spread], factors: Sequence[float]) -> Spread:
+    """Return what each sample adds to a weighted sum of losses at several points.
+
+    All points are judged on the same samples, so most of the sampling error of a difference
+    cancels: the combination's own standard error is the one that counts.
+    """
+    pairs = zip(spreads, factors, strict=True)
+    totals = torch.stack([factor * spread.totals for spread, factor in pairs]).sum(0)
+    return Spread(totals, spreads[0].weights, spreads[0].count)
+
+
+class Objective:
+    """One loss of a model as a function of its parameters, on fixed samples, in eval mode.
+
+    L(w) = sum_i t_i(w) / sum_i w_i, the value that the evaluator gives on the same samples.
+    Derivatives are by all floating-point parameters, frozen ones too, and by no buffer.  The model
+    is only read: its parameters are replaced for the length of a forward pass.
+
+    Args:
+        model: The network, on the samples' device.
+        metrics: A loss module, or a mapping of metrics.
+        key: Which of the metrics, by its key of the ``train`` split.
+        samples: On their device, in the precision that derivatives are to have.
+        batch_size: Samples a batch; None: the loader's own.
+        of: How many samples the whole data set has; left out, as many as there are here.
+
+    Raises:
+        UnmeasurableError: If the metric is of a kind that keeps no graph.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        metrics: nn.Module | Mapping[str, Any],
+        key: str,
+        samples: Samples,
+        batch_size: int | None = None,
+        of: int | None = None,
+    ) -> None:
+        self.model, self.key, self.samples = model, key, samples
+        self.batch_size, self.of = batch_size, of or samples.count
+        self.names = tuple(movable(model))
+        self._shapes = [weight.shape for weight in movable(model).values()]
+        self.device = next(iter(movable(model).values())).device
+        with self._reading(), torch.no_grad():
+            outputs, targets = self._forward({}, samples.cut(batch_size)[0])
+            meter = meters_for(metrics, "train", outputs, targets)[key]
+        if isinstance(meter, AccuracyMeter) or not isinstance(meter, LossMeter | FunctionMeter):
+            raise UnmeasurableError(f"{key} is counted, not averaged: it has no derivative")
+        self._meter = meter
+        self._summed = getattr(meter, "reduction", None) == "sum"
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return sum(shape.numel() for shape in self._shapes)
+
+    def flat(self, tensors: Sequence[Tensor] | Direction) -> Tensor:
+        """Return tensors, one a parameter, as one float64 vector on the samples' device."""
+        return torch.cat([t.detach().to(self.device, torch.float64).reshape(-1) for t in tensors])
+
+    def derivatives(
+        self, vectors: Sequence[Tensor] = (), pause: Callable[[], None] = lambda: None
+    ) -> Derivatives:
+        """Return the loss, its gradient, and the Hessian times some vectors, in one pass.
+
+        H v is the gradient of <gradient, v>: exact but for rounding, without a step size.  Of a
+        network of pieces, as ReLU makes them, it is the Hessian within the piece; kinks between
+        pieces, which differences over a step see, are not in it.
+
+        Args:
+            vectors: Shape (weights,) each.
+            pause: Called between batches; may raise to abandon the work.
+
+        Raises:
+            UnmeasurableError: If the loss does not depend on the weights through autograd.
+
+        Source:
+            Pearlmutter (1994), Fast Exact Multiplication by the Hessian.
+        """
+        halves = [self._split(vector) for vector in vectors]
+        sums = [torch.zeros(self.size, dtype=torch.float64, device=self.device) for _ in vectors]
+        gradient = torch.zeros(self.size, dtype=torch.float64, device=self.device)
+        total, weight = 0.0, 0.0
+        with self._reading(), _twice_differentiable(self.model):
+            for batch in self.samples.cut(self.batch_size):
+                pause()
+                leaves = self._leaves()
+                part, share = self._judge(dict(zip(self.names, leaves, strict=True)), batch)
+                if not part.requires_grad:
+                    raise UnmeasurableError(
+                        f"{self.key} does not depend on the weights through autograd: it is "
+                        "counted, detached, or computed without gradients"
+                    )
+                first = _gradient(part, leaves, deeper=bool(vectors))
+                gradient += self.flat(first)
+                for vector, held in zip(halves, sums, strict=True):
+                    held.add_(self.flat(_product(first, vector, leaves)))
+                total, weight = total + float(part.detach()), weight + float(share)
+        return Derivatives(total / weight, gradient / weight, tuple(s / weight for s in sums))
+
+    def spread(self, pause: Callable[[], None] = lambda: None) -> Spread:
+        """Return the loss of every sample at the model's weights.
+
+        Raises:
+            UnmeasurableError: If a sample alone has no loss, or the samples' do not add up to the
+                whole: then there is no sampling error to tell.
+        """
+        totals: list[Tensor] = []
+        weights: list[Tensor] = []
+        whole, count = 0.0, 0.0
+        with self._reading(), torch.no_grad():
+            for batch in self.samples.cut(self.batch_size):
+                pause()
+                outputs, targets = self._forward({}, batch)
+                part, share = self._weighed(outputs, targets)
+                whole, count = whole + float(part), count + float(share)
+                for alone in _one_by_one(outputs, targets):
+                    part, share = self._weighed(*alone)
+                    totals.append(part)
+                    weights.append(torch.as_tensor(share, dtype=torch.float64, device=self.device))
+        found = Spread(torch.stack(totals).cpu(), torch.stack(weights).cpu(), self.of)
+        apart = abs(found.mean() - whole / count)
+        if apart > 1e-4 * abs(whole / count) + 1e-9:
+            raise UnmeasurableError(
+                f"the {self.key} of a batch is not the mean over its samples, so the samples' "
+                "spread does not tell its sampling error"
+            )
+        return found
+
+    @torch.no_grad()
+    def value_of_zero(self, pause: Callable[[], None] = lambda: None) -> float:
+        """Return the loss of outputs that are all zero: they say nothing about any input.
+
+        For class scores that is the loss of guessing, ln(classes) for cross-entropy; for a squared
+        error, of always answering zero.
+
+        Raises:
+            UnmeasurableError: If zero is no answer: outputs are probabilities, their logarithms,
+                or no tensors.
+        """
+        if isinstance(getattr(self._meter, "loss", None), PROBABILITIES):
+            raise UnmeasurableError(
+                f"outputs for {type(self._meter.loss).__name__} are probabilities or their "  # type: ignore[union-attr]
+                "logarithms, of which zero is no guess"
+            )
+        total, weight = 0.0, 0.0
+        with self._reading():
+            for batch in self.samples.cut(self.batch_size):
+                pause()
+                outputs, targets = self._forward({}, batch)
+                if not any(map(_is_real, tree_leaves(outputs))):
+                    raise UnmeasurableError("outputs are no tensors that could be set to zero")
+                part, share = self._weighed(tree_map(_zeros, outputs), targets)
+                total, weight = total + float(part), weight + float(share)
+        return total / weight
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with in_eval_mode(self.model), fixed_randomness(), ExitStack() as stack:
+            for kind in ("cpu", *(("cuda",) if torch.cuda.is_available() else ())):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            yield
+
+    def _leaves(self) -> list[Tensor]:
+        moving = movable(self.model).values()
+        return [weight.detach().clone().requires_grad_() for weight in moving]
+
+    def _judge(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Tensor, Any]:
+        return self._weighed(*self._forward(weights, batch))
+
+    def _forward(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Any, Any]:
+        reseed()
+        inputs, named, targets = split_batch(copied(batch))
+        if not weights:
+            return self.model(*inputs, **named), targets
+        return functional_call(self.model, dict(weights), inputs, named), targets
+
+    def _weighed(self, outputs: Any, targets: Any) -> tuple[Tensor, Any]:
+        total, weight = self._meter.judge(outputs, self._meter.known(outputs, targets))
+        if self._summed:  # a sum is the mean of what is summed, times the whole data set's count
+            leaf = next(t for t in tree_leaves((targets, outputs)) if isinstance(t, Tensor))
+            return total.double(), len(leaf) / self.of
+        return total.double(), weight
+
+    def _split(self, vector: Tensor) -> list[Tensor]:
+        parts = vector.split([shape.numel() for shape in self._shapes])
+        weights = movable(self.model).values()
+        return [
+            part.reshape(weight.shape).to(weight.device, weight.dtype)
+            for part, weight in zip(parts, weights, strict=True)
+        ]
+
+
+def _gradient(of: Tensor, by: Sequence[Tensor], *, deeper: bool) -> list[Tensor]:
+    return list(
+        torch.autograd.grad(of, by, create_graph=deeper, allow_unused=True, materialize_grads=True)
+    )
+
+
+def _product(gradient: Sequence[Tensor], vector: Sequence[Tensor], by: Any) -> list[Tensor]:
+    pairs = zip(gradient, vector, strict=True)
+    along = torch.stack([(g * v).sum(dtype=torch.float64) for g, v in pairs]).sum()
+    if not along.requires_grad:  # linear in the weights
+        return [torch.zeros_like(weight) for weight in by]
+    return list(
+        torch.autograd.grad(along, by, retain_graph=True, allow_unused=True, materialize_grads=True)
+    )
+
+
+@contextmanager
+def _twice_differentiable(model: nn.Module) -> Iterator[None]:
+    """Choose kernels that can be differentiated twice: fused attention and cuDNN's RNN cannot."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(torch.enable_grad())
+        if recurrent:
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
+
+
+def _is_real(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+
+
+def _zeros(leaf: Any) -> Any:
+    return torch.zeros_like(leaf) if _is_real(leaf) else leaf
+
+
+def _one_by_one(outputs: Any, targets: Any) -> Iterator[tuple[Any, Any]]:
+    leaves = [leaf for leaf in tree_leaves((outputs, targets)) if isinstance(leaf, Tensor)]
+    counts = {len(leaf) if leaf.ndim else 0 for leaf in leaves}
+    if len(counts) != 1 or 0 in counts:
+        raise UnmeasurableError("outputs and targets cannot be cut into samples")
+    for number in range(counts.pop()):
+        yield tree_map(
+            lambda leaf, n=number: leaf[n : n + 1] if isinstance(leaf, Tensor) else leaf,
+            (outputs, targets),
+        )
+
+
+def drawn(samples: Samples, most: int) -> Samples:
+    """Return at most so many samples, drawn without replacement, the same on every call.
+
+    Samples that cannot be cut are taken batch by batch, from the first.
+    """
+    if samples.count <= most:
+        return samples
+    if not samples.whole:
+        batches: list[Any] = []
+        count = 0
+        for batch in samples.batches:
+            if count >= most:
+                break
+            batches.append(batch)
+            count += len(next(t for t in tree_leaves(batch) if isinstance(t, Tensor) and t.ndim))
+        return Samples(tuple(batches), count, False, samples.batch_size, samples.dataset)
+    order = torch.randperm(samples.count, generator=torch.Generator().manual_seed(0))
+    chosen = order[:most].sort().values
+    few = tree_map(lambda leaf: leaf[chosen.to(leaf.device)], samples.batches[0])
+    return Samples((few,), most, True, samples.batch_size, samples.dataset)

@@ -1,0 +1,39 @@
+"""Where the axes of a run end that leaves it open."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from landscape_lib.config import Experiment
+from landscape_lib.config.settings import AXES
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.grid import Axis, Grid
+
+
+def with_range(experiment: Experiment) -> Experiment:
+    """Return a run with the ends of its axes, read from its folder where the config has none.
+
+    Raises:
+        InputError: If they were not chosen yet, or the file is damaged.
+    """
+    if not experiment.auto:
+        return experiment
+    path = experiment.path("range.json")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["range"]
+        axes = tuple(
+            _between(found[name], axis.count) if name in experiment.auto else axis
+            for name, axis in zip(AXES, experiment.grid.axes, strict=False)
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; run choose_range first.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: it is damaged ({error}). Remove it and type the same command again."
+        ) from None
+    return replace(experiment, grid=Grid(axes), auto=())
+
+
+def _between(ends: Sequence[float], count: int) -> Axis:
+    low, high = (float(end) for end in ends)
+    return Axis(low, high, count)

@@ -1,0 +1,73 @@
+"""Which loss of a problem can be looked at more closely than by its values."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from torch import nn
+
+from landscape_lib.core.curvature import Objective, UnmeasurableError
+from landscape_lib.core.samples import Samples
+from landscape_lib.core.surface import Label
+from landscape_lib.steps.bench import Bench
+from landscape_lib.verdict.evidence import is_loss
+
+log = logging.getLogger(__name__)
+
+Found = dict[str, Any]
+
+
+def train_losses(labels: Mapping[str, Label]) -> list[str]:
+    """Return the keys of the training data's losses."""
+    return [key for key in labels if key.startswith("train_") and is_loss(labels[key])]
+
+
+def objective_of(
+    bench: Bench, key: str | None, samples: Samples, batch_size: int | None = None
+) -> Objective:
+    """Return a loss of a problem as a function of its weights."""
+    return Objective(
+        bench.problem.model,
+        cast(nn.Module, bench.problem.metrics),  # or a mapping: a function has been refused
+        loss_of(bench, key),
+        samples,
+        batch_size or bench.batch_size,
+        of=bench.data["train"].count,
+    )
+
+
+def loss_of(bench: Bench, key: str | None) -> str:
+    """Return a key of which more than values can be had.
+
+    Raises:
+        UnmeasurableError: If there is none.
+    """
+    if bench.own_loop:
+        raise UnmeasurableError("the metrics are a function that runs its own loop over the data")
+    if key is None:
+        raise UnmeasurableError("no metric of the training data is a loss")
+    return key
+
+
+def first_batch(samples: Samples, size: int | None) -> Samples:
+    """Return the samples of the first batch alone."""
+    first = samples.cut(size)[0]
+    count = min(size or samples.count, samples.count)
+    return Samples((first,), count, samples.whole, samples.batch_size, samples.dataset)
+
+
+def tried(name: str, measure: Callable[[], Found]) -> Found:
+    """Measure, or say why that cannot be done: one line must not cost the others."""
+    try:
+        return measure()
+    except Exception as error:  # a user's module may raise anything when differentiated
+        reason = _first_line(error)
+        log.info("%s is not measured: %s.", name, reason)
+        return {"unknown": reason}
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0][:300]
+    return (
+        text if isinstance(error, UnmeasurableError) and text else f"{type(error).__name__}: {text}"
+    )

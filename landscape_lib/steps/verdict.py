@@ -1,0 +1,52 @@
+"""How a run's surface and what was measured at its centre become its verdict."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from landscape_lib.config import Experiment
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import write_text
+from landscape_lib.utils.storage import load_surface
+from landscape_lib.verdict.evidence import Evidence
+from landscape_lib.verdict.judge import as_json, judge, tell
+from landscape_lib.verdict.page import page
+
+
+def make_verdict(experiment: Experiment, out: Path | str, readable: Path | str) -> None:
+    """Judge a run's surface; write the verdict as JSON and as a page, and log it.
+
+    Args:
+        experiment: The run, with ``surface.h5`` and ``centre.json`` in its folder.
+        out: The JSON file.
+        readable: The page.
+    """
+    figures = experiment.figures
+    evidence = Evidence(
+        experiment.name,
+        load_surface(experiment.path("surface.h5")),
+        read_centre(experiment.path("centre.json")),
+        (figures.vmin, figures.vmax),
+    )
+    verdict = judge(evidence)
+    tell(verdict)
+    write_text(readable, page(verdict))
+    write_text(out, as_json(verdict))
+
+
+def read_centre(path: Path) -> Mapping[str, Any]:
+    """Read a ``centre.json``.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; run measure_centre first.") from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("format") != "landscape centre":
+        raise InputError(f"{path}: it is damaged. Remove it and type the same command again.")
+    return found

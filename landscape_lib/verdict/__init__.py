@@ -1,0 +1,1 @@
+"""Whether a picture of a landscape is right, and which numbers of it may be quoted."""
