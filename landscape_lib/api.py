@@ -410,6 +410,22 @@ class LossLandscape:
             paths = h5_to_vtp(self._source(2), surf_name, log, zmax, interp, prefix=self.surf_file)
         return paths if surf_name == "auto" or len(paths) > 1 else paths[0]
 
+    def explorer(self) -> Path:
+        """Write ``<surf_file>_explorer.html``, a page to explore what was computed last with.
+
+        It is one file, for any browser, without a network: the map and the surface in three
+        dimensions, every metric, slices, scales, colours, and the values as CSV.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: If nothing was computed yet, and there is no ``surf_file``.
+        """
+        from landscape_lib.viz.explorer import explore
+
+        return explore(self.surface or self.surf_file, prefix=self.surf_file)
+
     # ---------------------------------------------------------------------------------- inside
 
     def _data(self) -> dict[str, Samples]:

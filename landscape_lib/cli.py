@@ -24,14 +24,14 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def parser(description: str | None, *, one_run: bool = True) -> argparse.ArgumentParser:
-    """Return a parser with the arguments that every script has; no ``--run`` for all runs."""
+    """Return a parser with the arguments that every script has, ``--run`` if it works on one."""
     found = argparse.ArgumentParser(description=description)
     default = "config/config.yaml"
     found.add_argument("--config", default=default, help=f"the config file (default: {default})")
     if one_run:
         found.add_argument("--run", required=True, help="which of the config's runs")
     else:
-        found.set_defaults(run="comparison")
+        found.set_defaults(run="all runs")
     found.add_argument("--log", help="a file that gets everything the terminal gets")
     return found
 

@@ -25,6 +25,7 @@ from landscape_lib.core import direction as direction_module
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.utils.storage import load_directions, load_surface
 from tests import reference
+from tests.viz.test_explorer import Read
 
 FLAT = ("2dcontour", "2dcontourf", "2dheat")
 RANGES = {"xrange": (-1, 1, 5), "yrange": (-0.5, 1, 4)}  # neither square nor symmetric
@@ -149,6 +150,19 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("zmax", -1),
         ("interp", -1),
     ]
+
+
+def test_the_explorer_shows_what_was_computed_last_or_what_the_file_holds():
+    landscape = LossLandscape(small_net(), loader())
+    with pytest.raises(InputError, match=r"loss_surface\.h5: there is no such file"):
+        landscape.explorer()
+    landscape.compute_2d(**RANGES)
+    path = landscape.explorer()
+    assert str(path) == "loss_surface.h5_explorer.html"
+    shown = Read(path.read_text()).values(0, "train_loss")
+    np.testing.assert_array_equal(shown, landscape.surface["train_loss"])
+    kept = LossLandscape(small_net(), loader()).explorer()
+    np.testing.assert_array_equal(Read(kept.read_text()).values(0, "train_loss"), shown)
 
 
 def test_standard_mode_from_the_loss_to_every_file():

@@ -62,6 +62,7 @@ def test_the_table_of_calls_has_the_real_signatures():
         "plot_2d_contour",
         "plot_2d_surface",
         "export_paraview",
+        "explorer",
         "verdict",
         "LossLandscape",
     ):

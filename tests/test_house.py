@@ -20,7 +20,7 @@ ARROWS = {
     "api": {"core", "viz", "utils", "problems", "config", "steps", "verdict"},
 }
 # Who alone may know a library of others.
-ALONE = {"h5py": "utils/storage.py", "vtkmodules": "viz/paraview.py"}
+ALONE = {"h5py": "utils/storage.py", "vtkmodules": "viz/paraview.py", "plotly": "viz/explorer.py"}
 
 
 def room(path):

@@ -29,6 +29,8 @@ DRAWING_SCRIPTS = (
     "export_vtp.py",
     "export_flat.py",
     "compare_runs.py",
+    "make_explorer.py",
+    "make_all_explorer.py",
 )
 _LIBRARY = Path(__file__).resolve().parents[1]
 
@@ -89,6 +91,10 @@ class Dependencies:
     def paraview(self, run: str) -> str:
         """Return what ParaView files depend on beside the surface."""
         return hash_text(self.config.run(run).settings("paraview") + self._drawing)
+
+    def explorer(self, run: str) -> str:
+        """Return what the explorer depends on beside the surface."""
+        return hash_text(self.config.run(run).figures.cmap + self._drawing + self._page)
 
     def flat(self, run: str) -> str:
         """Return what ParaView's flat file depends on beside the surface."""
@@ -174,7 +180,8 @@ class Dependencies:
         experiment = self.config.run(run)
         surface = experiment.path("surface.h5").as_posix()
         verdict = [experiment.path(name).as_posix() for name in VERDICTS]
-        return [surface, *picture_targets(experiment, self.keys(run)), *verdict]
+        explorer = experiment.path("explorer.html").as_posix()
+        return [surface, explorer, *picture_targets(experiment, self.keys(run)), *verdict]
 
     def sharing(self, key_file: str) -> list[str]:
         """Return the surfaces of the runs that are compared and have a metric.
@@ -207,7 +214,7 @@ class Dependencies:
 
     @cached_property
     def _drawing(self) -> str:
-        drawing = ["steps/pictures.py", *_modules("viz")]
+        drawing = ["steps/pictures.py", "steps/explorer.py", *_modules("viz")]
         return _code(drawing, DRAWING_SCRIPTS)
 
     @cached_property
@@ -220,6 +227,18 @@ class Dependencies:
     def _judging(self) -> str:
         judging = ["steps/verdict.py", "core/geometry.py", *_modules("verdict")]
         return _code(judging, ["make_verdict.py"])
+
+    @property
+    def shared_targets(self) -> list[str]:
+        """What all runs together are for: with more than one, a page that shows them all."""
+        runs = list(self.config.runs.values())
+        return [(runs[0].folder.parent / "explorer.html").as_posix()] if len(runs) > 1 else []
+
+    @cached_property
+    def _page(self) -> str:
+        return hash_text(
+            "".join(p.read_text("utf-8") for p in sorted((_LIBRARY / "viz/page").glob("*.*")))
+        )
 
     def _saved(self, parts: Any) -> str:
         self._cache.save()

@@ -20,6 +20,8 @@ _HOMES = {
     "export_vtp": "landscape_lib.viz.paraview",
     "export_flat_vtp": "landscape_lib.viz.paraview",
     "Height": "landscape_lib.viz.paraview",
+    "explore": "landscape_lib.viz.explorer",
+    "write_explorer": "landscape_lib.viz.explorer",
     "Look": "landscape_lib.viz.style",
 }
 

@@ -20,6 +20,7 @@ from landscape_lib.viz.asked import DEFAULT_KEY, keys_of, stem_of, surface_of
 from landscape_lib.viz.interpolation import interpolate
 from landscape_lib.viz.names import file_name
 from landscape_lib.viz.style import check_number
+from landscape_lib.viz.told import plain
 
 OURS = ("zvalue", "alpha", "beta")
 
@@ -311,22 +312,7 @@ def _provenance(surface: Surface) -> dict[str, str]:
 
 
 def _json(told: Any) -> str:
-    return json.dumps(_plain(told), sort_keys=True)
-
-
-def _plain(told: Any) -> Any:
-    """Turn what attributes may hold into what JSON knows; the rest into its spelling."""
-    if isinstance(told, Mapping):
-        return {str(name): _plain(value) for name, value in told.items()}
-    if isinstance(told, set | frozenset):
-        return sorted(_plain(value) for value in told)
-    if isinstance(told, list | tuple):
-        return [_plain(value) for value in told]
-    if isinstance(told, np.ndarray | np.generic):
-        return _plain(told.tolist())
-    if isinstance(told, bytes):
-        return told.decode(errors="replace")
-    return told if isinstance(told, str | int | float | None) else str(told)
+    return json.dumps(plain(told), sort_keys=True)
 
 
 def _add(attributes: vtkFieldData, name: str, values: np.ndarray) -> None:

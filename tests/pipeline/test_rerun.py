@@ -12,7 +12,7 @@ import torch
 from tests.pipeline.conftest import REPO, Project
 from tests.viz.test_paraview import Read
 
-PICTURES = {"plot_surface", "export_vtp", "export_flat"}
+PICTURES = {"plot_surface", "export_vtp", "export_flat", "make_explorer"}
 VERDICT = {"measure_centre", "make_verdict"}
 AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES, *VERDICT}
 EVERYTHING = {"make_directions", "probe", *AFTER_DIRECTIONS}
@@ -43,7 +43,7 @@ def test_touching_every_file_and_commenting_code_and_config_runs_nothing(project
 
 def test_a_colour_map_changes_pictures_only(project):
     project.configure(lambda config: config["runs"]["one"].update(figures={"cmap": "cividis"}))
-    assert project.ran() == ({"one": {"plot_surface"}}, 0)
+    assert project.ran() == ({"one": {"plot_surface", "make_explorer"}}, 0)
 
 
 def test_a_paraview_option_changes_vtp_files_only(project):
@@ -88,6 +88,9 @@ def test_code_that_draws_changes_pictures_only(project, tmp_path):
     rules, points = other.ran()
     assert rules == {"one": PICTURES, "two": PICTURES}
     assert points == 0
+    with (tmp_path / "code/landscape_lib/viz/page/page.css").open("a") as style:
+        style.write("/* another */\n")
+    assert other.ran() == ({"one": {"make_explorer"}, "two": {"make_explorer"}}, 0)
 
 
 def test_a_checkpoints_content_under_its_old_date_changes_all_of_its_run_trap_14(project):

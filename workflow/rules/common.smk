@@ -195,3 +195,7 @@ def on_centre(wildcards):
 
 def on_verdict(wildcards):
     return DEPENDS.verdict(wildcards.run)
+
+
+def on_explorer(wildcards):
+    return DEPENDS.explorer(wildcards.run)

@@ -27,7 +27,13 @@ rule make_verdict:
         centre="results/{run}/centre.json",
     output:
         verdict="results/{run}/verdict.json",
-        page="results/{run}/verdict.html",
+        page=report(
+            "results/{run}/verdict.html",
+            caption="../report/verdict.rst",
+            category="{run}",
+            subcategory="all metrics",
+            labels={"picture": "verdict"},
+        ),
     log:
         "logs/{run}/make_verdict.log",
     params:
