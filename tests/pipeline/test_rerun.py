@@ -13,7 +13,7 @@ from tests.pipeline.conftest import REPO, Project
 from tests.viz.test_paraview import Read
 
 PICTURES = {"plot_surface", "export_vtp", "export_flat", "make_explorer"}
-VERDICT = {"measure_centre", "make_verdict"}
+VERDICT = {"measure_centre", "make_verdict", "make_explorer"}  # the explorer shows it
 AFTER_DIRECTIONS = {"evaluate_shard", "merge_shards", *PICTURES, *VERDICT}
 EVERYTHING = {"make_directions", "probe", *AFTER_DIRECTIONS}
 
@@ -53,7 +53,7 @@ def test_a_paraview_option_changes_vtp_files_only(project):
 
 def test_limits_of_pictures_change_pictures_and_are_judged_again(project):
     project.configure(lambda config: config["runs"]["one"].update(figures={"vmax": 11}))
-    assert project.ran() == ({"one": {"plot_surface", "make_verdict"}}, 0)
+    assert project.ran() == ({"one": {"plot_surface", "make_verdict", "make_explorer"}}, 0)
 
 
 def test_what_is_asked_of_the_centre_is_measured_and_judged_again(project):
@@ -65,7 +65,8 @@ def test_code_that_judges_or_measures_changes_the_verdict_only(project, tmp_path
     other = another_library(project, tmp_path)
     with (tmp_path / "code/landscape_lib/verdict/plane.py").open("a") as code:
         code.write("\n_ANOTHER = 1\n")
-    assert other.ran() == ({"one": {"make_verdict"}, "two": {"make_verdict"}}, 0)
+    judged = {"make_verdict", "make_explorer"}
+    assert other.ran() == ({"one": judged, "two": judged}, 0)
     with (tmp_path / "code/landscape_lib/steps/centre.py").open("a") as code:
         code.write("\n_ANOTHER = 1\n")
     assert other.ran() == ({"one": VERDICT, "two": VERDICT}, 0)
