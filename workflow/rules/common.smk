@@ -48,7 +48,7 @@ SCRIPTS = os.path.relpath(Path(workflow.basedir).parent / "scripts")
 
 wildcard_constraints:
     run="|".join(re.escape(run) for run in RUNS),
-    key="[A-Za-z0-9._%-]+",
+    key=r"(?!flat\.vtp|loss_and_accuracy_1d)[A-Za-z0-9._%-]+",  # those files have rules of their own
     k="[0-9]+",
     n="[0-9]+",
     format="pdf|png|svg",
@@ -141,6 +141,13 @@ def surfaces_with(wildcards):
     for run in DEPENDS.config.compared:
         checkpoints.probe.get(run=run)
     return or_stop(DEPENDS.sharing, wildcards.key)
+
+
+def every_surface(wildcards):
+    """Return every run's surface and verdict, once all probes are there: nothing waits in vain."""
+    for run in RUNS:
+        checkpoints.probe.get(run=run)
+    return expand("results/{run}/{file}", run=RUNS, file=["surface.h5", "verdict.json"])
 
 
 def shared_key_of(wildcards):

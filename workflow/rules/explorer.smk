@@ -24,8 +24,7 @@ rule make_explorer:
 
 rule make_all_explorer:
     input:
-        expand("results/{run}/surface.h5", run=RUNS),
-        expand("results/{run}/verdict.json", run=RUNS),
+        every_surface,
     output:
         "results/explorer.html",
     log:

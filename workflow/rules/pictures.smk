@@ -1,6 +1,4 @@
 # Captions and headings are for `snakemake --report`.
-ruleorder: plot_curves > plot_curve
-ruleorder: export_flat > export_vtp
 
 
 rule plot_surface:
