@@ -58,11 +58,12 @@ def row(settings: Settings) -> list[Table]:
     ]
     header = (
         *("points", "shards", "wall, s", "evaluating, s", "around, s"),
-        *("around, to the surface", "pictures", "around, in all"),
+        *("around, to the surface", "pictures and verdict", "around, in all"),
     )
     note = (
-        "`snakemake --cores 1` from an empty folder: probe, directions, shards, merge, then 12 "
-        "pictures and 3 ParaView files for 3 metrics. `evaluating` is what the shards' logs say; "
+        "`snakemake --cores 1` from an empty folder: probe, directions, shards, merge, then for 3 "
+        "metrics 12 pictures and 4 ParaView files, the verdict and what it measures at the centre, "
+        "the explorer. `evaluating` is what the shards' logs say; "
         "percents are of it. One run, not a median."
     )
     return [Table("Pipeline: cnn, 1,797 samples, 3 metrics", header, [line], note)]

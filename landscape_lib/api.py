@@ -259,6 +259,7 @@ class LossLandscape:
         eigenvalues: int | str = "auto",
         trace: bool | str = "auto",
         samples: int | None = None,
+        convexity: int = 0,
     ) -> dict[str, Any]:
         """Judge what was computed last: is the picture right, and which numbers may be quoted?
 
@@ -270,6 +271,7 @@ class LossLandscape:
             eigenvalues: How many of the Hessian's largest; ``auto``: 3 where they cost little.
             trace: Whether the Hessian's trace is estimated; ``auto``: where it costs little.
             samples: Derivatives are taken on at most so many samples; None: on all.
+            convexity: At so many points along each axis the Hessian's extreme eigenvalues.
 
         Returns:
             ``checks``, a list of lines, each with ``state`` (``good``, ``note``, ``warning``,
@@ -285,7 +287,7 @@ class LossLandscape:
 
         try:
             told = {"eigenvalues": eigenvalues, "trace": trace, "samples": samples}
-            wishes = VerdictSettings.model_validate(told)
+            wishes = VerdictSettings.model_validate({**told, "convexity": convexity})
         except ValueError as error:
             raise InputError(f"verdict(...): {error}") from None
         surface, directions = self._last()

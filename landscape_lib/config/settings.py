@@ -312,6 +312,11 @@ class VerdictSettings(Settings):
         default=None,
         description="Derivatives are taken on at most so many samples; null: on all.",
     )
+    convexity: Annotated[int, readers.whole(0)] = Field(
+        default=0,
+        description="At so many points along each axis, spread over the grid, the Hessian's "
+        "smallest and largest eigenvalue. Each costs some 100 gradients. 0: nowhere.",
+    )
 
 
 class Train(Settings):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,11 @@ class Centre:
             ("statistics", self._statistics),
         ):
             found[name] = tried(name, measure)
-        found |= self._derivatives().measured()
+        derivatives = self._derivatives()
+        found |= derivatives.measured()
+        found["convexity"] = tried(
+            "convexity", lambda: derivatives.over_the_plane(self._spread_out(self.wishes.convexity))
+        )
         log.info("The centre was measured in %.1f s.", time.perf_counter() - start)
         return found
 
@@ -255,6 +260,14 @@ class Centre:
             # of a function of means, to first order: that of the means times its slopes
             "standard_error": combined(spreads, (factors * slopes).tolist()).standard_error(),
         }
+
+    def _spread_out(self, count: int) -> list[list[float]]:
+        """Return points of the grid, about so many along each axis, the ends among them."""
+        shape = self.surface.grid.shape
+        chosen = [
+            np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int)) for n in shape
+        ]
+        return [self._point(place) for place in product(*(row.tolist() for row in chosen))]
 
     def _point(self, place: tuple[int, ...]) -> list[float]:
         axes = self.surface.grid.axes

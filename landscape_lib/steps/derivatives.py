@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from landscape_lib.config import VerdictSettings
-from landscape_lib.core.curvature import Objective
+from landscape_lib.core.curvature import Objective, UnmeasurableError
 from landscape_lib.core.direction import Direction, movable
+from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench
 from landscape_lib.steps.objective import Found, first_batch, objective_of, tried
-from landscape_lib.steps.spectrum import largest_eigenvalues, trace
+from landscape_lib.steps.spectrum import extreme_eigenvalues, largest_eigenvalues, trace
 from landscape_lib.utils.signals import Stops
 
 log = logging.getLogger(__name__)
@@ -113,19 +114,14 @@ class AtCentre:
 
     def _spectrum(self, seconds: float) -> Found:
         """Measure eigenvalues and trace where they are asked for, or cost little."""
-        objective = self._objective
-
-        def product(vector: np.ndarray) -> np.ndarray:
-            flat = torch.from_numpy(np.ascontiguousarray(vector)).to(objective.device)
-            (found,) = objective.derivatives([flat], self.stops.check).products
-            return found.cpu().numpy()
+        size = self._objective.size
 
         def eigenvalues() -> Found:
             count = EIGENVALUES if self.wishes.eigenvalues == "auto" else self.wishes.eigenvalues
-            return asdict(largest_eigenvalues(product, objective.size, count))
+            return asdict(largest_eigenvalues(self._product, size, count))
 
         def the_trace() -> Found:
-            return asdict(trace(product, objective.size, PROBES))
+            return asdict(trace(self._product, size, PROBES))
 
         found = {}
         for name, measure, wish, products in (
@@ -136,6 +132,37 @@ class AtCentre:
             told = {"unknown": reason} if reason else tried(name, measure)
             found[name] = told if "unknown" in told else {**told, "samples": self.samples.count}
         return found
+
+    def _product(self, vector: np.ndarray) -> np.ndarray:
+        """Return the Hessian at the model's weights times a vector."""
+        objective = self._objective
+        flat = torch.from_numpy(np.ascontiguousarray(vector)).to(objective.device)
+        (found,) = objective.derivatives([flat], self.stops.check).products
+        return found.cpu().numpy()
+
+    def over_the_plane(self, points: Sequence[Sequence[float]]) -> Found:
+        """Return the Hessian's smallest and largest eigenvalue at points of the grid.
+
+        Where the iteration does not converge both are None.
+
+        Raises:
+            UnmeasurableError: If the config asks for none.
+        """
+        if not points:
+            raise UnmeasurableError("the config asks for none: 'verdict: {convexity: 5}'")
+        found = []
+        with excursion(self.bench.problem.model, self.directions) as trip:
+            for number, point in enumerate(points, 1):
+                trip.move(point)
+                log.info("eigenvalues at point %d of %d", number, len(points))
+                here: Found = {"point": list(point), "largest": None, "smallest": None}
+                try:
+                    ends = extreme_eigenvalues(self._product, self._objective.size).values
+                    here |= {"largest": ends[0], "smallest": ends[1]}
+                except UnmeasurableError as error:
+                    log.info("not at %s: %s", list(point), error)
+                found.append(here)
+        return {"points": found, "samples": self.samples.count}
 
     def _refusal(self, wish: int | bool | str, cost_s: float) -> str:
         """Return why something is not measured; nothing where it is."""

@@ -61,12 +61,37 @@ def largest_eigenvalues(product: Product, size: int, count: int) -> Eigenvalues:
     Source:
         Lehoucq, Sorensen, Yang (1998), ARPACK Users' Guide, chapter 4.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-
     count = min(count, size)
     if size <= DENSE:
         found = np.linalg.eigvalsh(whole(product, size))
         return Eigenvalues(tuple(found[::-1][:count].tolist()), size, exact=True)
+    return _lanczos(product, size, count, "LA")
+
+
+def extreme_eigenvalues(product: Product, size: int) -> Eigenvalues:
+    """Return the largest eigenvalue and the smallest one, in this order, from one iteration.
+
+    As ``largest_eigenvalues`` otherwise.
+
+    Args:
+        product: Returns the symmetric matrix times a vector of shape (size,).
+        size: Rows of the matrix.
+
+    Raises:
+        UnmeasurableError: If the iteration does not converge.
+
+    Source:
+        Lehoucq, Sorensen, Yang (1998), ARPACK Users' Guide, chapter 4.
+    """
+    if size <= DENSE:
+        found = np.linalg.eigvalsh(whole(product, size))
+        return Eigenvalues((float(found[-1]), float(found[0])), size, exact=True)
+    return _lanczos(product, size, 2, "BE")
+
+
+def _lanczos(product: Product, size: int, count: int, which: str) -> Eigenvalues:
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     calls = 0
 
     def counted(vector: np.ndarray) -> np.ndarray:
@@ -79,10 +104,10 @@ def largest_eigenvalues(product: Product, size: int, count: int) -> Eigenvalues:
     steps = min(size, max(2 * count + 1, 20))
     try:
         values = eigsh(
-            operator, count, which="LA", v0=start, ncv=steps, tol=TOLERANCE,
+            operator, count, which=which, v0=start, ncv=steps, tol=TOLERANCE,
             maxiter=20, return_eigenvectors=False,
         )  # fmt: skip
-    except ArpackNoConvergence:  # some did, but nobody says that they are the largest
+    except ArpackNoConvergence:  # some did, but nobody says that they are the ones asked for
         raise UnmeasurableError(
             f"Lanczos iteration did not find {count} eigenvalues in {calls} products with the "
             "Hessian"

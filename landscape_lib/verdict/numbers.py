@@ -11,6 +11,8 @@ from landscape_lib.verdict.evidence import Evidence, Number, say
 
 RADII = (0.05, 0.1, 0.25, 0.5, 1.0)  # steps; the ones that the grid covers
 LI = "Li et al. (2018), Visualizing the Loss Landscape of Neural Nets, section 4"
+CONVEXITY = "Li et al. (2018), Visualizing the Loss Landscape of Neural Nets, section 6"
+NEARLY_CONVEX = 0.01  # of the largest curvature that negative curvature may reach
 KESKAR = "Keskar et al. (2017), On Large-Batch Training for Deep Learning, section 2.2.2"
 PEARLMUTTER = "Pearlmutter (1994), Fast Exact Multiplication by the Hessian"
 ARPACK = "Lehoucq, Sorensen, Yang (1998), ARPACK Users' Guide, chapter 4"
@@ -37,6 +39,7 @@ def numbers(evidence: Evidence) -> list[Number]:
         *_widths(evidence),
         *_slopes(evidence),
         *_spectrum(evidence),
+        *_convexity(evidence),
         *_barriers(evidence),
         *_angle(evidence),
     ]
@@ -198,6 +201,44 @@ def _spectrum(evidence: Evidence) -> list[Number]:
         )
     )
     return found
+
+
+def _convexity(evidence: Evidence) -> list[Number]:
+    """Tell how much negative curvature there is over the plane; nothing where nobody asked."""
+    found = evidence.part("convexity")
+    if found is None:
+        return []
+    measured = [p for p in found["points"] if p["smallest"] is not None]
+    ratios = [_negative_share(p["smallest"], p["largest"]) for p in measured]
+    where = f"at {len(measured)} of {len(found['points'])} points spread over the grid" + _how(
+        evidence, "convexity", found
+    )
+    ratio = (
+        "-lambda_min / lambda_max, the Hessian's extreme eigenvalues by all parameters, 0 where "
+    )
+    ratio += "lambda_min is not negative, infinite where lambda_max is not positive"
+    return [
+        Number(
+            "convexity share",
+            _given(float(np.mean([r <= NEARLY_CONVEX for r in ratios]))) if ratios else None,
+            f"Share of points with {ratio}, at most {NEARLY_CONVEX:g}; {where}",
+            CONVEXITY,
+            key=evidence.key,
+        ),
+        Number(
+            "largest negative curvature",
+            _given(max(ratios)) if ratios else None,
+            f"The largest {ratio}; {where}",
+            CONVEXITY,
+            key=evidence.key,
+        ),
+    ]
+
+
+def _negative_share(smallest: float, largest: float) -> float:
+    if smallest >= 0:
+        return 0.0
+    return -smallest / largest if largest > 0 else math.inf
 
 
 def _how(evidence: Evidence, part: str, found: Mapping[str, Any] | None) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landscape_lib.core.curvature import UnmeasurableError
-from landscape_lib.steps.spectrum import largest_eigenvalues, trace
+from landscape_lib.steps.spectrum import extreme_eigenvalues, largest_eigenvalues, trace
 
 
 def matrix_of(eigenvalues, seed=0):
@@ -21,6 +21,14 @@ def test_the_largest_are_the_largest_also_where_negative_ones_are_larger_in_size
     assert list(found.values) == sorted(found.values, reverse=True)
     assert found.exact == (size <= 64)
     assert found.values == largest_eigenvalues(matrix.dot, size, 3).values
+
+
+@pytest.mark.parametrize("size", [5, 64, 65, 300])
+def test_the_two_ends_of_a_spectrum_come_largest_first(size):
+    matrix = matrix_of(np.concatenate([np.linspace(-1, 1, size - 2), [-9.0, 4.0]]))
+    found = extreme_eigenvalues(matrix.dot, size)
+    np.testing.assert_allclose(found.values, [4, -9], rtol=1e-3)
+    assert found.exact == (size <= 64)
 
 
 def test_more_are_asked_for_than_there_are():

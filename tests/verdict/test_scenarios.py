@@ -85,6 +85,21 @@ def test_a_trained_net_at_its_minimum(judged):
     assert found.numbers["standard error of the loss"] == pytest.approx(error)
 
 
+def dense_hessian(model, data=DATA):
+    """The Hessian by all parameters, by torch's own function of one vector."""
+    names, weights = zip(*model.named_parameters(), strict=True)
+
+    def of(flat):
+        parts = flat.split([w.numel() for w in weights])
+        here = {n: p.view(w.shape) for n, p, w in zip(names, parts, weights, strict=True)}
+        return functional.cross_entropy(
+            torch.func.functional_call(model, here, (data[0],)), data[1]
+        )
+
+    start = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    return torch.autograd.functional.hessian(of, start).numpy()
+
+
 def test_the_spectrum_is_that_of_the_dense_hessian(judged):
     model = trained(DATA, decay=1e-4)
     found = judged(model, DATA, x=(-1, 1, 3), y=None)
@@ -108,6 +123,42 @@ def test_the_spectrum_is_that_of_the_dense_hessian(judged):
     along = gradient / gradient.norm()
     gain = gradient.square().sum() / (2 * along @ hessian @ along)
     assert f"by about {float(gain):.3g}" in found.found("gradient")
+
+
+def test_convexity_over_the_plane_is_that_of_dense_hessians_at_its_points(judged):
+    model = trained(DATA, decay=1e-4)
+    directions = random_plane(model)
+    wishes = VerdictSettings(convexity=3)
+    found = judged(model, DATA, directions=directions, x=(-1, 1, 5), y=(0, 1, 4), wishes=wishes)
+    points = found.centre["convexity"]["points"]
+    assert [p["point"] for p in points] == [
+        [x, y] for x in (-1.0, 0.0, 1.0) for y in (0.0, 2 / 3, 1.0)
+    ]
+    ratios = []
+    for told in points:
+        here = copy.deepcopy(model)
+        here.load_state_dict(moved(model, directions, told["point"]))
+        low, high = np.linalg.eigvalsh(dense_hessian(here))[[0, -1]]
+        assert told["smallest"] == pytest.approx(low, rel=1e-3, abs=1e-6 * high)
+        assert told["largest"] == pytest.approx(high, rel=1e-3)
+        ratios.append(max(0.0, -low / high))
+    assert found.numbers["largest negative curvature"] == pytest.approx(max(ratios), rel=1e-2)
+    assert found.numbers["convexity share"] == np.mean(np.array(ratios) <= 0.01)
+
+
+def test_softmax_regression_is_convex_in_every_plane(judged):
+    torch.manual_seed(0)
+    model = nn.Linear(DATA[0].shape[1], int(DATA[1].max()) + 1)
+    wishes = VerdictSettings(convexity=3)
+    found = judged(model, DATA, x=(-2, 2, 5), y=(-1, 1, 3), wishes=wishes)
+    assert found.numbers["convexity share"] == 1
+    assert found.numbers["largest negative curvature"] < 1e-9
+
+
+def test_convexity_is_measured_and_told_only_where_it_is_asked_for(judged):
+    found = judged(trained(DATA, decay=1e-4), DATA, x=(-1, 1, 3), y=None)
+    assert "the config asks for none" in found.centre["convexity"]["unknown"]
+    assert "convexity share" not in found.numbers
 
 
 def test_a_trained_net_on_data_that_it_does_not_fit(judged):
