@@ -35,6 +35,7 @@ WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the
 TRIALS = 24  # about so many timings a search makes
 RUNS = 3  # of a trial, the first to get warm
 FEWEST = 64  # samples of a trial
+LONGEST_S = 0.2  # that a trial of the plain model takes: longer ones tell no more
 TOGETHER = (4, 16, 64)  # points at once
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins
@@ -118,8 +119,8 @@ class _Search:
         self.run_s = points * bench.samples_per_point * self._seconds(base)
         self._budget = SHARE * self.run_s
         if not bench.own_loop:
-            affordable = int(self._budget / TRIALS / RUNS / self._seconds(base))
-            self._few = _first(whole, max(FEWEST, affordable))
+            trial_s = min(LONGEST_S, self._budget / TRIALS / RUNS)
+            self._few = _first(whole, max(FEWEST, int(trial_s / self._seconds(base))))
 
     def best(self) -> Plan:
         """Return the fastest plan found; the base where nothing is clearly faster."""
