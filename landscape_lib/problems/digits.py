@@ -3,8 +3,7 @@
 import importlib.util
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.reading import one_thread
 from landscape_lib.problems.problem import Problem
 
 HELD_OUT = 360  # of the 1,797 images; 1,437 are left to train on
@@ -173,7 +173,7 @@ def train(
     )
     shuffle = torch.Generator().manual_seed(seed)
     progress = _Progress(epochs, held_out)
-    with _one_thread():
+    with one_thread():  # layers this small gain nothing from more, and wait for each other
         for epoch in range(1, epochs + 1):
             order = torch.randperm(len(inputs), generator=shuffle)[: steps * batch_size]
             loss_sum = 0.0
@@ -230,17 +230,6 @@ def _untrained(seed: int, *, skip: bool, depth: int, width: int) -> ResidualNet:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return ResidualNet(skip=skip, depth=depth, width=width)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: layers this small gain nothing from more, and wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Progress:
