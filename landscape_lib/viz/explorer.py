@@ -269,7 +269,7 @@ def _check_verdict(name: str, verdict: Mapping[str, Any]) -> None:
 def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of it, every entry a text but numbers, which may be null."""
     checks = [_texts(row, ("state", "title", "found", "why", "do")) for row in verdict["checks"]]
-    words = ("name", "units", "definition", "source")
+    words = ("name", "key", "units", "definition", "source")
     numbers = [{**_texts(row, words), "value": _finite(row["value"])} for row in verdict["numbers"]]
     return {"checks": checks, "numbers": numbers}
 

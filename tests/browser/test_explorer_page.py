@@ -378,7 +378,8 @@ def test_verdict_and_provenance_are_words(show):
     page = show(one(verdict=VERDICT))
     assert page.locator("#checks li").inner_text().startswith("⚠ warning")
     rows = page.locator("#numbers tbody tr")
-    assert rows.nth(0).inner_text().split("\t") == ["sharpness", "1.5", "steepest rise", "here"]
+    told = ["sharpness train_loss", "1.5", "steepest rise", "here"]
+    assert rows.nth(0).inner_text().split("\t") == told
     assert rows.nth(1).inner_text().split("\t")[1] == "not known"
     page.click("#provenance summary")
     told = page.locator("#attributes").inner_text()

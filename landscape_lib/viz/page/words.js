@@ -126,7 +126,7 @@ function fillVerdict(verdict) {
   const rows = verdict.numbers.map((number) => {
     const value = number.value === null ? "not known" : `${numberText(number.value)} ${number.units}`.trim();
     return element("tr", {},
-      element("th", { scope: "row" }, number.name),
+      element("th", { scope: "row" }, number.name, ...(number.key ? [" ", element("small", {}, number.key)] : [])),
       element("td", {}, value),
       element("td", {}, number.definition),
       element("td", {}, number.source));
