@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from landscape_lib.config import Experiment
 from landscape_lib.config.settings import AXES
-from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.steps.report import reading
 
 
 def with_range(experiment: Experiment) -> Experiment:
@@ -19,18 +19,12 @@ def with_range(experiment: Experiment) -> Experiment:
     if not experiment.auto:
         return experiment
     path = experiment.path("range.json")
-    try:
+    with reading(path, "choose_range"):
         found = json.loads(path.read_text(encoding="utf-8"))["range"]
         axes = tuple(
             _between(found[name], axis.count) if name in experiment.auto else axis
             for name, axis in zip(AXES, experiment.grid.axes, strict=False)
         )
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; run choose_range first.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path}: it is damaged ({error}). Remove it and type the same command again."
-        ) from None
     return replace(experiment, grid=Grid(axes), auto=())
 
 

@@ -1,6 +1,8 @@
 """What the probe found out, for the steps that come after it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,29 @@ def read_probe(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: If it is missing or damaged.
     """
-    try:
+    with reading(path, "the probe"):
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         Plan(**found["plan"])
         float(found["seconds_per_point"]), list(found["keys"]), dict(found["problem"])
+    return found
+
+
+@contextmanager
+def reading(path: Path | str, maker: str) -> Iterator[None]:
+    """Read what an earlier step wrote; say so where it is missing or not what it should be.
+
+    Args:
+        path: The file.
+        maker: The step that writes it.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        yield
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; run the probe first.") from error
+        raise InputError(f"{path}: there is no such file; run {maker} first.") from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path}: it is damaged ({error}). Remove it and type the same command again."
         ) from None
-    return found

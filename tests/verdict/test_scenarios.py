@@ -85,8 +85,8 @@ def test_a_trained_net_at_its_minimum(judged):
     assert found.numbers["standard error of the loss"] == pytest.approx(error)
 
 
-def dense_hessian(model, data=DATA):
-    """The Hessian by all parameters, by torch's own function of one vector."""
+def of_all_weights(model, data=DATA):
+    """The loss as a function of one vector of all parameters, and where that is now."""
     names, weights = zip(*model.named_parameters(), strict=True)
 
     def of(flat):
@@ -96,24 +96,13 @@ def dense_hessian(model, data=DATA):
             torch.func.functional_call(model, here, (data[0],)), data[1]
         )
 
-    start = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
-    return torch.autograd.functional.hessian(of, start).numpy()
+    return of, torch.nn.utils.parameters_to_vector(model.parameters()).detach()
 
 
 def test_the_spectrum_is_that_of_the_dense_hessian(judged):
     model = trained(DATA, decay=1e-4)
     found = judged(model, DATA, x=(-1, 1, 3), y=None)
-    names = [name for name, _ in model.named_parameters()]
-    shapes = [w.shape for w in model.parameters()]
-
-    def of(flat):
-        parts = flat.split([shape.numel() for shape in shapes])
-        weights = {n: p.view(s) for n, p, s in zip(names, parts, shapes, strict=True)}
-        return functional.cross_entropy(
-            torch.func.functional_call(model, weights, (DATA[0],)), DATA[1]
-        )
-
-    start = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    of, start = of_all_weights(model)
     hessian = torch.autograd.functional.hessian(of, start)
     wanted = torch.linalg.eigvalsh(hessian).flip(0)[:3]
     np.testing.assert_allclose(found.centre["eigenvalues"]["values"], wanted, rtol=1e-8)
@@ -138,7 +127,8 @@ def test_convexity_over_the_plane_is_that_of_dense_hessians_at_its_points(judged
     for told in points:
         here = copy.deepcopy(model)
         here.load_state_dict(moved(model, directions, told["point"]))
-        low, high = np.linalg.eigvalsh(dense_hessian(here))[[0, -1]]
+        hessian = torch.autograd.functional.hessian(*of_all_weights(here))
+        low, high = np.linalg.eigvalsh(hessian)[[0, -1]]
         assert told["smallest"] == pytest.approx(low, rel=1e-3, abs=1e-6 * high)
         assert told["largest"] == pytest.approx(high, rel=1e-3)
         ratios.append(max(0.0, -low / high))
