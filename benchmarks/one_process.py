@@ -78,10 +78,18 @@ def merge(folder: str, count: int) -> dict[str, float]:
     return {"seconds": took, "peak": peak() - before}
 
 
+def build(name: str) -> dict[str, float]:
+    """Build one of the problems, once torch is there."""
+    from benchmarks import brought
+
+    return {"seconds": seconds(lambda: brought.build(name))}
+
+
 TASKS: dict[str, Callable[..., dict[str, float]]] = {
     "ours": ours,
     "textbook": textbook,
     "merge": merge,
+    "build": build,
 }
 
 if __name__ == "__main__":

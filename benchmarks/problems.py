@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.networks import BUILDERS, CLASSES, Transformer
 from landscape_lib.core.direction import Direction, create_random_direction
+from landscape_lib.problems.digits import table
 
 BATCH_SIZE = 128
 TOKENS, LENGTH = 500, 32
@@ -87,12 +88,10 @@ class Sequences(Dataset):
 
 def digits(count: int | None = None) -> Images:
     """Return scikit-learn's digits as bytes, from the first on again where there are too few."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    numbers = np.arange(count or len(found.target)) % len(found.target)
-    images = np.round(found.images[numbers] * (255 / 16)).astype(np.uint8)[..., None]
-    return Images(images, found.target[numbers])
+    found = table()
+    rows = found[np.arange(count or len(found)) % len(found)]
+    images = np.round(rows[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    return Images(images, rows[:, 64].astype(np.int64))
 
 
 def pictures(count: int) -> Images:

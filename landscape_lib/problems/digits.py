@@ -103,15 +103,15 @@ def split() -> tuple[Pair, Pair]:
         ``(inputs, targets)`` twice: inputs of shape (n, 1, 8, 8), float32 in [0, 1]; targets of
         shape (n,), int64; n is 1,437 to train on, 360 held out.
     """
-    table = _digits_table()
-    images, labels = table[:, :64], table[:, 64]
+    digits = table()
+    images, labels = digits[:, :64], digits[:, 64]
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     inputs = torch.tensor(images[order] / 16, dtype=torch.float32).reshape(-1, 1, 8, 8)
     targets = torch.tensor(labels[order], dtype=torch.int64)
     return (inputs[HELD_OUT:], targets[HELD_OUT:]), (inputs[:HELD_OUT], targets[:HELD_OUT])
 
 
-def _digits_table() -> np.ndarray:
+def table() -> np.ndarray:
     """Read scikit-learn's digits: 64 pixels of 0 to 16 and the label, shape (1797, 65).
 
     What ``sklearn.datasets.load_digits`` reads, without importing the rest of scikit-learn, which

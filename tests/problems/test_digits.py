@@ -219,6 +219,6 @@ def test_a_checkpoint_of_another_network_is_told_apart(checkpoint, asked, fault)
 
 def test_the_images_are_those_of_load_digits():
     images, labels = load_digits(return_X_y=True)
-    table = digits._digits_table()
+    table = digits.table()
     np.testing.assert_array_equal(table[:, :64], images)
     np.testing.assert_array_equal(table[:, 64], labels)
