@@ -5,11 +5,12 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from landscape_lib.core.samples import Samples
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.derivatives import AtCentre
+from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.objective import (
     Found,
     first_batch,
@@ -51,6 +53,12 @@ PLACES = 2  # along each axis, where bumps are compared with their sampling erro
 def measure_centre(experiment: Experiment, out: Path | str, stops: Stops) -> None:
     """Measure a run's centre, and write what was found as JSON."""
     report = read_probe(experiment.path("probe.json"))
+    with own_gpu(str(report["plan"]["device"]), stops):
+        found = _measured(experiment, report, stops)
+    write_text(out, json.dumps(found, indent=1))
+
+
+def _measured(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> dict[str, Any]:
     bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment.name)
     centre = Centre(
@@ -62,7 +70,7 @@ def measure_centre(experiment: Experiment, out: Path | str, stops: Stops) -> Non
         stops,
         seconds_per_point=float(report["seconds_per_point"]),
     )
-    write_text(out, json.dumps(centre.measured(), indent=1))
+    return centre.measured()
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.extent import with_range
+from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
@@ -53,8 +55,20 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
         stops: Told when to end.
     """
     experiment = with_range(experiment)
-    indices = experiment.grid.shard(number, of)
     report = read_probe(experiment.path("probe.json"))
+    with own_gpu(str(report["plan"]["device"]), stops):
+        _evaluate(experiment, report, number, of, out, stops)
+
+
+def _evaluate(
+    experiment: Experiment,
+    report: Mapping[str, Any],
+    number: int,
+    of: int,
+    out: Path,
+    stops: Stops,
+) -> None:
+    indices = experiment.grid.shard(number, of)
     bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment.name)
     directions_path = experiment.path("directions.h5")

@@ -4,13 +4,15 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement
 from landscape_lib.core.files import write_text
 from landscape_lib.core.meters import labels_for
-from landscape_lib.core.plan import Plan
+from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.steps.bench import Bench, set_up
+from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.utils.hashing import canonical, hash_text
 
@@ -19,6 +21,14 @@ log = logging.getLogger(__name__)
 
 def probe(experiment: Experiment, out: Path | str) -> None:
     """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``."""
+    with own_gpu(choose_device(experiment.evaluation.device)):
+        report = _probed(experiment)
+    write_text(out, json.dumps(report, indent=1))
+    for key, value in report["centre"].items():
+        log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
+
+
+def _probed(experiment: Experiment) -> dict[str, Any]:
     bench = set_up(experiment)
     journal = experiment.path("journal")
     plan = settled_plan(bench, experiment.evaluation, experiment.grid, journal)
@@ -26,7 +36,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
     centre = values_along(bench, evaluator, [0.0])[0]
     _warn_of_memory(centre, values_along(bench, evaluator, [0.0])[0])
     labels = labels_for(bench.problem.metrics, list(centre))
-    report = {
+    return {
         "keys": list(centre),
         "centre": centre,
         "labels": {key: vars(label) for key, label in labels.items()},
@@ -35,9 +45,6 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "seconds_per_point": _seconds_per_point(bench, evaluator, journal, plan),
         "problem": dict(bench.parts),
     }
-    write_text(out, json.dumps(report, indent=1))
-    for key, value in centre.items():
-        log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
 
 
 def _seconds_per_point(bench: Bench, evaluator: Evaluator, journal: Path, plan: Plan) -> float:
