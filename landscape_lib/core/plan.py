@@ -3,11 +3,12 @@
 import json
 import logging
 from dataclasses import asdict, dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from landscape_lib.core.errors import InputError
+
+if TYPE_CHECKING:  # importing torch takes a second; who only reads a plan need not wait
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,13 @@ class Plan:
         return Plan(self.device, self.precision, None, self.threads)
 
 
-def plain_plan(model: nn.Module, device: str) -> Plan:
+def plain_plan(model: "nn.Module", device: str) -> Plan:
     """Return the plan that evaluates a model as it is: its own precision, the loader's batches.
 
     A model with a float64 parameter is evaluated in float64, any other in float32.
     """
+    import torch
+
     wide = any(parameter.dtype == torch.float64 for parameter in model.parameters())
     return Plan(device, "float64" if wide else "float32", None, torch.get_num_threads())
 
@@ -84,6 +87,8 @@ def choose_device(wish: str) -> str:
 
     Where CUDA is asked for and there is none, that is logged, and it is the CPU.
     """
+    import torch
+
     if wish == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wish.startswith("cuda") and not torch.cuda.is_available():

@@ -1,9 +1,13 @@
 """What lies between measured points, without inventing values beyond them."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.interpolate import RectBivariateSpline
 
 from landscape_lib.viz.style import is_wide
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RectBivariateSpline
 
 
 def interpolate(
@@ -46,7 +50,9 @@ def interpolate(
     return found, ("cubic" if degree == 3 else "linear") + (" in log space" if log else "")
 
 
-def _spline(x: np.ndarray, y: np.ndarray, values: np.ndarray, degree: int) -> RectBivariateSpline:
+def _spline(x: np.ndarray, y: np.ndarray, values: np.ndarray, degree: int) -> "RectBivariateSpline":
+    from scipy.interpolate import RectBivariateSpline  # a third of a second to import
+
     return RectBivariateSpline(
         x, y, values, kx=min(degree, len(x) - 1), ky=min(degree, len(y) - 1), s=0
     )
