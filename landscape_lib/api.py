@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from torch import nn
 
 from landscape_lib.config import EvaluationSettings, VerdictSettings
@@ -17,6 +18,7 @@ from landscape_lib.core.direction import (
     create_target_direction,
     get_states,
     get_weights,
+    only_in_layers,
     orthogonalize,
 )
 from landscape_lib.core.errors import InputError
@@ -26,7 +28,7 @@ from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import Surface
 from landscape_lib.problems.problem import Problem
-from landscape_lib.steps.bench import Bench, lay_out
+from landscape_lib.steps.bench import Bench, lay_out, reestimation_of
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
 
@@ -86,6 +88,8 @@ class LossLandscape:
         use_cuda: bool = False,
         surf_file: str | Path | None = None,
         plan: str | Mapping[str, Any] = "auto",
+        batch_norm: str = "frozen",
+        batch_norm_samples: int | None = None,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -109,6 +113,10 @@ class LossLandscape:
             plan: How points are evaluated.  ``auto``: long runs look for the fastest way here that
                 agrees with the plain model, to 1e-5; it is kept with the points.  ``plain``: the
                 model as it is, in the loader's batches.  Or a mapping, as ``probe.json`` shows.
+            batch_norm: ``frozen``: batch norms keep the running statistics of the centre.
+                ``reestimated``: at every point these are estimated anew, on the same samples of
+                ``dataloader`` in the same batches; see ``docs/batch-norm.md``.
+            batch_norm_samples: On how many of them; None: on all.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
@@ -122,6 +130,8 @@ class LossLandscape:
             self._device = choose_device("cuda" if use_cuda else "cpu")
         self.use_cuda = self._device == "cuda"
         self.plan = plan
+        self.batch_norm = batch_norm
+        self.batch_norm_samples = batch_norm_samples
         self._wishes("float32")  # checks itself
         self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
@@ -161,6 +171,7 @@ class LossLandscape:
         target_model: nn.Module | Mapping[str, Any] | None = None,
         save: bool = True,
         seed: int | None = 0,
+        layers: str | Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model along one direction:  w(a) = w0 + a d.
 
@@ -173,11 +184,14 @@ class LossLandscape:
                 ``dlayer``; see ``landscape_lib.core.direction.NORMALIZERS``.
             ignore: Of random directions, what biases and norm parameters do: ``biasbn``: stand
                 still; ``none`` (also None and ``''``): move along themselves, as in the original
-                program; ``scaled``: move along noise of their norm.
+                program; ``scaled``: move along noise of their norm; ``biasbn_parameters``: stand
+                still, while running statistics (``dir_type='states'``) move along such noise.
             target_model: The other model, or its state_dict.
             save: Keep the result in ``surf_file``, and every finished point beside it.
             seed: Where the noise begins.  None draws fresh entropy, recorded in the result's
                 file; such a call does not go on after an interruption, it begins anew.
+            layers: A glob on names of parameters, or a list of them: only these move.  ``layer3``
+                means all below that module, ``!*.bias`` takes away.
 
         Returns:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
@@ -198,7 +212,7 @@ class LossLandscape:
                 else "A target_model is given, but directions is 'random'; say directions='target'."
             )
         grid = Grid((_axis("xrange", xrange),))
-        found = [self._direction(target_model, 0, dir_type, normalize, ignore, seed)]
+        found = [self._direction(target_model, 0, dir_type, normalize, ignore, seed, layers)]
         return self._compute(grid, found, save)
 
     def compute_2d(
@@ -213,6 +227,7 @@ class LossLandscape:
         save: bool = True,
         seed: int | None = 0,
         orthogonal: bool = False,
+        layers: str | Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
 
@@ -228,6 +243,7 @@ class LossLandscape:
             seed: As for ``compute_1d``; one seed gives x and y independent noise.
             orthogonal: Take out of the second direction what lies along the first; y = 1 is then
                 no longer ``y_target`` itself.  The cosine is recorded either way.
+            layers: As for ``compute_1d``; on both axes.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -238,7 +254,7 @@ class LossLandscape:
         """
         grid = Grid((_axis("xrange", xrange), _axis("yrange", yrange)))
         x, y = (
-            self._direction(target, axis, dir_type, normalize, ignore, seed)
+            self._direction(target, axis, dir_type, normalize, ignore, seed, layers)
             for axis, target in enumerate((x_target, y_target))
         )
         return self._compute(grid, [x, orthogonalize(y, to=x) if orthogonal else y], save)
@@ -439,26 +455,55 @@ class LossLandscape:
 
     def _wishes(self, precision: str) -> EvaluationSettings:
         plan = dict(self.plan) if isinstance(self.plan, Mapping) else self.plan
-        told = {"device": self._device, "precision": precision, "plan": plan}
+        told = {
+            "device": self._device,
+            "precision": precision,
+            "plan": plan,
+            "batch_norm": self.batch_norm,
+            "batch_norm_samples": self.batch_norm_samples,
+        }
         try:
             return EvaluationSettings.model_validate(told)
-        except ValueError:
-            raise InputError(
-                f"plan is {self.plan!r}; wanted 'auto', 'plain', or a mapping of a plan's settings."
-            ) from None
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
+            raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
 
     def _bench(self, precision: str, *, save: bool) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion)
         code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
-        return lay_out(name, problem, code=code, args={}, precision=precision, data=self._data())
+        return lay_out(
+            name,
+            problem,
+            code=code,
+            args={},
+            precision=precision,
+            data=self._data(),
+            reestimation=reestimation_of(self._wishes(precision)),
+        )
 
     def _direction(
-        self, target: Any, axis: int, dir_type: str, norm: str, ignore: str | None, seed: int | None
+        self,
+        target: Any,
+        axis: int,
+        dir_type: str,
+        norm: str,
+        ignore: str | None,
+        seed: int | None,
+        layers: str | Sequence[str] | None,
     ) -> Direction:
+        if dir_type == "states" and self.batch_norm != "frozen":
+            raise InputError(
+                f"dir_type='states' moves the running statistics that batch_norm="
+                f"{self.batch_norm!r} estimates anew; choose one of the two."
+            )
         if target is not None:
-            return create_target_direction(self.net, target, dir_type)
-        return create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
+            found = create_target_direction(self.net, target, dir_type)
+        else:
+            found = create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
+        globs = [layers] if isinstance(layers, str) else list(layers or ())
+        return only_in_layers(found, globs) if globs else found
 
     def _compute(self, grid: Grid, directions: Sequence[Direction], save: bool) -> dict[str, Any]:
         precision = plain_plan(self.net, self._device).precision

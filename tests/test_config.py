@@ -340,7 +340,9 @@ def test_settings_of_no_part_name_the_parts(tmp_path):
 FUNCTION = "'path/to/file.py:function', 'package.module:function'"
 LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
-DIRECTION = "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'orthogonal'"
+DIRECTION = (
+    "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'layers', 'orthogonal'"
+)
 FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 
 
@@ -433,7 +435,8 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         (
             "directions",
             "{ignore: ''}",
-            "directions.ignore: found ''; allowed: 'biasbn', 'none', 'scaled', null",
+            "directions.ignore: found ''; allowed: 'biasbn', 'none', 'scaled', "
+            "'biasbn_parameters', null",
         ),
         (
             "directions",
@@ -645,13 +648,13 @@ SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'ver
         ),
         (
             a_run().replace("problem", "problme"),
-            "runs.mine.problme: found an unknown key; allowed: 'problem', 'args', 'files', 'train',"
-            f" {SECTION_NAMES}. Did you mean 'problem'?",
+            "runs.mine.problme: found an unknown key; allowed: 'problem', 'args', 'files', "
+            f"'compare_batch_norm', 'per_layer', 'train', {SECTION_NAMES}. Did you mean 'problem'?",
         ),
         (
             a_run().replace("grid", "gird"),
-            "runs.mine.gird: found an unknown key; allowed: 'problem', 'args', 'files', 'train', "
-            f"{SECTION_NAMES}. Did you mean 'grid'?",
+            "runs.mine.gird: found an unknown key; allowed: 'problem', 'args', 'files', "
+            f"'compare_batch_norm', 'per_layer', 'train', {SECTION_NAMES}. Did you mean 'grid'?",
         ),
         (
             "runs: {a: {grid: {x: [0, 1, 2]}}}",

@@ -47,7 +47,7 @@ def load(path: str | Path) -> Config:
     try:
         tree = read(path)
         runs = assemble(tree, mistakes)
-        comparison = comparison_of(tree, mistakes)
+        comparison = comparison_of(tree, list(runs), mistakes)
     except RecursionError as error:
         raise InputError(f"{path}: is nested too deeply, or an alias holds itself.") from error
     if mistakes.lines or comparison is None:

@@ -22,6 +22,7 @@ from landscape_lib.config.settings import (
     Train,
     VerdictSettings,
 )
+from landscape_lib.config.variants import variants
 
 ONLY_IN_RUNS = (*ProblemSettings.model_fields, "train")
 _RUNS = "a mapping with at least one run"
@@ -30,11 +31,7 @@ _NAMES = "up to 100 of A-Z a-z 0-9 . _ -, not starting with . or -"
 
 def assemble(tree: Mapping[Any, Any], mistakes: Mistakes) -> dict[str, Experiment]:
     """Return every run of a config that is right; ``mistakes`` grows by what is wrong."""
-    for key in tree:
-        if key in ONLY_IN_RUNS:
-            mistakes.say(key, "a key that only a run has", "below the name of a run")
-        elif key not in ("runs", *SECTIONS, "comparison"):
-            mistakes.unknown("", key, ("runs", *SECTIONS, "comparison"))
+    _check_keys(tree, mistakes)
     whole = Written(tree, "")
     _check_defaults(whole, mistakes)
     named = tree.get("runs")
@@ -45,8 +42,29 @@ def assemble(tree: Mapping[Any, Any], mistakes: Mistakes) -> dict[str, Experimen
     if not isinstance(named, dict):
         return {}
     _check_names(list(named), mistakes)
-    runs = {name: _run(name, whole["runs"][name], whole, mistakes) for name in named}
-    return {name: run for name, run in runs.items() if run is not None}
+    runs: dict[str, Experiment] = {}
+    for name in named:
+        for run in _runs(name, whole["runs"][name], whole, mistakes):
+            if run.name != name:
+                _check_variant(run.name, [*named, *runs], whole["runs"][name], mistakes)
+            runs[run.name] = run
+    return runs
+
+
+def _check_variant(name: str, others: Sequence[Any], own: Written, mistakes: Mistakes) -> None:
+    """Refuse the name of a variant that another run has, or that makes no folder."""
+    taken = name.lower() in [str(other).lower() for other in others]
+    if taken or not re.fullmatch(NAME, name):
+        told = f"a run besides, called {spelled(name)}"
+        mistakes.say(own.path, told, "a name that no other run has" if taken else _NAMES)
+
+
+def _check_keys(tree: Mapping[Any, Any], mistakes: Mistakes) -> None:
+    for key in tree:
+        if key in ONLY_IN_RUNS:
+            mistakes.say(key, "a key that only a run has", "below the name of a run")
+        elif key not in ("runs", *SECTIONS, "comparison"):
+            mistakes.unknown("", key, ("runs", *SECTIONS, "comparison"))
 
 
 def _check_defaults(whole: Written, mistakes: Mistakes) -> None:
@@ -75,10 +93,11 @@ def _check_names(names: Sequence[Any], mistakes: Mistakes) -> None:
             mistakes.say(path, found, f"names that differ from {other!r} in more than case")
 
 
-def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experiment | None:
+def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[Experiment]:
+    """Return a run, and those that it brings along; none where something is wrong."""
     known = layer(own, (*ONLY_IN_RUNS, *SECTIONS), mistakes)
     if known is None:
-        return None
+        return []
     head = {key: entry for key, entry in known.items() if key in ProblemSettings.model_fields}
     problem = build(ProblemSettings, head, mistakes, own.path)
     train = _train(own["train"], mistakes)
@@ -91,8 +110,9 @@ def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experim
     paraview, _ = merged(ParaviewSettings, whole["paraview"], own["paraview"], mistakes)
     verdict, _ = merged(VerdictSettings, whole["verdict"], own["verdict"], mistakes)
     if not (problem and grid and found and evaluation and figures and paraview and verdict):
-        return None
-    return Experiment(
+        return []
+    _refuse_two_ways(found, evaluation, own, mistakes)
+    run = Experiment(
         name=name,
         problem=problem.problem,
         grid=grid.grid,
@@ -107,20 +127,43 @@ def _run(name: str, own: Written, whole: Written, mistakes: Mistakes) -> Experim
         verdict=verdict,
         auto=grid.auto,
     )
+    return [run, *variants(run, problem, own, mistakes)]
 
 
-def comparison_of(tree: Mapping[Any, Any], mistakes: Mistakes) -> ComparisonSettings | None:
-    """Return how runs are compared: what ``figures`` says for all, under ``comparison``'s own."""
+def _refuse_two_ways(
+    found: Sequence[DirectionSettings],
+    evaluation: EvaluationSettings,
+    own: Written,
+    mistakes: Mistakes,
+) -> None:
+    """Refuse statistics that move along the directions and are then estimated anew."""
+    if evaluation.batch_norm != "frozen" and any(one.dir_type == "states" for one in found):
+        place = own["evaluation"]["batch_norm"].path
+        allowed = "'frozen' where dir_type is 'states': it moves the same running statistics"
+        mistakes.add(place, evaluation.batch_norm, allowed)
+
+
+def comparison_of(
+    tree: Mapping[Any, Any], runs: Sequence[str], mistakes: Mistakes
+) -> ComparisonSettings | None:
+    """Return how runs are compared: what ``figures`` says for all, under ``comparison``'s own.
+
+    Args:
+        tree: The whole config.
+        runs: Names of the runs that are right, with those that are brought along.
+        mistakes: Grows by what is wrong.
+    """
     whole = Written(tree, "")
     own = whole["comparison"]
     figures = layer(whole["figures"], tuple(FigureSettings.model_fields), Mistakes()) or {}
     shared = Written({key: entry.value for key, entry in figures.items()}, "figures")
-    found, written = merged(ComparisonSettings, shared, own, mistakes)
+    found, told = merged(ComparisonSettings, shared, own, mistakes)
     if found is None:
         return None
-    _check_bounds(found, written, mistakes)
+    _check_bounds(found, told, mistakes)
     named = tree.get("runs")
-    known = [str(name) for name in named] if isinstance(named, dict) else []
+    written = [str(name) for name in named] if isinstance(named, dict) else []
+    known = list(dict.fromkeys([*written, *runs]))
     for entry, names in [
         (own["runs"], found.runs or ()),
         *((own["groups"][group], names) for group, names in found.groups.items()),

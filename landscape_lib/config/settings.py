@@ -41,6 +41,9 @@ _FORMATS_SCHEMA = {
     "minItems": 1,
     "uniqueItems": True,
 }
+_GLOB = readers.text("a glob on names of parameters")
+_GLOBS = "a list of globs on names of parameters"
+_GLOBS_SCHEMA = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
 _RUNS = "a list of names of runs"
 _RUNS_SCHEMA = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 _GROUPS_SCHEMA = {"type": ["object", "null"], "additionalProperties": _RUNS_SCHEMA}
@@ -70,6 +73,35 @@ def _each_once(formats: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in formats)
 
 
+def _some_globs(globs: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if globs is not None and (not globs or len(set(globs)) < len(globs)):
+        raise readers.refusal(_GLOBS)
+    return globs
+
+
+def _globs_reader(*, one: bool) -> readers.Reader:
+    """Accept a list of globs or null; a glob alone where ``one`` says so."""
+    listed = readers.a_list(_GLOBS, _GLOBS_SCHEMA, null=True)
+    if not one:
+        return listed
+
+    def read(value: Any) -> Any:
+        return listed.read([value] if isinstance(value, str) else value)
+
+    return replace(
+        listed,
+        read=read,
+        allowed=f"a glob such as 'layer3.*', {listed.allowed}",
+        schema={"anyOf": [{"type": "string"}, listed.schema]},
+    )
+
+
+_LAYERS = Annotated[
+    tuple[Annotated[str, _GLOB], ...] | None, AfterValidator(_some_globs), _globs_reader(one=True)
+]
+_LAYER_LIST = Annotated[
+    tuple[Annotated[str, _GLOB], ...] | None, AfterValidator(_some_globs), _globs_reader(one=False)
+]
 _AXIS = Annotated[
     tuple[
         Annotated[End, readers.number() | readers.words("auto")],
@@ -170,13 +202,14 @@ class DirectionSettings(Settings):
         description="Kind `random`: which norms of the weights the noise takes on.",
     )
     ignore: Annotated[
-        Literal["biasbn", "none", "scaled"],
-        readers.words("biasbn", "none", "scaled") | NULL_AS_NONE,
+        Literal["biasbn", "none", "scaled", "biasbn_parameters"],
+        readers.words("biasbn", "none", "scaled", "biasbn_parameters") | NULL_AS_NONE,
     ] = Field(
         default="biasbn",
         description="Kind `random`: tensors of at most one dimension (biases, norm layers) stand "
         "still (`biasbn`), move along themselves (`none`; null means the same), or along noise "
-        "of their norm (`scaled`).",
+        "of their norm (`scaled`). `biasbn_parameters`: parameters stand still, and running "
+        "statistics (`dir_type: states`) move along noise of their norm.",
     )
     model: _TEXT_OR_NULL = Field(
         default=None, description="Kind `target`, required there: a state_dict of the same network."
@@ -186,6 +219,12 @@ class DirectionSettings(Settings):
         description="Kind `file`, required there: a `directions.h5` of ours or of the original "
         "program.",
     )
+    layers: _LAYERS = Field(
+        default=None,
+        description="Which parameters move: those that one of the globs matches (`layer3.*`; a "
+        "module's name stands for all below it; `!*.bias` takes away); all others stand still. "
+        "Null: all.",
+    )
     orthogonal: Annotated[bool, FLAG] = Field(
         default=False,
         description="Take out of the direction what lies along the other axis's. "
@@ -194,7 +233,7 @@ class DirectionSettings(Settings):
 
     def settings(self) -> dict[str, Any]:
         """Return kind and dir_type with the keys that belong to the kind, and no others."""
-        asked = {"orthogonal"} if self.orthogonal else set()
+        asked = {name for name in ("orthogonal", "layers") if getattr(self, name)}
         return self.model_dump(include={"kind", "dir_type", *KEYS_OF_KIND[self.kind], *asked})
 
 
@@ -218,6 +257,23 @@ class EvaluationSettings(Settings):
         description="How points are evaluated. `auto`: the probe picks. `plain`: the model as it "
         "is, at batch size 128. A mapping is a plan as `probe.json` shows it.",
     )
+    batch_norm: Annotated[
+        Literal["frozen", "reestimated"], readers.words("frozen", "reestimated")
+    ] = Field(
+        default="frozen",
+        description="Running statistics of batch norms: what they are at the centre (or as the "
+        "directions move them), or estimated anew at every point, always on the same samples.",
+    )
+    batch_norm_samples: Annotated[int | None, readers.whole(2) | NULL] = Field(
+        default=None,
+        description="On how many training samples they are estimated anew; null: on all.",
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what values depend on; nothing of batch norms where they are frozen."""
+        told = super().settings()
+        own = [name for name in told if name.startswith("batch_norm")]
+        return {k: v for k, v in told.items() if self.batch_norm != "frozen" or k not in own}
 
 
 class FigureSettings(Settings):
@@ -337,6 +393,16 @@ class ProblemSettings(Settings):
     ] = Field(
         default=(),
         description="Other files it reads; when their content changes, the run starts anew.",
+    )
+    compare_batch_norm: Annotated[bool, FLAG] = Field(
+        default=False,
+        description="Also draw the run with its batch norms treated in the two other ways, as runs "
+        "`<run>_frozen`, `<run>_reestimated`, `<run>_states`.",
+    )
+    per_layer: _LAYER_LIST = Field(
+        default=None,
+        description="Also draw a run for each of these globs, in which that layer moves alone: "
+        "`<run>_<layer>`.",
     )
 
 

@@ -2,56 +2,86 @@
 
 from collections.abc import Sequence
 
-from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
+from torch import Tensor, nn
 
-from landscape_lib.core.direction import Direction, movable
+from landscape_lib.core.direction import PARAMETERS_ONLY, Direction, movable
+from landscape_lib.core.filters import chosen, filters_of
 
-# Whose first dimension is no filter in the sense of the paper; norms go along it all the same.
-_FIRST_DIMENSION: tuple[tuple[type[nn.Module], str, str], ...] = (
-    (_ConvTransposeNd, "weight", "dimension 0: inputs"),
-    (nn.Embedding, "weight", "a row: one token"),
-    (nn.EmbeddingBag, "weight", "a row: one token"),
-    (nn.MultiheadAttention, "in_proj_weight", "query, key, value in one"),
-)
+MATCHING = frozenset({"filter", "layer", "weight", "scaled"})  # rules under which zero stays zero
 
 
 def describe(model: nn.Module, directions: Sequence[Direction]) -> list[str]:
     """Return the lines of a table: parameter, shape, rule, |w|, |d| along each axis, notes.
 
-    |.| is the Frobenius norm of the whole tensor.  Notes say what stands still although it was
-    drawn (a weight of zeros has no norm to match), which weights are shared, and where the first
-    dimension is no filter.
+    |.| is the Frobenius norm of the whole tensor.  The rule is the normalization of noise, or the
+    kind of another direction; ``not in layers`` where the direction leaves the parameter out.
+    Notes say what a filter is where that is not an index of dimension 0, what stands still although
+    it was drawn (weights and filters of zeros have no norm to match), and what is shared.
     """
     dir_type = str(directions[0].attributes.get("dir_type", "weights"))
     lines = [f"{'parameter':<40} {'shape':<18} {'rule':<14} {'|w|':>10} |d| along each axis, notes"]
     shared = _shared_names(model)
+    rules = [_rules(model, direction) for direction in directions]
     for number, (name, weight) in enumerate(movable(model, dir_type).items()):
         norm = float(weight.detach().double().norm())
         lengths = [float(direction[number].double().norm()) for direction in directions]
-        notes = _notes(model, name, shared.get(name, []))
-        if norm == 0 and not any(lengths):
-            notes.insert(0, "zero weight: stands still")
-        told = "  ".join([*(f"{length:10.4g}" for length in lengths), *notes])
-        rules = " ".join(dict.fromkeys(_rule(d, weight.ndim) for d in directions))
-        lines.append(f"{name:<40} {tuple(weight.shape)!s:<18} {rules:<14} {norm:10.4g} {told}")
+        mine = list(dict.fromkeys(rule[name] for rule in rules))
+        notes = [*_still(model, name, weight, mine), filters_of(model, name).note]
+        notes += [f"also {', '.join(shared[name])}"] if name in shared else []
+        told = "  ".join([*(f"{length:10.4g}" for length in lengths), *filter(None, notes)])
+        lines.append(
+            f"{name:<40} {tuple(weight.shape)!s:<18} {' '.join(mine):<14} {norm:10.4g} {told}"
+        )
     return lines
 
 
-def _rule(direction: Direction, dimensions: int) -> str:
+def standing_still(model: nn.Module, directions: Sequence[Direction]) -> list[str]:
+    """Return the weights of zeros for which noise was drawn, and lost: they have no norm to match.
+
+    A factor that a low-rank adapter starts from zero is one, and any layer that is initialised so.
+    """
+    dir_type = str(directions[0].attributes.get("dir_type", "weights"))
+    rules = [_rules(model, direction) for direction in directions]
+    return [
+        name
+        for name, weight in movable(model, dir_type).items()
+        if not weight.any() and any(rule[name] in MATCHING for rule in rules)
+    ]
+
+
+def _rules(model: nn.Module, direction: Direction) -> dict[str, str]:
+    """Return the rule by which a direction moves each of its entries."""
+    trained = {name for name, _ in model.named_parameters()}
+    globs = str(direction.attributes.get("layers", "")).split(", ")
+    moving = set(chosen(direction.names, globs)) if globs != [""] else set(direction.names)
+    return {
+        name: _rule(direction, tensor.ndim, of_statistics=name not in trained)
+        if name in moving
+        else "not in layers"
+        for name, tensor in zip(direction.names, direction, strict=True)
+    }
+
+
+def _rule(direction: Direction, dimensions: int, *, of_statistics: bool) -> str:
     kind = str(direction.attributes.get("kind", "given"))
     if kind != "random":
         return kind
-    return str(direction.attributes["ignore" if dimensions <= 1 else "normalize"])
+    rule = str(direction.attributes["ignore" if dimensions <= 1 else "normalize"])
+    if rule == PARAMETERS_ONLY:
+        return "scaled" if of_statistics else "biasbn"
+    return rule
 
 
-def _notes(model: nn.Module, name: str, shared: Sequence[str]) -> list[str]:
-    place, _, own = name.rpartition(".")
-    module = model.get_submodule(place)
-    notes = [
-        note for kind, which, note in _FIRST_DIMENSION if isinstance(module, kind) and own == which
-    ]
-    return notes + ([f"also {', '.join(shared)}"] if shared else [])
+def _still(model: nn.Module, name: str, weight: Tensor, rules: Sequence[str]) -> list[str]:
+    if not MATCHING.intersection(rules):
+        return []
+    if not weight.any():
+        return ["zero weight: stands still"]
+    if "filter" not in rules:
+        return []
+    rows = filters_of(model, name).swapped(weight.detach()).flatten(1)
+    zero = int((~rows.any(dim=1)).sum())
+    return [f"{zero} of {len(rows)} filters are zero: stand still"] if zero else []
 
 
 def _shared_names(model: nn.Module) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.filters import Filters, chosen, filters_of
 
 DIR_TYPES = ("weights", "states")
 BLOCK = 2**20  # entries in float64 at a time: a working copy stays in the cache
@@ -172,6 +173,7 @@ IGNORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "none": _weight_itself,
     "scaled": match_layer_norm,
 }
+PARAMETERS_ONLY = "biasbn_parameters"  # for a model: its parameters biasbn, its statistics scaled
 
 
 @overload
@@ -274,12 +276,18 @@ def create_random_direction(
     """Draw Gaussian noise for the model and normalize it.
 
     The noise is drawn on the CPU in the model's order, so every device sees the same; torch's
-    and numpy's global random state stay untouched.
+    and numpy's global random state stay untouched.  Parameters come first: one seed gives them
+    the same noise whether running statistics move as well or not.
+
+    What a filter is, is told from the module: of a transposed convolution all weights that make one
+    output; of an embedding one token's row, and the row for padding stands still; else an index of
+    dimension 0.
 
     Args:
         model: The network at its trained weights.
         dir_type: ``weights`` or ``states``.
-        ignore: See ``normalize_direction``.
+        ignore: See ``normalize_direction``; or ``biasbn_parameters``: parameters of at most one
+            dimension stand still, while running statistics move along noise of their norm.
         norm: See ``normalize_direction``.
         seed: ``None`` draws fresh entropy, recorded in the direction's attributes.
         axis: 0 for x, 1 for y: independent streams of one seed.
@@ -291,13 +299,17 @@ def create_random_direction(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     stream = noise_stream(seed, axis)
-    tensors = (  # one after the other: the noise of all would be as large as the direction
-        normalize_direction(_noise(stream, weight.shape), weight, norm, ignore)
-        for weight in weights.values()
-    )
+    trained = {name for name, _ in model.named_parameters()}
+    tensors: dict[str, Tensor] = {}
+    for name in sorted(weights, key=lambda name: name not in trained):
+        rule = ignore
+        if ignore == PARAMETERS_ONLY:
+            rule = "biasbn" if name in trained else "scaled"
+        noise = _noise(stream, weights[name].shape)
+        tensors[name] = _scaled(noise, weights[name], filters_of(model, name), norm, rule)
     return Direction(
         tuple(weights),
-        tuple(tensors),
+        tuple(tensors[name] for name in weights),
         {
             "kind": "random",
             "seed": int(seed),
@@ -307,6 +319,43 @@ def create_random_direction(
             "ignore": ignore or "none",
         },
     )
+
+
+def _scaled(
+    noise: Tensor, weight: Tensor, filters: Filters, norm: str, ignore: str | None
+) -> Tensor:
+    """Normalize the noise of one parameter, filter by filter where the norm is a filter's."""
+    if filters.still is not None:
+        noise[filters.still] = 0
+    if norm not in BY_FILTER:
+        return normalize_direction(noise, weight, norm, ignore)
+    swapped = filters.swapped(noise), filters.swapped(weight.detach())
+    return filters.swapped(normalize_direction(*swapped, norm, ignore))
+
+
+def only_in_layers(direction: Direction, globs: Sequence[str]) -> Direction:
+    """Return a direction that moves the entries that globs mean, as it did, and no others.
+
+    Args:
+        direction: Of any kind.
+        globs: On the entries' names; see ``filters.chosen``.
+
+    Raises:
+        InputError: If a glob matches nothing, or what is left stands still altogether.
+    """
+    moving = set(chosen(direction.names, globs))
+    tensors = tuple(
+        tensor if name in moving else torch.zeros_like(tensor)
+        for name, tensor in zip(direction.names, direction, strict=True)
+    )
+    told = ", ".join(globs)
+    if not any(tensor.any() for tensor in tensors):
+        raise InputError(
+            f"layers: {told}: the direction of all {len(moving)} entries is zero, so nothing would "
+            "move. Biases and norm parameters stand still with 'ignore: biasbn' ('scaled' moves "
+            "them), weights of zeros with the normalizations that match their norm."
+        )
+    return Direction(direction.names, tensors, {**direction.attributes, "layers": told})
 
 
 def create_target_direction(

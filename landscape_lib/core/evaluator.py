@@ -4,7 +4,7 @@ import logging
 import math
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from landscape_lib.core.batchnorm import Reestimation, Reestimator
 from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
@@ -54,10 +55,17 @@ class Evaluator:
         metrics: As ``Problem.metrics``.
         data: For every split its samples, ``train`` first.
         plan: How to evaluate.
+        reestimation: That running statistics of batch norms are estimated anew at every point, and
+            on what; None: they are what they are.
     """
 
     def __init__(
-        self, model: nn.Module, metrics: Any, data: Mapping[str, Samples], plan: Plan | None = None
+        self,
+        model: nn.Module,
+        metrics: Any,
+        data: Mapping[str, Samples],
+        plan: Plan | None = None,
+        reestimation: Reestimation | None = None,
     ) -> None:
         self.plan = plan or Plan()
         self.device = torch.device(self.plan.device)
@@ -67,6 +75,13 @@ class Evaluator:
             split: samples.to(self.device, dtype, channels_last=self.plan.channels_last)
             for split, samples in data.items()
         }
+        self._statistics: Reestimator | None = None
+        if reestimation is not None:
+            train = next(iter(data))
+            few = reestimation.among(data[train])
+            same = few is data[train]
+            laid_out = few.to(self.device, dtype, channels_last=self.plan.channels_last)
+            self._statistics = Reestimator(model, self.data[train] if same else laid_out)
         self.own_loop = not isinstance(metrics, nn.Module | Mapping)
         self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
         self._metrics_write = False  # to outputs or targets, which other metrics need as well
@@ -132,8 +147,10 @@ class Evaluator:
             InputError: If a metric is not a number, or two have one key.
         """
         values: list[Values] = []
-        for start in range(0, len(points), self.plan.points_at_once):
-            values += self._at(model, points[start : start + self.plan.points_at_once], go, pause)
+        with nullcontext() if self._statistics is None else in_eval_mode(model):
+            for start in range(0, len(points), self.plan.points_at_once):
+                group = points[start : start + self.plan.points_at_once]
+                values += self._at(model, group, go, pause)
         return values
 
     def _at(
@@ -150,6 +167,8 @@ class Evaluator:
         """
         for place in range(self.plan.points_at_once):  # never fewer: others would have other bits
             go(points[min(place, len(points) - 1)])
+            if self._statistics is not None:
+                self._statistics.estimate(model, pause)
             self._take(place)
         found: dict[str, Any] = {}
         for split in self.data:

@@ -1,12 +1,14 @@
 """How a model is lent, and given back as it was: modes, buffers, device, type, storages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named
 
 
 def slots(model: nn.Module) -> list[tuple[dict[str, Any] | None, str, Tensor]]:
@@ -81,6 +83,48 @@ def with_batch_statistics(model: nn.Module) -> Iterator[None]:
         for norm in batch_norms(model):
             norm.training = True
         yield
+
+
+@torch.no_grad()
+def reestimate_statistics(model: nn.Module, batches: Iterable[Inputs]) -> None:
+    """Write running statistics of batch norms that are those of batches at the weights of now.
+
+    Each norm's mean and variance become the averages, over the batches, of the batch's mean and of
+    its unbiased variance; a batch counts by its rows.  Meanwhile every norm uses its batch's own
+    statistics, as in training, and all else is in eval mode.  Where batches are equally large that
+    is, bit for bit, what ``torch.optim.swa_utils.update_bn`` computes with norms of momentum None.
+    Norms that no batch reaches keep what they have.
+
+    Args:
+        model: In eval mode; its buffers are written to, its modes put back.
+        batches: Positional and named arguments of the model.
+
+    Source:
+        Izmailov et al. (2018), Averaging Weights Leads to Wider Optima and Better Generalization,
+        section 3.
+    """
+    seen: dict[nn.Module, int] = {}
+
+    def weigh(norm: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        if norm not in seen:
+            norm.reset_running_stats()
+        rows = len(args[0] if args else named["input"])
+        seen[norm] = seen.get(norm, 0) + rows
+        norm.momentum = rows / seen[norm]
+
+    norms: list[Any] = batch_norms(model)
+    held = [(norm, norm.training, norm.momentum) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(weigh, with_kwargs=True) for norm in norms]
+    try:
+        for norm in norms:
+            norm.training = True
+        for args, named in batches:
+            model(*args, **named)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for norm, training, momentum in held:
+            norm.training, norm.momentum = training, momentum
 
 
 def lay_out_weights(

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape_lib.config import Experiment
+from landscape_lib.config import EvaluationSettings, Experiment
+from landscape_lib.core.batchnorm import Reestimation
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, dtype_of, prepare
 from landscape_lib.core.lending import lay_out_weights
@@ -35,11 +36,14 @@ class Bench:
         problem: What the user's function returned.
         data: For every split its samples.
         parts: What decides its values, part by part; ``parts["fingerprint"]`` is the hash of all.
+        reestimation: How batch norms' running statistics are estimated anew at every point; None:
+            they are not.
     """
 
     problem: Problem
     data: Mapping[str, Samples]
     parts: Mapping[str, Any]
+    reestimation: Reestimation | None = None
 
     @property
     def own_loop(self) -> bool:
@@ -74,7 +78,12 @@ class Bench:
         lay_out_weights(
             self.problem.model, plan.device, dtype_of(plan), channels_last=plan.channels_last
         )
-        return Evaluator(self.problem.model, self.problem.metrics, self.data, plan)
+        return self.evaluator_on(self.data, plan)
+
+    def evaluator_on(self, data: Mapping[str, Samples], plan: Plan) -> Evaluator:
+        """Return what evaluates the model, where it is, on other samples."""
+        problem = self.problem
+        return Evaluator(problem.model, problem.metrics, data, plan, self.reestimation)
 
 
 def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> Bench:
@@ -98,12 +107,19 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
         code=code_hash(split_name(experiment.problem)[0]),
         args=experiment.args,
         precision=experiment.evaluation.precision,
+        reestimation=reestimation_of(experiment.evaluation),
         data=known or prepare(problem.data, problem.splits, folder),
         hashes=hashes if known else None,
     )
     if probed is None and time.monotonic() - start > WORTH_KEEPING_S:
         store_samples(folder, bench.parts["data"], bench.data)
     return bench
+
+
+def reestimation_of(wishes: EvaluationSettings) -> Reestimation | None:
+    """Return what settings say of running statistics that are estimated anew."""
+    frozen = wishes.batch_norm == "frozen"
+    return None if frozen else Reestimation(wishes.batch_norm_samples)
 
 
 def lay_out(
@@ -115,6 +131,7 @@ def lay_out(
     precision: str,
     data: Mapping[str, Samples] | None = None,
     hashes: Mapping[str, str] | None = None,
+    reestimation: Reestimation | None = None,
 ) -> Bench:
     """Read a problem's data once, and take its fingerprint.
 
@@ -126,14 +143,16 @@ def lay_out(
         precision: Of weights and inputs.
         data: The problem's samples where they were read before.
         hashes: Of their content, where it is known.
+        reestimation: As in ``Bench``.
     """
+    asked = {} if reestimation is None else {"reestimated_on": reestimation.samples or "all"}
     data = data or prepare(problem.data, problem.splits)
     parts = problem_fingerprint(
         problem.model,
         data,
         code=code,
         args=args,
-        evaluation={"precision": precision},
+        evaluation={"precision": precision, **asked},
         metrics=problem.metrics,
         hashes=hashes,
     )
@@ -143,7 +162,7 @@ def lay_out(
         f"{sum(p.numel() for p in problem.model.parameters()):,}",
         ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
     )
-    return Bench(problem, data, parts)
+    return Bench(problem, data, parts, reestimation)
 
 
 def _rounding() -> list[tuple[Any, str, Any]]:

@@ -35,6 +35,7 @@ from landscape_lib.steps.objective import (
     first_batch,
     loss_of,
     objective_of,
+    refuse_reestimation,
     train_losses,
     tried,
 )
@@ -172,7 +173,8 @@ class Centre:
     def _norms(self) -> Found:
         model = self.bench.problem.model
         names = [type(m).__name__ for m in model.modules() if "Norm" in type(m).__name__]
-        return {"kinds": dict(sorted(Counter(names).items())), "batch": len(batch_norms(model))}
+        found = {"kinds": dict(sorted(Counter(names).items())), "batch": len(batch_norms(model))}
+        return found if self.bench.reestimation is None else {**found, "reestimated": True}
 
     def _loss(self) -> str:
         """Return the key of the loss, of which more than values can be had."""
@@ -201,7 +203,12 @@ class Centre:
     # -------------------------------------------------------------- differences between samples
 
     def _spreads(self, points: Sequence[Sequence[float]]) -> list[Spread]:
-        """Return the samples' losses at points; the model is put back."""
+        """Return the samples' losses at points; the model is put back.
+
+        Raises:
+            UnmeasurableError: If batch norms are estimated anew at every point.
+        """
+        refuse_reestimation(self.bench)
         found = []
         few = self._few
         with excursion(self.bench.problem.model, self.directions) as trip:
@@ -302,7 +309,7 @@ class Centre:
         plan = replace(self._plain, batch_size=few.count)
         if not few.whole:
             raise UnmeasurableError("the samples cannot be put into one batch")
-        evaluate = Evaluator(model, self.bench.problem.metrics, {"train": few}, plan)
+        evaluate = self.bench.evaluator_on({"train": few}, plan)
         found = []
         with excursion(model, self.directions) as trip, fixed_randomness():
             for point in self._halfway():

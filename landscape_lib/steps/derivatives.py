@@ -15,7 +15,13 @@ from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench
-from landscape_lib.steps.objective import Found, first_batch, objective_of, tried
+from landscape_lib.steps.objective import (
+    Found,
+    first_batch,
+    objective_of,
+    refuse_reestimation,
+    tried,
+)
 from landscape_lib.steps.spectrum import extreme_eigenvalues, largest_eigenvalues, trace
 from landscape_lib.utils.signals import Stops
 
@@ -61,6 +67,7 @@ class AtCentre:
         return {**found, **self._spectrum(seconds)}
 
     def _first_and_second(self) -> Found:
+        refuse_reestimation(self.bench)
         model, objective = self.bench.problem.model, self._objective
         moving = tuple(objective.names)
         fitting = all(direction.names == moving for direction in self.directions)
@@ -146,10 +153,11 @@ class AtCentre:
         Where the iteration does not converge both are None.
 
         Raises:
-            UnmeasurableError: If the config asks for none.
+            UnmeasurableError: If the config asks for none, or batch norms are estimated anew.
         """
         if not points:
             raise UnmeasurableError("the config asks for none: 'verdict: {convexity: 5}'")
+        refuse_reestimation(self.bench)
         found = []
         with excursion(self.bench.problem.model, self.directions) as trip:
             for number, point in enumerate(points, 1):

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from landscape_lib.config import DirectionSettings, Experiment
-from landscape_lib.core.description import describe
+from landscape_lib.core.description import describe, standing_still
 from landscape_lib.core.direction import (
     Direction,
     cosine,
     create_random_direction,
     create_target_direction,
+    only_in_layers,
     orthogonalize,
 )
 from landscape_lib.core.errors import InputError
@@ -27,21 +28,37 @@ log = logging.getLogger(__name__)
 
 
 def make_directions(experiment: Experiment, out: Path | str) -> None:
-    """Make one direction an axis, write them, and their content's hash beside them."""
+    """Make one direction an axis, write them, and beside them their content's hash and a table.
+
+    ``directions.txt`` says of every parameter by what rule it moves, |w| and |d|; see ``describe``.
+    """
     model = build_problem(experiment.problem, experiment.args).model
     directions = [
-        _MAKERS[settings.kind](model, settings, axis)
-        for axis, settings in enumerate(experiment.directions)
+        _made(model, settings, axis) for axis, settings in enumerate(experiment.directions)
     ]
     directions = _orthogonal(directions, experiment.directions)
-    for line in describe(model, directions):
+    table = describe(model, directions)
+    for line in table:
         log.info("%s", line)
+    still = standing_still(model, directions)
+    if still:
+        log.warning(
+            "%d weights are all zero, so noise of their norm is zero, too: they stand still (%s). "
+            "'normalize: dfilter' or 'dlayer' moves them, by filters or tensors of norm 1.",
+            *(len(still), ", ".join(still[:4]) + (", ..." if len(still) > 4 else "")),
+        )
     about: dict[str, Any] = {"model": hash_model(model), "content": content_hash(directions)}
     if len(directions) > 1:
         about["cosine"] = cosine(*directions)
         log.info("cosine between the directions: %.4g", about["cosine"])
     save_directions(out, directions, about)
+    write_text(Path(out).with_suffix(".txt"), "\n".join([*table, ""]))
     write_text(f"{out}.sha256", f"{about['content']}  {Path(out).name}\n")
+
+
+def _made(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
+    direction = _MAKERS[settings.kind](model, settings, axis)
+    return only_in_layers(direction, settings.layers) if settings.layers else direction
 
 
 def _orthogonal(

@@ -49,6 +49,18 @@ def loss_of(bench: Bench, key: str | None) -> str:
     return key
 
 
+def refuse_reestimation(bench: Bench) -> None:
+    """Raise where the landscape is not that of the weights alone, but of the norms' estimates, too.
+
+    Raises:
+        UnmeasurableError: If batch norms are estimated anew at every point.
+    """
+    if bench.reestimation is not None:
+        raise UnmeasurableError(
+            "batch norms are estimated anew at every point, which is not followed here"
+        )
+
+
 def first_batch(samples: Samples, size: int | None) -> Samples:
     """Return the samples of the first batch alone."""
     first = samples.cut(size)[0]

@@ -52,8 +52,8 @@ def settled_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid, folder: P
         grid: How large the run is.
         folder: The journal's; None keeps nothing.
     """
-    told = wishes.model_dump(mode="json")
-    name = f"plan-{hash_text(canonical([bench.parts['fingerprint'], told]))}.json"
+    told = canonical([bench.parts["fingerprint"], wishes.settings()])
+    name = f"plan-{hash_text(told)}.json"
     kept = _kept(folder / name) if folder else None
     plan = kept or choose_plan(bench, wishes, grid)
     if folder and not kept:
@@ -210,7 +210,7 @@ class _Search:
         model = self._bench.problem.model
         lay_out_weights(model, plan.device, dtype_of(plan), channels_last=plan.channels_last)
         try:
-            evaluate = Evaluator(model, self._bench.problem.metrics, {"train": self._few}, plan)
+            evaluate = self._bench.evaluator_on({"train": self._few}, plan)
             with in_eval_mode(model):
                 seconds = min(_timed(evaluate, model) for _ in range(RUNS))
             return seconds / self._few.count / plan.points_at_once

@@ -19,10 +19,13 @@ def batch_norms(evidence: Evidence) -> Check:
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["kinds"].items())
         found = f"No batch norm keeps statistics from training ({kinds or 'no norms at all'})."
         return Check("norms", "good", title, found, why)
+    if told.get("reestimated"):
+        found = f"{told['batch']} batch norms; their statistics are estimated anew at every point."
+        return Check("norms", "good", title, found, why)
     moved = [str(one.get("dir_type")) for one in evidence.centre["directions"]]
     found = f"{told['batch']} batch norms; their running statistics "
     found += "move with the directions." if "states" in moved else "stand still."
-    do = "Say so beside the picture, or compare with 'dir_type: states'."
+    do = "Say so beside the picture, or set 'compare_batch_norm: true' to see what else there is."
     if evidence.targets and "states" not in moved:
         found += " At the other model they are this model's, so what is at 1 is not that model."
         do = "Set 'dir_type: states': then 1 is the other model with its own statistics."

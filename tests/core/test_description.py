@@ -31,12 +31,12 @@ def test_the_table_names_rules_lengths_and_what_is_special_trap_11():
     found = rows(model, [create_random_direction(model, seed=0, axis=axis) for axis in (0, 1)])
     assert set(found) == {name for name, _ in model.named_parameters()}
     assert " filter " in found["up.weight"]
-    assert "dimension 0: inputs" in found["up.weight"]
+    assert "a filter: all that makes one output (dim 1)" in found["up.weight"]
     assert " biasbn " in found["up.bias"]
     assert "0  " in found["up.bias"].split("biasbn")[1]
-    assert "a row: one token" in found["words.weight"]
+    assert "a filter: one token's row" in found["words.weight"]
     assert "also out.weight" in found["words.weight"]
-    assert "query, key, value in one" in found["attention.in_proj_weight"]
+    assert "one row of query, key or value" in found["attention.in_proj_weight"]
     assert "zero weight: stands still" in found["gate.weight"]
     assert "zero weight" not in found["up.weight"]
     norm = float(model.up.weight.detach().double().norm())

@@ -138,10 +138,10 @@ def test_a_plan_that_does_not_run_is_passed_over_and_named(long, monkeypatch, ca
     monkeypatch.setattr(planning, "TINY_S", 0.0)
     real = Evaluator.__init__
 
-    def failing(self, model, metrics, data, plan=None):
+    def failing(self, model, metrics, data, plan=None, reestimation=None):
         if plan and plan.fold:
             raise RuntimeError("no such kernel\nand more")
-        real(self, model, metrics, data, plan)
+        real(self, model, metrics, data, plan, reestimation)
 
     monkeypatch.setattr(Evaluator, "__init__", failing)
     with caplog.at_level(logging.INFO):

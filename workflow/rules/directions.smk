@@ -4,6 +4,7 @@ rule make_directions:
     output:
         directions="results/{run}/directions.h5",
         hash="results/{run}/directions.h5.sha256",
+        table="results/{run}/directions.txt",
     log:
         "logs/{run}/make_directions.log",
     params:

@@ -1,0 +1,96 @@
+"""Runs that a run brings along: the same in all but one respect, to be seen beside it."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from landscape_lib.config.experiment import Experiment
+from landscape_lib.config.layers import Written
+from landscape_lib.config.mistakes import Mistakes
+from landscape_lib.config.settings import ProblemSettings
+
+_WITH_STATES = ("random", "target")  # kinds of directions that can move running statistics
+
+
+def variants(
+    run: Experiment, asked: ProblemSettings, own: Written, mistakes: Mistakes
+) -> list[Experiment]:
+    """Return the runs that ``compare_batch_norm`` and ``per_layer`` ask for beside a run.
+
+    A variant is another run in everything that follows: a folder, a journal, pictures of its own.
+    The run itself stays what it is, and alone trains its model.
+    """
+    if asked.compare_batch_norm and asked.per_layer:
+        told = "one of compare_batch_norm and per_layer in a run"
+        mistakes.say(own["per_layer"].path, "both", told)
+        return []
+    if asked.compare_batch_norm:
+        return list(_ways(run, own["compare_batch_norm"], mistakes))
+    if asked.per_layer:
+        return list(_layers(run, asked.per_layer, own["per_layer"], mistakes))
+    return []
+
+
+def _changed(run: Experiment, ending: str, directions: Any = None, **evaluation: Any) -> Experiment:
+    return replace(
+        run,
+        name=f"{run.name}_{ending}",
+        train=None,
+        directions=tuple(one.model_copy(update=directions or {}) for one in run.directions),
+        evaluation=run.evaluation.model_copy(update=evaluation),
+    )
+
+
+def _frozen(run: Experiment) -> Experiment:
+    return _changed(run, "frozen", {"dir_type": "weights"}, batch_norm="frozen")
+
+
+def _reestimated(run: Experiment) -> Experiment:
+    return _changed(run, "reestimated", {"dir_type": "weights"}, batch_norm="reestimated")
+
+
+def _states(run: Experiment) -> Experiment:
+    """Move the statistics as well, and nothing else that stood still before."""
+    found = _changed(run, "states", {"dir_type": "states"}, batch_norm="frozen")
+    moving = {"ignore": "biasbn_parameters"}
+    directions = (
+        one.model_copy(update=moving) if one.ignore == "biasbn" else one for one in found.directions
+    )
+    return replace(found, directions=tuple(directions))
+
+
+_WAYS: dict[str, Callable[[Experiment], Experiment]] = {
+    "frozen": _frozen,
+    "reestimated": _reestimated,
+    "states": _states,
+}
+
+
+def way_of(run: Experiment) -> str:
+    """Return what becomes of a run's batch norms: ``frozen``, ``reestimated`` or ``states``."""
+    moving = any(one.dir_type == "states" for one in run.directions)
+    return "states" if moving else run.evaluation.batch_norm
+
+
+def _ways(run: Experiment, asked: Written, mistakes: Mistakes) -> Iterator[Experiment]:
+    strange = [one.kind for one in run.directions if one.kind not in _WITH_STATES]
+    if strange:
+        wanted = f"with directions of kind {' and '.join(map(repr, _WITH_STATES))} only"
+        mistakes.say(asked.path, f"true beside kind {strange[0]!r}", wanted)
+        return
+    yield from (make(run) for way, make in _WAYS.items() if way != way_of(run))
+
+
+def _layers(
+    run: Experiment, globs: tuple[str, ...], asked: Written, mistakes: Mistakes
+) -> Iterator[Experiment]:
+    if any(one.layers for one in run.directions):
+        mistakes.say(asked.path, "a list beside directions.layers", "one of the two")
+        return
+    for glob in globs:
+        ending = re.sub(r"[^A-Za-z0-9_.-]+", "-", glob).strip("-.")
+        if glob.startswith("!") or not ending:
+            mistakes.add(asked.path, glob, "globs that name something, as 'layer3.*'")
+        else:
+            yield _changed(run, ending, {"layers": (glob,)})
