@@ -101,3 +101,14 @@ def digits_values(group):
     """The arrays of a surface or a curve."""
     with h5py.File(DIGITS) as file:
         return {name: box[()] for name, box in file[group].items() if isinstance(box, h5py.Dataset)}
+
+
+def estimate_statistics(batches):
+    """Average each batch's mean and unbiased variance of every channel, weighted by its samples."""
+    total, mean, variance = 0, 0.0, 0.0
+    for batch in batches:  # (samples, channels, height, width)
+        pixels = batch.transpose(1, 0, 2, 3).reshape(batch.shape[1], -1)
+        total += len(batch)
+        mean = mean + len(batch) * pixels.mean(axis=1)
+        variance = variance + len(batch) * pixels.var(axis=1, ddof=1)
+    return mean / total, variance / total
