@@ -1,7 +1,7 @@
 """How a model is lent, and given back as it was: modes, buffers, device, type, storages."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -118,13 +118,24 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[Inputs]) -> None:
     try:
         for norm in norms:
             norm.training = True
-        for args, named in batches:
-            model(*args, **named)
+        with _uncompiled(model):
+            for args, named in batches:
+                model(*args, **named)
     finally:
         for hook in hooks:
             hook.remove()
         for norm, training, momentum in held:
             norm.training, norm.momentum = training, momentum
+
+
+def _uncompiled(model: nn.Module) -> AbstractContextManager[None]:
+    """Run as Python what the user gave to ``torch.compile``: compiled, hooks may go unseen."""
+    stance = getattr(torch.compiler, "set_stance", None)  # from torch 2.6
+    compiled = any(
+        hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None)
+        for module in model.modules()
+    )
+    return stance("force_eager") if compiled and stance else nullcontext()
 
 
 def lay_out_weights(

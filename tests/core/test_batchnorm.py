@@ -1,4 +1,4 @@
-"""Running statistics that are estimated anew are those of the weights of now, and of nothing else."""
+"""Running statistics that are estimated anew are those of the weights of now, nothing else."""
 
 import copy
 
@@ -94,6 +94,19 @@ def test_a_norm_that_is_used_twice_sees_both_and_one_that_is_not_keeps_its_own()
         reestimate_statistics(net, [((x,), {})])
         torch.testing.assert_close(net.norm.running_mean, 2 * x.mean(0))
         assert net.idle.running_mean.tolist() == [5, 5]
+
+
+def test_a_network_that_is_compiled_has_the_same_statistics():
+    net, (inputs, _) = network(), data()
+    compiled = torch.compile(net, backend="eager")
+    with torch.no_grad():
+        compiled(inputs)  # now there is compiled code that knows of no hooks
+    with in_eval_mode(compiled):
+        reestimate_statistics(compiled, [((part,), {}) for part in inputs.split(8)])
+        found = statistics(net)
+    for one, other in zip(found, estimated(net, inputs, 8), strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
 
 
 def values_of(net, grid, directions, plan=None, metrics=None, samples=None, shards=1, count=20):
