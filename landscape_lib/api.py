@@ -185,7 +185,8 @@ class LossLandscape:
             ignore: Of random directions, what biases and norm parameters do: ``biasbn``: stand
                 still; ``none`` (also None and ``''``): move along themselves, as in the original
                 program; ``scaled``: move along noise of their norm; ``biasbn_parameters``: stand
-                still, while running statistics (``dir_type='states'``) move along such noise.
+                still, while running statistics (``dir_type='states'``) go up or down entry by
+                entry, each by its own size.
             target_model: The other model, or its state_dict.
             save: Keep the result in ``surf_file``, and every finished point beside it.
             seed: Where the noise begins.  None draws fresh entropy, recorded in the result's

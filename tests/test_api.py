@@ -106,6 +106,8 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("use_cuda", False),
         ("surf_file", None),
         ("plan", "auto"),
+        ("batch_norm", "frozen"),
+        ("batch_norm_samples", None),
     ]
     assert known("compute_1d") == [
         ("directions", "random"),
@@ -116,6 +118,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("target_model", None),
         ("save", True),
         ("seed", 0),
+        ("layers", None),
     ]
     assert known("compute_2d") == [
         ("xrange", (-1, 1, 51)),
@@ -128,6 +131,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("save", True),
         ("seed", 0),
         ("orthogonal", False),
+        ("layers", None),
     ]
     assert known("plot_1d") == [
         ("xmin", -1),

@@ -880,7 +880,7 @@ def test_the_readme_says_what_becomes_of_biases_trap_9():
 def test_the_examples_of_the_readme_are_read(tmp_path):
     blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     whole = [block for block in blocks if "runs:" in block]
-    assert len(whole) == 4
+    assert len(whole) == 5
     for block in whole:
         text = block if "grid:" in block else "grid: {x: [0, 1, 2]}\n" + block
         assert loaded(tmp_path, text).runs

@@ -208,8 +208,8 @@ class DirectionSettings(Settings):
         default="biasbn",
         description="Kind `random`: tensors of at most one dimension (biases, norm layers) stand "
         "still (`biasbn`), move along themselves (`none`; null means the same), or along noise "
-        "of their norm (`scaled`). `biasbn_parameters`: parameters stand still, and running "
-        "statistics (`dir_type: states`) move along noise of their norm.",
+        "of their norm (`scaled`). `biasbn_parameters`: parameters stand still, and every "
+        "entry of running statistics (`dir_type: states`) goes up or down by its own size.",
     )
     model: _TEXT_OR_NULL = Field(
         default=None, description="Kind `target`, required there: a state_dict of the same network."

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from landscape_lib.core.direction import PARAMETERS_ONLY, Direction, movable
@@ -68,7 +69,7 @@ def _rule(direction: Direction, dimensions: int, *, of_statistics: bool) -> str:
         return kind
     rule = str(direction.attributes["ignore" if dimensions <= 1 else "normalize"])
     if rule == PARAMETERS_ONLY:
-        return "scaled" if of_statistics else "biasbn"
+        return "filter" if of_statistics else "biasbn"
     return rule
 
 
@@ -79,7 +80,8 @@ def _still(model: nn.Module, name: str, weight: Tensor, rules: Sequence[str]) ->
         return ["zero weight: stands still"]
     if "filter" not in rules:
         return []
-    rows = filters_of(model, name).swapped(weight.detach()).flatten(1)
+    rows = torch.atleast_1d(filters_of(model, name).swapped(weight.detach()))
+    rows = rows.reshape(len(rows), -1)
     zero = int((~rows.any(dim=1)).sum())
     return [f"{zero} of {len(rows)} filters are zero: stand still"] if zero else []
 

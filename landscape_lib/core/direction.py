@@ -173,7 +173,7 @@ IGNORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "none": _weight_itself,
     "scaled": match_layer_norm,
 }
-PARAMETERS_ONLY = "biasbn_parameters"  # for a model: its parameters biasbn, its statistics scaled
+PARAMETERS_ONLY = "biasbn_parameters"  # for a model: so its parameters, but not its statistics
 
 
 @overload
@@ -287,7 +287,8 @@ def create_random_direction(
         model: The network at its trained weights.
         dir_type: ``weights`` or ``states``.
         ignore: See ``normalize_direction``; or ``biasbn_parameters``: parameters of at most one
-            dimension stand still, while running statistics move along noise of their norm.
+            dimension stand still, while of running statistics every entry is a filter of its own:
+            it goes up or down by its own size, so that steps below 1 leave variances positive.
         norm: See ``normalize_direction``.
         seed: ``None`` draws fresh entropy, recorded in the direction's attributes.
         axis: 0 for x, 1 for y: independent streams of one seed.
@@ -304,7 +305,7 @@ def create_random_direction(
     for name in sorted(weights, key=lambda name: name not in trained):
         rule = ignore
         if ignore == PARAMETERS_ONLY:
-            rule = "biasbn" if name in trained else "scaled"
+            rule = "biasbn" if name in trained else "filter"
         noise = _noise(stream, weights[name].shape)
         tensors[name] = _scaled(noise, weights[name], filters_of(model, name), norm, rule)
     return Direction(
@@ -327,6 +328,11 @@ def _scaled(
     """Normalize the noise of one parameter, filter by filter where the norm is a filter's."""
     if filters.still is not None:
         noise[filters.still] = 0
+    if ignore == "filter":
+        if weight.ndim <= 1:  # statistics of one channel each
+            columns = noise.reshape(-1, 1), weight.reshape(-1, 1)
+            return normalize_direction(*columns, "filter").reshape(weight.shape)
+        ignore = "biasbn"
     if norm not in BY_FILTER:
         return normalize_direction(noise, weight, norm, ignore)
     swapped = filters.swapped(noise), filters.swapped(weight.detach())

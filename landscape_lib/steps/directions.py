@@ -43,9 +43,9 @@ def make_directions(experiment: Experiment, out: Path | str) -> None:
     still = standing_still(model, directions)
     if still:
         log.warning(
-            "%d weights are all zero, so noise of their norm is zero, too: they stand still (%s). "
-            "'normalize: dfilter' or 'dlayer' moves them, by filters or tensors of norm 1.",
-            *(len(still), ", ".join(still[:4]) + (", ..." if len(still) > 4 else "")),
+            "All zero, so that noise of its norm is zero and it stands still: %s. "
+            "'normalize: dfilter' or 'dlayer' moves it, by filters or tensors of norm 1.",
+            ", ".join(still[:4]) + (f" and {len(still) - 4} more" if len(still) > 4 else ""),
         )
     about: dict[str, Any] = {"model": hash_model(model), "content": content_hash(directions)}
     if len(directions) > 1:

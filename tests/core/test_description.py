@@ -3,8 +3,12 @@
 import torch
 from torch import nn
 
-from landscape_lib.core.description import describe
-from landscape_lib.core.direction import create_random_direction, create_target_direction
+from landscape_lib.core.description import describe, standing_still
+from landscape_lib.core.direction import (
+    create_random_direction,
+    create_target_direction,
+    only_in_layers,
+)
 
 
 class Mixed(nn.Module):
@@ -53,3 +57,38 @@ def test_each_axis_says_its_own_rule():
     found = rows(here, directions)
     assert "target layer" in found["weight"]
     assert "target scaled" in found["bias"]
+
+
+class Adapted(nn.Module):
+    """A linear layer and a low-rank adapter, whose second factor starts from zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(4, 5)
+        self.lora_A = nn.Linear(4, 2, bias=False)
+        self.lora_B = nn.Linear(2, 5, bias=False)
+        nn.init.zeros_(self.lora_B.weight)
+        with torch.no_grad():
+            self.base.weight[:2] = 0
+
+
+def test_what_zeros_keep_from_moving_is_counted_and_named_trap_11():
+    model = Adapted()
+    matched = create_random_direction(model, seed=0)
+    found = rows(model, [matched])
+    assert "2 of 5 filters are zero: stand still" in found["base.weight"]
+    assert "zero weight: stands still" in found["lora_B.weight"]
+    assert standing_still(model, [matched]) == ["lora_B.weight"]  # biases are meant to
+    unit = create_random_direction(model, seed=0, norm="dfilter")
+    assert standing_still(model, [unit]) == []
+    assert "stand" not in rows(model, [unit])["lora_B.weight"]
+
+
+def test_layers_that_are_left_out_say_so_and_statistics_have_a_rule_of_their_own():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    whole = create_random_direction(net, "states", "biasbn_parameters", seed=0)
+    found = rows(net, [whole, only_in_layers(whole, ["0"])])
+    assert " filter not in layers " in found["2.weight"]
+    assert " filter  " in found["0.weight"]
+    assert " filter not in layers " in found["1.running_var"]
+    assert " biasbn not in layers " in found["1.weight"]

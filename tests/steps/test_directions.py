@@ -1,6 +1,7 @@
 """Directions come from the config's seed alone, and the log says what they do to the model."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +27,10 @@ def test_the_log_says_how_long_every_parameter_is_and_how_far_it_moves_trap_11(r
         assert set(lengths) <= set(rows[name])
     assert rows["0.weight"].count("2.449") == 3  # |w| and both |d|: the square root of 6
     assert rows["1.weight"].count("0") == 3  # a weight of zeros stands still, and it can be seen
+    assert (
+        "All zero, so that noise of its norm is zero and it stands still: 1.weight." in caplog.text
+    )
+    assert Path("directions.txt").read_text().splitlines() == caplog.messages[:5]
 
 
 def test_the_cosine_of_the_directions_is_said_in_the_log_and_in_the_file_trap_12(run, caplog):

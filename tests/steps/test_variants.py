@@ -1,5 +1,6 @@
 """One switch in a config draws a run beside itself: from directions to the comparison's picture."""
 
+import json
 import sys
 
 import numpy as np
@@ -74,6 +75,11 @@ def test_three_ways_with_batch_norms_are_drawn_by_one_switch_and_by_the_library(
     surfaces = drawn(names, compare_batch_norm=True, evaluation={"plan": "plain"})
     script("compare_runs")(["--config", "c.yaml", "--key", "train_loss", "--format", "png"])
     assert (tmp_path / "results/comparison/train_loss.png").stat().st_size > 10_000
+    told = [
+        json.loads((tmp_path / f"results/{n}/probe.json").read_text())["problem"] for n in names
+    ]
+    assert told[0]["fingerprint"] == told[2]["fingerprint"] != told[1]["fingerprint"]
+    assert told[1]["evaluation"] == {**told[0]["evaluation"], "reestimated_on": "all"}
     frozen, anew, states = (surface["train_loss"] for surface in surfaces.values())
     assert not np.allclose(frozen, anew, rtol=0.05)
     assert not np.allclose(frozen, states, rtol=0.05)
