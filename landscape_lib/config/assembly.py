@@ -118,6 +118,7 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
         grid=grid.grid,
         args=problem.args,
         files=problem.files,
+        trajectory=problem.trajectory,
         train=train,
         shards=grid.shards,
         directions=found,

@@ -23,8 +23,8 @@ def split(whole: Written, mistakes: Mistakes) -> Mapping[str, Layer] | None:
 
 
 def _told(part: Layer) -> Layer:
-    """Leave out ``model: null`` and ``path: null``, which say nothing."""
-    unsaid = ("model", "path")
+    """Leave out ``model: null`` and its like, which say nothing."""
+    unsaid = ("model", "path", "checkpoints")
     return {
         key: entry for key, entry in part.items() if key not in unsaid or entry.value is not None
     }

@@ -29,6 +29,7 @@ class Experiment:
         problem: Function that builds the problem, ``path/to/file.py:function`` or
             ``package.module:function``.
         grid: Where on the landscape we look.
+        trajectory: Checkpoints of trainings, as they are named, by what pictures call them.
         auto: Names of the axes whose ends are still to be found; ``grid`` has them from -1 to 1.
         args: Keyword arguments of that function.
         files: Other files that the problem reads.
@@ -54,6 +55,7 @@ class Experiment:
     paraview: ParaviewSettings = field(default_factory=ParaviewSettings)
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
     auto: tuple[str, ...] = ()
+    trajectory: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -69,6 +71,16 @@ class Experiment:
         """Where everything of this run is written, relative to the working directory."""
         return Path("results") / self.name
 
+    @property
+    def trajectories(self) -> dict[str, tuple[str, ...]]:
+        """What pictures show of trainings: what is asked for, else what a PCA was made from."""
+        if self.trajectory:
+            return self.trajectory
+        for direction in self.directions:
+            if direction.checkpoints is not None:
+                return {"checkpoints": direction.checkpoints}
+        return {}
+
     def path(self, *parts: str) -> Path:
         """Return a path below the run's folder."""
         return self.folder.joinpath(*parts)
@@ -78,7 +90,8 @@ class Experiment:
 
         Args:
             part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
-                ``directions``, ``evaluation``, ``figures``, ``paraview`` or ``verdict``.
+                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview`` or
+                ``verdict``.
 
         Raises:
             InputError: If there is no such part.
@@ -106,6 +119,7 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
         name: direction.settings()
         for name, direction in zip(AXES[: len(run.directions)], run.directions, strict=True)
     },
+    "trajectory": lambda run: run.trajectories,
     "evaluation": lambda run: run.evaluation.settings(),
     "figures": lambda run: run.figures.settings(),
     "paraview": lambda run: run.paraview.settings(),

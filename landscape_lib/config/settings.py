@@ -15,6 +15,7 @@ KEYS_OF_KIND = {
     "random": ("seed", "normalize", "ignore"),
     "target": ("model",),
     "file": ("path",),
+    "pca": ("checkpoints",),
 }
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
 FORMATS = ("pdf", "png", "svg")
@@ -44,6 +45,14 @@ _FORMATS_SCHEMA = {
 _GLOB = readers.text("a glob on names of parameters")
 _GLOBS = "a list of globs on names of parameters"
 _GLOBS_SCHEMA = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+_PATHS = "a path, a pattern as 'epochs/*.pt', a list of them"
+_PATHS_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": "\\S"},
+        {"type": "array", "items": {"type": "string", "pattern": "\\S"}, "minItems": 1},
+    ]
+}
+_TRAJECTORY_SCHEMA = {"type": ["object", "null"], "additionalProperties": _PATHS_SCHEMA}
 _RUNS = "a list of names of runs"
 _RUNS_SCHEMA = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 _GROUPS_SCHEMA = {"type": ["object", "null"], "additionalProperties": _RUNS_SCHEMA}
@@ -125,6 +134,21 @@ _ARGS = Annotated[
 ]
 
 
+def _paths_reader(*, null: bool = False) -> readers.Reader:
+    listed = readers.a_list(_PATHS, _PATHS_SCHEMA, null=null)
+
+    def read(value: Any) -> Any:
+        found = listed.read([value] if isinstance(value, str) else value)
+        if found == ():
+            raise readers.refusal(_PATHS)
+        return found
+
+    return replace(listed, read=read)
+
+
+_CHECKPOINTS = tuple[Annotated[str, readers.text("a path")], ...]
+
+
 def _axis_reader(*, null: bool = False) -> readers.Reader:
     listed = readers.a_list(_LIMITS, _LIMITS_SCHEMA, 3, null=null)
 
@@ -179,10 +203,13 @@ class GridSettings(Settings):
 class DirectionSettings(Settings):
     """Where the direction of one axis comes from."""
 
-    kind: Annotated[Literal["random", "target", "file"], readers.words(*KEYS_OF_KIND)] = Field(
-        default="random",
-        description="`random`: Gaussian noise. `target`: from the trained weights to those of "
-        "`model`. `file`: read from `path`.",
+    kind: Annotated[Literal["random", "target", "file", "pca"], readers.words(*KEYS_OF_KIND)] = (
+        Field(
+            default="random",
+            description="`random`: Gaussian noise. `target`: from the trained weights to those of "
+            "`model`. `file`: read from `path`. `pca`: where the training that left `checkpoints` "
+            "walked farthest, at length 1.",
+        )
     )
     dir_type: Annotated[Literal["weights", "states"], readers.words("weights", "states")] = Field(
         default="weights",
@@ -224,6 +251,11 @@ class DirectionSettings(Settings):
         description="Which parameters move: those that one of the globs matches (`layer3.*`; a "
         "module's name stands for all below it; `!*.bias` takes away); all others stand still. "
         "Null: all.",
+    )
+    checkpoints: Annotated[_CHECKPOINTS | None, _paths_reader(null=True)] = Field(
+        default=None,
+        description="Kind `pca`, required there: state_dicts of the same network, as training "
+        "left them. A pattern stands for its files, ordered as numbers in their names count.",
     )
     orthogonal: Annotated[bool, FLAG] = Field(
         default=False,
@@ -378,7 +410,9 @@ class VerdictSettings(Settings):
 class Train(Settings):
     """The function that makes results/<run>/model.pt."""
 
-    function: _FUNCTION = Field(description="Called with `args`; returns a state_dict.")
+    function: _FUNCTION = Field(
+        description="Called with `args`; returns a state_dict, or yields several along the way."
+    )
     args: _ARGS = Field(default={}, description="Keyword arguments of the function.")
 
 
@@ -403,6 +437,17 @@ class ProblemSettings(Settings):
         default=None,
         description="Also draw a run for each of these globs, in which that layer moves alone: "
         "`<run>_<layer>`.",
+    )
+    trajectory: Annotated[
+        dict[
+            Annotated[str, readers.text("a name; put it in quotes")],
+            Annotated[_CHECKPOINTS, _paths_reader()],
+        ],
+        readers.a_mapping("a mapping of names to checkpoints", _TRAJECTORY_SCHEMA),
+    ] = Field(
+        default={},
+        description="Ways of trainings that pictures show, by name; `checkpoints` for the only "
+        "one. Left out: those of directions of kind `pca`.",
     )
 
 

@@ -91,19 +91,48 @@ class Trajectory:
     Attributes:
         alpha: Steps along the first direction, shape (steps,), float64; the first is the start.
         beta: Steps along the second direction, shape (steps,), float64.
+        name: What it is called beside others; empty where it is the only one.
+        distance: How far each step lies from the plane, in weight space, shape (steps,); None
+            where nobody measured it.
+        length: How far each step lies from the model's own weights, shape (steps,), or None.
+        labels: What each step is called, as the path of its checkpoint, or None.
     """
 
     alpha: np.ndarray
     beta: np.ndarray
+    name: str = ""
+    distance: np.ndarray | None = None
+    length: np.ndarray | None = None
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        for name in ("alpha", "beta", "distance", "length"):
+            found = getattr(self, name)
+            if found is not None:
+                object.__setattr__(self, name, np.asarray(found, dtype=np.float64))
         if self.alpha.ndim != 1 or self.alpha.shape != self.beta.shape:
             raise InputError(
                 f"A trajectory's alpha has shape {self.alpha.shape}, beta {self.beta.shape}; "
                 "wanted one number a step in both."
             )
+        for name in ("distance", "length", "labels"):
+            found = getattr(self, name)
+            if found is not None and len(found) != len(self.alpha):
+                raise InputError(
+                    f"A trajectory of {len(self.alpha)} steps has {len(found)} entries in "
+                    f"{name!r}; wanted one a step."
+                )
+
+    @property
+    def in_plane(self) -> float | None:
+        """The share of the way that the plane shows:  1 - sum distance^2 / sum length^2.
+
+        For the trajectory that the plane was made from (PCA) it is the sum of both explained
+        variance ratios.  None where it was not measured, or nothing moved.
+        """
+        if self.distance is None or self.length is None or not self.length.any():
+            return None
+        return float(1 - np.square(self.distance).sum() / np.square(self.length).sum())
 
 
 @dataclass(frozen=True)
@@ -115,19 +144,23 @@ class Surface:
         values: For every metric key, shape ``grid.shape``, float64.  NaN and inf are kept.
         attributes: Provenance: fingerprint, config, seed, versions, date.
         labels: For every metric key its label; read off the key where it is left out.
-        trajectory: The way that training took in this plane, where it is known.
+        trajectories: The ways that trainings took in this plane, where they are known.
     """
 
     grid: Grid
     values: Mapping[str, np.ndarray]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Label] = field(default_factory=dict)
-    trajectory: Trajectory | None = None
+    trajectories: tuple[Trajectory, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
-        if self.trajectory is not None and len(self.grid.axes) != 2:
+        object.__setattr__(self, "trajectories", tuple(self.trajectories))
+        if self.trajectories and len(self.grid.axes) != 2:
             raise InputError("A trajectory lies in a plane; this grid has one axis.")
+        names = [way.name for way in self.trajectories]
+        if len(set(names)) < len(names):
+            raise InputError(f"The trajectories are called {names}; give each a name of its own.")
         labels = {key: self.labels.get(key) or Label.of(key) for key in self.values}
         object.__setattr__(self, "labels", labels)
 

@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import isgenerator
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,21 @@ def call(name: str, args: Mapping[str, Any]) -> Any:
         UserCodeError: If it raised anything else.
     """
     function = load_function(name)
+    with _blaming(name, args):
+        found = function(**args)
+    return _resumed(found, name, args) if isgenerator(found) else found
+
+
+def _resumed(states: Iterator[Any], name: str, args: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what a generator of the user's yields: it raises while it is asked, not when called."""
+    with _blaming(name, args):
+        yield from states
+
+
+@contextmanager
+def _blaming(name: str, args: Mapping[str, Any]) -> Iterator[None]:
     try:
-        return function(**args)
+        yield
     except InputError:
         raise
     except (Exception, SystemExit) as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.config import Config, Experiment, FigureSettings
+from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
@@ -28,6 +29,7 @@ DRAWING_SCRIPTS = (
     "plot_curves.py",
     "export_vtp.py",
     "export_flat.py",
+    "export_trajectory.py",
     "compare_runs.py",
     "make_explorer.py",
     "make_all_explorer.py",
@@ -55,15 +57,22 @@ class Dependencies:
     def directions(self, run: str) -> str:
         """Return what the directions depend on: their settings, and the model's content."""
         experiment = self.config.run(run)
-        models = [
+        models: list[Any] = [
             self._content(path)
             for settings in experiment.directions
             for path in (settings.model, settings.path)
             if path is not None
         ]
+        models += [self._checkpoints(d.checkpoints) for d in experiment.directions if d.checkpoints]
         return self._saved(
             [self._content_of(experiment), experiment.settings("directions"), models]
         )
+
+    def trajectory(self, run: str) -> str:
+        """Return what trajectories depend on beside the directions: checkpoints, and the model."""
+        experiment = self.config.run(run)
+        ways = {name: self._checkpoints(named) for name, named in experiment.trajectories.items()}
+        return self._saved([self._content_of(experiment), ways])
 
     def problem(self, run: str) -> str:
         """Return what the problem's values depend on: content, code, evaluation settings."""
@@ -214,7 +223,7 @@ class Dependencies:
 
     @cached_property
     def _drawing(self) -> str:
-        drawing = ["steps/pictures.py", "steps/explorer.py", *_modules("viz")]
+        drawing = ["steps/pictures.py", "steps/explorer.py", "steps/shown.py", *_modules("viz")]
         return _code(drawing, DRAWING_SCRIPTS)
 
     @cached_property
@@ -261,12 +270,31 @@ class Dependencies:
                 f"{self.config.path}: runs.{experiment.name}.train makes {own}, but no run uses "
                 f"it: name it in args, as {{checkpoint: {own}}}."
             )
-        for path in [*experiment.files, *self._direction_files(experiment)]:
+        for path in [
+            *experiment.files,
+            *self._direction_files(experiment),
+            *self._found(experiment),
+        ]:
             if _plain(path) not in made and not Path(path).exists():
                 raise InputError(
                     f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
                     f"(looked in {Path.cwd()})."
                 )
+
+    def _found(self, experiment: Experiment) -> list[str]:
+        """Return the checkpoints that must be there already.
+
+        Raises:
+            InputError: If a pattern fits none, or one is named twice.
+        """
+        try:
+            return [
+                path
+                for one in _checkpoint_lists(experiment)
+                for path in files_of([name for name in one if not self._trained_with(name)])
+            ]
+        except InputError as error:
+            raise InputError(f"{self.config.path}: runs.{experiment.name}: {error}") from None
 
     def _check_style(self, figures: FigureSettings, place: str) -> None:
         """Refuse a style sheet that looks like a file and isn't there; names are checked later.
@@ -293,7 +321,25 @@ class Dependencies:
     def _made_for(self, experiment: Experiment) -> list[str]:
         made = self._made()
         named = [*_texts(experiment.args), *experiment.files, *self._direction_files(experiment)]
-        return sorted({_plain(path) for path in named} & made)
+        lists = _checkpoint_lists(experiment)
+        makers = {self._trained_with(name) for names in lists for name in names}
+        return sorted(({_plain(path) for path in named} | makers) & made)
+
+    def _trained_with(self, name: str) -> str:
+        """Return the model whose training leaves these checkpoints; nothing for other files."""
+        for model in self._made():
+            if _plain(name).startswith(f"{Path(model).with_name('checkpoints').as_posix()}/"):
+                return model
+        return ""
+
+    def _checkpoints(self, named: Sequence[str]) -> list[Any]:
+        """Return the content of checkpoints in order; of those made here, that of their model."""
+        found: list[Any] = []
+        for name in named:
+            model = self._trained_with(name)
+            files = [name] if model else files_of([name])
+            found += [[path, self._content(model or path)] for path in files]
+        return found
 
     def _content_of(self, experiment: Experiment) -> list[Any]:
         files = [self._content(path) for path in experiment.files]
@@ -341,7 +387,15 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     if curve:
         return figures
     sheets = [f"{name}.vtp" for name in names]
-    return figures + [f"{folder}/paraview/{name}" for name in (*sheets, "flat.vtp", "open.py")]
+    ways = [f"trajectory/{name}" for name in sheets] if experiment.trajectories else []
+    files = (*sheets, "flat.vtp", "open.py", *ways)
+    return figures + [f"{folder}/paraview/{name}" for name in files]
+
+
+def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:
+    """Return every list of checkpoints that a run names: of its directions, of its trajectories."""
+    named = [d.checkpoints for d in experiment.directions if d.checkpoints is not None]
+    return [*named, *experiment.trajectories.values()]
 
 
 def _modules(room: str) -> list[str]:

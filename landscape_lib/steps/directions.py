@@ -1,7 +1,8 @@
 """Which way a run walks: its directions drawn once from the seed, and kept."""
 
 import logging
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_lib.config import DirectionSettings, Experiment
+from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core.description import describe, standing_still
 from landscape_lib.core.direction import (
     Direction,
@@ -20,6 +22,7 @@ from landscape_lib.core.direction import (
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
+from landscape_lib.core.trajectory import create_pca_directions
 from landscape_lib.problems.build import build_problem
 from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.storage import content_hash, load_directions, save_directions
@@ -33,8 +36,10 @@ def make_directions(experiment: Experiment, out: Path | str) -> None:
     ``directions.txt`` says of every parameter by what rule it moves, |w| and |d|; see ``describe``.
     """
     model = build_problem(experiment.problem, experiment.args).model
+    components = _components(model, experiment.directions)
     directions = [
-        _made(model, settings, axis) for axis, settings in enumerate(experiment.directions)
+        _made(model, settings, axis, components.get(axis))
+        for axis, settings in enumerate(experiment.directions)
     ]
     directions = _orthogonal(directions, experiment.directions)
     table = describe(model, directions)
@@ -56,8 +61,10 @@ def make_directions(experiment: Experiment, out: Path | str) -> None:
     write_text(f"{out}.sha256", f"{about['content']}  {Path(out).name}\n")
 
 
-def _made(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
-    direction = _MAKERS[settings.kind](model, settings, axis)
+def _made(
+    model: nn.Module, settings: DirectionSettings, axis: int, ready: Direction | None
+) -> Direction:
+    direction = _MAKERS[settings.kind](model, settings, axis) if ready is None else ready
     return only_in_layers(direction, settings.layers) if settings.layers else direction
 
 
@@ -89,19 +96,42 @@ def _file(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction
     return directions[axis]
 
 
+def _components(model: nn.Module, settings: Sequence[DirectionSettings]) -> dict[int, Direction]:
+    """Return the directions of axes of kind ``pca``, by their axis.
+
+    The n-th axis with the same checkpoints has their n-th component.
+    """
+    axes_of: dict[tuple[str, ...], list[int]] = {}
+    for axis, one in enumerate(settings):
+        if one.kind == "pca" and one.checkpoints is not None:
+            axes_of.setdefault(one.checkpoints, []).append(axis)
+    found: dict[int, Direction] = {}
+    for checkpoints, axes in axes_of.items():
+        states = open_states(checkpoints)
+        made = create_pca_directions(model, states, len(axes), settings[axes[0]].dir_type)
+        found |= dict(zip(axes, made, strict=True))
+    return found
+
+
 _MAKERS = {"random": _random, "target": _target, "file": _file}
 
 
-def load_state(path: str) -> dict[str, Tensor]:
+def load_state(path: str, *, mapped: bool = False) -> dict[str, Tensor]:
     """Read a state_dict onto the CPU, wherever its tensors were saved from.
 
     A checkpoint that holds one under ``state_dict`` or ``model`` gives that one.
+
+    Args:
+        path: The file.
+        mapped: Leave the numbers in the file until they are used, and only then; the file must
+            stay as it is meanwhile.  One that torch wrote before version 1.6 is read whole.
 
     Raises:
         InputError: If the file is missing, cannot be read, or holds no state_dict.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        mmap = mapped and zipfile.is_zipfile(path)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file.") from error
     except Exception as error:
@@ -114,3 +144,12 @@ def load_state(path: str) -> dict[str, Tensor]:
             f"{path}: it holds a {type(found).__name__}; wanted a state_dict of the same network."
         )
     return found
+
+
+def open_states(named: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
+    """Map the state_dicts of checkpoints into memory, by their paths in the order of training.
+
+    Raises:
+        InputError: If one cannot be read, or a pattern fits no file.
+    """
+    return {path: load_state(path, mapped=True) for path in files_of(named)}

@@ -223,4 +223,5 @@ def _told(what: str, work: Work, about: dict[str, Any]) -> dict[str, Any]:
         "plan": work.plan.canonical(),
     }
     seeds = [direction.attributes.get("seed") for direction in directions]
-    return provenance(what, config, seeds, about)
+    axes = [direction.attributes for direction in directions]
+    return provenance(what, config, seeds, about, axes)

@@ -15,7 +15,12 @@ from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import points_fingerprint
-from landscape_lib.utils.storage import directions_attributes, load_shard, save_surface
+from landscape_lib.utils.storage import (
+    axes_attributes,
+    directions_attributes,
+    load_shard,
+    save_surface,
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +78,14 @@ def _provenance(experiment: Experiment) -> dict[str, Any]:
         {part: experiment.settings(part) for part in parts},
         [settings.seed for settings in experiment.directions],
         directions_attributes(experiment.path("directions.h5")),
+        axes_attributes(experiment.path("directions.h5")),
     )
 
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:
     """Move to ``stale/`` what shows another surface: a vanished metric, other kinds, formats."""
     wanted = {Path(target) for target in picture_targets(experiment, surface.keys)}
-    for folder in ("figures", "paraview"):
+    for folder in ("figures", "paraview", "paraview/trajectory"):
         for path in sorted(experiment.path(folder).glob("*.*")):
             if path not in wanted and path.suffix[1:] in ENDINGS:
                 aside = experiment.path("stale", folder, path.name)

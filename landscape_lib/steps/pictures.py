@@ -13,6 +13,7 @@ from landscape_lib.config import Config, Experiment, FigureSettings
 from landscape_lib.config.settings import FORMATS
 from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
+from landscape_lib.steps.shown import shown_surface
 from landscape_lib.utils.storage import load_surface
 from landscape_lib.viz.names import file_name
 
@@ -31,7 +32,7 @@ def draw(experiment: Experiment, key: str, ending: str) -> list[Path]:
     from landscape_lib.viz.plot_1d import plot_curve
     from landscape_lib.viz.plot_2d import plot_surface
 
-    surface = load_surface(experiment.path("surface.h5"))
+    surface = shown_surface(experiment)
     plot = plot_curve if len(surface.grid.axes) == 1 else plot_surface
     look = look_of(experiment.figures)
     paths = plot(surface, key, experiment.path("figures"), look, ending)
@@ -92,6 +93,17 @@ def export(experiment: Experiment, key: str) -> Path:
     height = Height(**experiment.paraview.model_dump())
     path = experiment.path("paraview", f"{file_name(key)}.vtp")
     export_vtp(surface, key, path, height)
+    log.info("%s: %s written.", experiment.name, path)
+    return path
+
+
+def export_trajectory(experiment: Experiment, key: str) -> Path:
+    """Write the ways of trainings over one metric, ``paraview/trajectory/<key>.vtp``."""
+    from landscape_lib.viz.paraview import Height, export_trajectory_vtp
+
+    height = Height(**experiment.paraview.model_dump())
+    path = experiment.path("paraview", "trajectory", f"{file_name(key)}.vtp")
+    export_trajectory_vtp(shown_surface(experiment), key, path, height)
     log.info("%s: %s written.", experiment.name, path)
     return path
 

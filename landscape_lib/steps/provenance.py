@@ -14,7 +14,11 @@ PACKAGES = ("landscape-lib", "torch", "numpy", "h5py", "snakemake")
 
 
 def provenance(
-    run: str, config: Mapping[str, Any], seeds: Sequence[Any], directions: Mapping[str, Any]
+    run: str,
+    config: Mapping[str, Any],
+    seeds: Sequence[Any],
+    directions: Mapping[str, Any],
+    axes: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the attributes of a surface that say where it comes from.
 
@@ -23,12 +27,14 @@ def provenance(
         config: What was asked for, part by part.
         seeds: Of the directions, one an axis; None where an axis has none.
         directions: What the direction file says of itself: ``content`` and ``cosine``.
+        axes: What each direction says of itself: its kind, what it explains.
     """
     found: dict[str, Any] = {
         "run": run,
         "config": canonical(config),
         "seed": canonical(list(seeds)),
         "directions": str(directions.get("content", "")),
+        "axis_directions": canonical([dict(axis) for axis in axes]),
         "versions": canonical({name: _version(name) for name in PACKAGES}),
         "git_revision": _git_revision(),
         "host": platform.node(),

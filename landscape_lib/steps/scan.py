@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from landscape_lib.config import Experiment
 from landscape_lib.config.settings import AXES
@@ -20,6 +21,7 @@ from landscape_lib.steps.bench import refuse_changed, set_up
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.objective import objective_of, train_losses
 from landscape_lib.steps.report import read_probe
+from landscape_lib.steps.shown import enclosing, load_trajectories
 from landscape_lib.utils.signals import Stops
 from landscape_lib.utils.storage import load_directions
 from landscape_lib.verdict.plane import around
@@ -34,8 +36,9 @@ HALVINGS = 4  # of the interval that holds the rim: it is then known to 5 %
 def choose_range(experiment: Experiment, out: Path | str, stops: Stops) -> None:
     """Find the ends of the axes that the config leaves open, and write them.
 
-    Along each such axis, either way, the first distance is looked for at which the loss is that of
-    outputs that are all zero; the ends lie a quarter beyond the farther of the two, alike on
+    Where the run shows trajectories, the ends hold them: see ``shown.enclosing``.  Elsewhere,
+    along each such axis, either way, the first distance is looked for at which the loss is that
+    of outputs that are all zero; the ends lie a quarter beyond the farther of the two, alike on
     both sides, rounded to two digits.  Distances of 1/32 to 32 steps are tried, doubling or
     halving from 1, then four halvings: at most ten points a side.  What was found is kept beside
     the journal, so that the grid never moves under points that are there.
@@ -43,6 +46,9 @@ def choose_range(experiment: Experiment, out: Path | str, stops: Stops) -> None:
     Raises:
         InputError: If the metrics have no such level, or the model is no better than it.
     """
+    if experiment.trajectories:
+        _write(experiment, out, {"range": _around_trajectories(experiment)})
+        return
     scan = _scan(experiment, stops)
     kept = experiment.path("journal", f"range-{scan.fingerprint}.json")
     try:
@@ -50,9 +56,20 @@ def choose_range(experiment: Experiment, out: Path | str, stops: Stops) -> None:
     except (OSError, ValueError):
         found = {name: list(_ends(scan, name)) for name in experiment.auto}
         write_text(kept, json.dumps(found))
-    for name, (low, high) in found.items():
+    _write(experiment, out, {"range": found, "level": scan.level})
+
+
+def _write(experiment: Experiment, out: Path | str, found: dict[str, Any]) -> None:
+    for name, (low, high) in found["range"].items():
         log.info("%s: %s goes from %g to %g", experiment.name, name, low, high)
-    write_text(out, json.dumps({"range": found, "level": scan.level}))
+    write_text(out, json.dumps(found))
+
+
+def _around_trajectories(experiment: Experiment) -> dict[str, Any]:
+    axes = list(zip(AXES, experiment.grid.axes, strict=False))
+    counts = [axis.count if name in experiment.auto else None for name, axis in axes]
+    ends = enclosing(load_trajectories(experiment.path("trajectory.json")), counts)
+    return {name: list(found) for (name, _), found in zip(axes, ends, strict=True) if found}
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unr
 COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
 TRAJECTORY = "trajectory"
+STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
 NOT_COMPUTED = -1.0  # the original program's mark
@@ -172,8 +173,9 @@ def load_shard(path: Path | str) -> Shard:
 def save_surface(path: Path | str, surface: Surface) -> None:
     """Write a surface: ``value[i, j]`` at ``xcoordinates[i], ycoordinates[j]``, whole or not.
 
-    Coordinates are HDF5 dimension scales, so that xarray shows named axes.  A trajectory becomes
-    the group ``trajectory`` with the datasets ``alpha`` and ``beta``, shape (steps,).
+    Coordinates are HDF5 dimension scales, so that xarray shows named axes.  Trajectories become
+    groups ``0``, ``1``, ... of the group ``trajectory``, each with its name, and the datasets
+    ``alpha`` and ``beta``, ``distance`` and ``length`` where they are known, shape (steps,).
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -195,14 +197,21 @@ def save_surface(path: Path | str, surface: Surface) -> None:
             for number, name in enumerate(COORDINATES[: surface[key].ndim]):
                 dataset.dims[number].label = name
                 dataset.dims[number].attach_scale(handle[name])
-        if surface.trajectory is not None:
-            group = handle.create_group(TRAJECTORY)
-            _put(group, "alpha", surface.trajectory.alpha)
-            _put(group, "beta", surface.trajectory.beta)
+        for number, way in enumerate(surface.trajectories):
+            _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)
 
 
-def save_trajectory(path: Path | str, trajectory: Trajectory) -> None:
-    """Put a trajectory into a surface file of ours, in place of one that is there.
+def _put_trajectory(group: h5py.Group, way: Trajectory) -> None:
+    group.attrs["name"] = way.name
+    if way.labels is not None:
+        group.attrs["labels"] = json.dumps(way.labels)
+    for name in STEPS:
+        if getattr(way, name) is not None:
+            _put(group, name, getattr(way, name))
+
+
+def save_trajectory(path: Path | str, *trajectories: Trajectory) -> None:
+    """Put trajectories into a surface file of ours, in place of those that are there.
 
     Raises:
         InputError: If the file is none of ours, or holds a curve.
@@ -213,7 +222,7 @@ def save_trajectory(path: Path | str, trajectory: Trajectory) -> None:
             f"{path}: a file of an earlier tool, which is left as it is. Save it anew with "
             "save_surface()."
         )
-    save_surface(path, replace(surface, trajectory=trajectory))
+    save_surface(path, replace(surface, trajectories=trajectories))
 
 
 def load_surface(path: Path | str) -> Surface:
@@ -243,13 +252,18 @@ def load_surface(path: Path | str) -> Surface:
             )
             for key in keys
         }
-        return Surface(grid, values, attributes, labels, _trajectory(handle))
+        return Surface(grid, values, attributes, labels, _trajectories(handle))
 
 
-def _trajectory(handle: h5py.File) -> Trajectory | None:
-    if TRAJECTORY not in handle:
-        return None
-    return Trajectory(handle[TRAJECTORY]["alpha"][()], handle[TRAJECTORY]["beta"][()])
+def _trajectories(handle: h5py.File) -> tuple[Trajectory, ...]:
+    groups = handle.get(TRAJECTORY, {})
+    return tuple(_trajectory(groups[str(number)]) for number in range(len(groups)))
+
+
+def _trajectory(group: h5py.Group) -> Trajectory:
+    steps = {name: group[name][()] for name in STEPS if name in group}
+    labels = tuple(json.loads(group.attrs["labels"])) if "labels" in group.attrs else None
+    return Trajectory(**steps, name=str(group.attrs["name"]), labels=labels)
 
 
 def _native(value: Any) -> Any:
@@ -368,6 +382,13 @@ def directions_attributes(path: Path | str) -> dict[str, Any]:
     """Read what a direction file says of itself: content hash, cosine, the model's hash."""
     with _reading(path, "Remove it and type the same command again.") as handle:
         return {name: _native(value) for name, value in handle.attrs.items()}
+
+
+def axes_attributes(path: Path | str) -> list[dict[str, Any]]:
+    """Read what a direction file says of each direction: kind, seed, what it explains."""
+    with _reading(path, "Remove it and type the same command again.") as handle:
+        groups = [handle[name] for name in GROUPS if name in handle]
+        return [{n: _native(value) for n, value in group.attrs.items()} for group in groups]
 
 
 def write_list(f: h5py.File, name: str, direction: "Iterable[Tensor | np.ndarray]") -> None:

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
+from landscape_lib.viz.axis_names import ALPHA
 from landscape_lib.viz.figures import (
-    ALPHA,
     WIDTH,
     best_place,
     few_ticks,

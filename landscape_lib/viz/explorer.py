@@ -22,6 +22,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.asked import DEFAULT_FILE
+from landscape_lib.viz.axis_names import axis_name
 from landscape_lib.viz.figures import best_place
 from landscape_lib.viz.style import PLAIN_LOOK, choose_scale
 from landscape_lib.viz.told import plain
@@ -178,7 +179,8 @@ class _Told:
             "metrics": metrics,
             "provenance": _provenance(surface.attributes),
             "verdict": None if entry.verdict is None else _verdict(entry.verdict),
-            "trajectory": _path(surface.trajectory),
+            "names": [axis_name(surface.attributes, n) for n in range(len(surface.grid.axes))],
+            "trajectories": [_path(way) for way in surface.trajectories],
         }
         return cls(words, blocks)
 
@@ -218,12 +220,12 @@ def _metric(surface: Surface, key: str) -> dict[str, Any]:
     }
 
 
-def _path(trajectory: Trajectory | None) -> list[list[float]] | None:
-    """Return the steps [alpha, beta] of a training; one that left all bounds has no place."""
-    if trajectory is None:
-        return None
-    steps = np.column_stack([trajectory.alpha, trajectory.beta])
-    return steps[np.isfinite(steps).all(axis=1)].tolist()
+def _path(way: Trajectory) -> dict[str, Any]:
+    """Return a training's steps [alpha, beta]; one that left all bounds has no place."""
+    steps = np.column_stack([way.alpha, way.beta])
+    placed = np.isfinite(steps).all(axis=1)
+    off = None if way.distance is None else way.distance[placed].tolist()
+    return {"name": way.name, "steps": steps[placed].tolist(), "off": off}
 
 
 def _provenance(attributes: Mapping[str, Any]) -> list[list[str]]:

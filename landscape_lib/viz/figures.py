@@ -24,12 +24,11 @@ from matplotlib.ticker import MaxNLocator
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.surface import Label, Surface
+from landscape_lib.viz.axis_names import ALPHA
 from landscape_lib.viz.style import Look, Scale, choose_scale, is_flat, number_text
 from landscape_lib.viz.stylesheet import SMALL, glyphs, settings
 from landscape_lib.viz.units import in_drawable_units
 
-ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
-BETA = "\N{GREEK SMALL LETTER BETA}"
 MISSING = "#d9d9d9"
 TITLE_LETTERS, NOTE_LETTERS = 44, 56  # in a line, so that it fits into the column
 FORMATS: dict[str, dict[str, None]] = {  # what keeps the date out of each
@@ -37,9 +36,7 @@ FORMATS: dict[str, dict[str, None]] = {  # what keeps the date out of each
     "png": {},
     "svg": {"Date": None},
 }
-MOST_DOTS = 60  # steps of training: of more only the line is drawn
 WIDTH = 3.5  # inches, 89 mm: one column of most journals
-TRACE = "#d55e00"  # vermilion: told from every colour of viridis with any eyes
 
 
 @dataclass(frozen=True)
@@ -230,45 +227,6 @@ def mark(axes: Axes, kind: str, *point: float) -> None:
     halo = [withStroke(linewidth=2.4, foreground="white")] if kind == "origin" else []
     places = ([coordinate] for coordinate in point)
     axes.plot(*places, **style, gid=kind, path_effects=halo, clip_on=False, in_layout=False)
-
-
-def trace(axes: Axes, view: View, *floor: float) -> None:
-    """Draw the way that training took, where it is known: from above, or on the floor.
-
-    What lies outside the grid is cut off; ``trace_notes`` says so.
-    """
-    way = view.surface.trajectory
-    if way is None:
-        return
-    seen = _within(view)
-    alpha, beta = np.where(seen, way.alpha, np.nan), np.where(seen, way.beta, np.nan)
-    places = (alpha, beta, *(np.full(len(alpha), height) for height in floor))
-    dots: dict[str, Any] = {"marker": ".", "markersize": 2.5} if len(alpha) <= MOST_DOTS else {}
-    halo = [withStroke(linewidth=2.2, foreground="white")]
-    axes.plot(
-        *places, color=TRACE, linewidth=1, zorder=2.4, gid="trajectory", path_effects=halo, **dots
-    )
-
-
-def trace_notes(view: View) -> list[str]:
-    """Say how many steps of training are drawn as a line, and how many lie outside."""
-    if view.surface.trajectory is None:
-        return []
-    seen = _within(view)
-    outside = "" if seen.all() else f", {(~seen).sum()} outside the picture"
-    return [f"line: {len(seen)} steps of training{outside}"]
-
-
-def _within(view: View) -> np.ndarray:
-    way = view.surface.trajectory
-    if way is None:
-        return np.zeros(0, dtype=bool)
-    return np.logical_and(
-        *(
-            (steps[0] <= along) & (along <= steps[-1])
-            for steps, along in ((view.x, way.alpha), (view.y, way.beta))
-        )
-    )
 
 
 def write_heading(axes: Axes, surface: Surface, key: str, said: Sequence[str]) -> None:

@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from landscape_lib.core.surface import Surface
+from landscape_lib.viz.axis_names import ALPHA, BETA, axis_name
 from landscape_lib.viz.figures import (
-    ALPHA,
-    BETA,
     MISSING,
     WIDTH,
     View,
@@ -18,12 +17,11 @@ from landscape_lib.viz.figures import (
     few_ticks,
     mark,
     notes,
-    trace,
-    trace_notes,
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look
 from landscape_lib.viz.stylesheet import INK, SMALL, figure_size, settings
+from landscape_lib.viz.trajectories import name_trajectories, trace, trace_notes
 
 SIZE = (WIDTH, 2.95)
 MOST_VERTICES = 40_000  # a drawing of more is stored as pixels, and its lines get no numbers
@@ -212,8 +210,8 @@ def furnish(axes: Axes, view: View) -> None:
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     flatness = (right - left) / (high - low)
     axes.set_aspect("equal" if view.has_cells and 1 / 3 <= flatness <= 3 else "auto")
-    axes.set_xlabel(f"{ALPHA} (direction 1)")
-    axes.set_ylabel(f"{BETA} (direction 2)")
+    axes.set_xlabel(axis_name(view.surface.attributes, 0))
+    axes.set_ylabel(axis_name(view.surface.attributes, 1))
     few_ticks(axes.xaxis, view.x)
     few_ticks(axes.yaxis, view.y, 8)
     axes.set(xlim=(left, right), ylim=(low, high))
@@ -228,4 +226,5 @@ def mark_points(axes: Axes, view: View) -> None:
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]])
     trace(axes, view)
+    name_trajectories(axes, view)
     axes.set(xlim=(left, right), ylim=(low, high))

@@ -56,3 +56,46 @@ def _spline(x: np.ndarray, y: np.ndarray, values: np.ndarray, degree: int) -> "R
     return RectBivariateSpline(
         x, y, values, kx=min(degree, len(x) - 1), ky=min(degree, len(y) - 1), s=0
     )
+
+
+def follow(alpha: np.ndarray, beta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return where to look between the steps of a path, so that a line follows the surface.
+
+    Two neighbours are at most half a cell apart along each axis (a thousand pieces of one step at
+    most); the steps themselves are among them.
+
+    Args:
+        alpha: Shape (steps,).
+        beta: Shape (steps,).
+        x: Steps of the grid, shape (nx,), at least two.
+        y: Shape (ny,), at least two.
+
+    Returns:
+        Ascending numbers from 0 to steps - 1, whole ones at the steps.
+    """
+    cells = np.maximum(
+        np.abs(np.diff(alpha)) / np.diff(x).min(), np.abs(np.diff(beta)) / np.diff(y).min()
+    )
+    pieces = np.clip(np.ceil(2 * np.nan_to_num(cells, posinf=1)), 1, 1000).astype(int)
+    between = [step + np.arange(count) / count for step, count in enumerate(pieces)]
+    return np.concatenate([*between, np.arange(len(alpha))[-1:]])
+
+
+def bilinear(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray, alpha: np.ndarray, beta: np.ndarray
+) -> np.ndarray:
+    """Return values between measured points; NaN outside the grid, and beside a missing value.
+
+    Args:
+        x: Shape (nx,).
+        y: Shape (ny,).
+        values: Shape (nx, ny).
+        alpha: Shape (n,).
+        beta: Shape (n,).
+    """
+    if min(values.shape) < 2:
+        return np.full(len(alpha), np.nan)
+    from scipy.interpolate import RegularGridInterpolator
+
+    find = RegularGridInterpolator((x, y), values, bounds_error=False)
+    return np.asarray(find(np.stack([alpha, beta], axis=1)))

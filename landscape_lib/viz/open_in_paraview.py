@@ -19,6 +19,7 @@ WIDE = 50.0  # from this max / min on, positive values are shown on a log scale
 LEVELS = 12
 SIZE = (1600, 1200)
 LETTERS = 22  # pixels
+WAYS = [[0.835, 0.369, 0.0], [0.8, 0.475, 0.655], [0.0, 0.0, 0.0], [0.337, 0.706, 0.914]]
 GAP = 0.25  # from the map to the lowest height, in widths of the surface
 MISSING = [0.85, 0.85, 0.85]
 
@@ -66,6 +67,7 @@ def show(simple: Any, path: Path, view: Any) -> None:
         for name, value in look.items():
             setattr(display, name, value)
         lines(simple, part, facts, view)
+    walk(simple, path, facts, view)
     mark(simple, facts, view)
     furnish(simple, relief, facts, view)
 
@@ -100,6 +102,7 @@ def read(simple: Any, sheet: Any) -> dict[str, Any]:
         "title": label["long_name"] + units + (", log10" if log or options["log"] else ""),
         "value": value,
         "height": f"{factor}*({value}-({drawn[0]}))",
+        "on the surface": f"{factor}*(zvalue{'_log10' if log else ''}-({drawn[0]}))",
         "range": drawn if span > 0 else [drawn[0] - 1, drawn[0] + 1],
         "extent": extent,
         "steps": {"X": ends(alpha), "Y": ends(beta)},
@@ -151,6 +154,25 @@ def lines(simple: Any, part: Any, facts: dict[str, Any], view: Any) -> None:
     display.RenderLinesAsTubes = 1
     display.AmbientColor = display.DiffuseColor = [0.1, 0.1, 0.1]
     display.LineWidth = 2.0
+
+
+def walk(simple: Any, path: Path, facts: dict[str, Any], view: Any) -> None:
+    """Draw the ways that trainings took as tubes, where there are any, a hair above as well."""
+    ways = path.parent / "trajectory" / path.name
+    if not ways.exists():
+        return
+    source = simple.XMLPolyDataReader(registrationName="trajectories", FileName=[str(ways)])
+    above = f"{facts['on the surface']}+{0.004 * facts['extent']}"
+    source.UpdatePipeline()
+    count = int(source.PointData["trajectory"].GetRange()[1]) + 1
+    for number in range(count):
+        one = simple.Threshold(Input=source, Scalars=["POINTS", "trajectory"])
+        one.LowerThreshold = one.UpperThreshold = number
+        line = simple.ExtractSurface(Input=lifted(simple, one, above))
+        tube = simple.Tube(Input=line, Radius=0.006 * facts["extent"])
+        display = simple.Show(tube, view)
+        simple.ColorBy(display, None)
+        display.AmbientColor = display.DiffuseColor = WAYS[number % len(WAYS)]
 
 
 def mark(simple: Any, facts: dict[str, Any], view: Any) -> None:

@@ -15,9 +15,9 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.asked import DEFAULT_KEY, keys_of, stem_of, surface_of
-from landscape_lib.viz.interpolation import interpolate
+from landscape_lib.viz.interpolation import bilinear, follow, interpolate
 from landscape_lib.viz.names import file_name
 from landscape_lib.viz.style import check_number
 from landscape_lib.viz.told import plain
@@ -135,6 +135,54 @@ def export_flat_vtp(surface: Surface, path: Path, interp: int | None = None) -> 
     return path
 
 
+def export_trajectory_vtp(
+    surface: Surface, key: str, path: Path, height: Height = PLAIN_HEIGHT
+) -> Path:
+    """Write the ways of trainings as lines that lie on the sheet of one metric, whole or not.
+
+    A point lies at (alpha, beta, zvalue * zscale), its height bilinear between those that
+    ``export_vtp`` gives the points around it.  It is the height of the *plane* there, which is that
+    of the checkpoint itself only where ``distance`` is 0.  Between checkpoints there are points
+    every half cell, so that the line follows the sheet; ``step`` is whole at a checkpoint, from 0.
+    Points outside the grid, or beside a missing height, are left out, and the line is cut there.
+    Points carry ``zvalue``, ``zvalue_log10`` (bilinear between log10 of the heights), ``alpha``,
+    ``beta``, ``step``, ``trajectory`` (its number), and, where they were measured, ``distance``
+    from the plane and ``length``, the distance from the model's own weights; field data the names.
+
+    Args:
+        surface: Values on a grid with two axes, with trajectories.
+        key: The metric whose sheet they lie on.
+        path: Where the file goes, ending in ``.vtp``; folders are made where they are missing.
+        height: As for ``export_vtp``.
+
+    Returns:
+        The path as given.
+
+    Raises:
+        InputError: If there is no trajectory, or as for ``export_vtp``.
+    """
+    path = Path(path)
+    _refuse(surface, key, path)
+    if not surface.trajectories:
+        raise InputError(f"{path}: the surface has no trajectory to be written.")
+    fine = _Sheet.of(surface, height.interp)
+    zvalue = _heights(fine.values[key], height)
+    zscale = _zscale(fine, zvalue, height)
+    arrays = _along(surface, fine, zvalue)
+    seen = np.isfinite(arrays["zvalue"])
+    data = vtkPolyData()
+    data.SetLines(_lines(arrays["trajectory"], seen))
+    arrays = {name: found[seen] for name, found in arrays.items()}
+    _place(data, np.stack([arrays[n] for n in ("alpha", "beta", "zvalue")], -1) * [1, 1, zscale])
+    _add_all(data, arrays)
+    _add(data.GetFieldData(), "zscale", np.array([zscale]))
+    names = _json([way.name for way in surface.trajectories])
+    for name, told in ({"trajectories": names} | _told(surface, key, fine, height)).items():
+        _tell(data.GetFieldData(), name, told)
+    write_text(path, _written(data))
+    return path
+
+
 def h5_to_vtp(
     surf_file: Surface | Path | str,
     surf_name: str = DEFAULT_KEY,
@@ -204,6 +252,40 @@ class _Sheet:
         )
 
 
+def _along(surface: Surface, sheet: _Sheet, zvalue: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the points of all trajectories carry, one after the other."""
+    ways = [_followed(way, sheet) for way in surface.trajectories]
+    joined = {name: np.concatenate([way[name] for way in ways]) for name in ways[0]}
+    place = (joined["alpha"], joined["beta"])
+    heights = {"zvalue": zvalue, "zvalue_log10": _log10(zvalue)}
+    found = {name: bilinear(sheet.x, sheet.y, high, *place) for name, high in heights.items()}
+    numbers = np.repeat(np.arange(len(ways)), [len(way["step"]) for way in ways])
+    return found | joined | {"trajectory": numbers}
+
+
+def _followed(way: Trajectory, sheet: _Sheet) -> dict[str, np.ndarray]:
+    steps = np.arange(len(way.alpha))
+    between = steps.astype(float)
+    if min(len(sheet.x), len(sheet.y)) > 1:
+        between = follow(way.alpha, way.beta, sheet.x, sheet.y)
+    found = {"step": between}
+    for name in ("alpha", "beta", "distance", "length"):
+        along = getattr(way, name)
+        unknown = along is None or not len(along)
+        found[name] = np.full(len(between), np.nan) if unknown else np.interp(between, steps, along)
+    return found
+
+
+def _lines(trajectory: np.ndarray, seen: np.ndarray) -> vtkCellArray:
+    """Join every two neighbours of one trajectory that are both seen, by numbers of those seen."""
+    first = np.flatnonzero((trajectory[1:] == trajectory[:-1]) & seen[1:] & seen[:-1])
+    number = np.cumsum(seen) - 1
+    cells = vtkCellArray()
+    pairs = np.stack([number[first], number[first + 1]], axis=1)
+    cells.SetData(2, numpy_to_vtkIdTypeArray(pairs.ravel(), deep=True))
+    return cells
+
+
 def _refuse(surface: Surface, key: str, path: Path) -> None:
     if len(surface.grid.axes) != 2:
         raise InputError(
@@ -262,14 +344,17 @@ def _polydata(
 def _mesh(sheet: _Sheet, z: np.ndarray, quads: np.ndarray) -> vtkPolyData:
     alpha, beta = np.meshgrid(sheet.x, sheet.y, indexing="ij")
     data = vtkPolyData()
-    points = vtkPoints()
-    place = np.stack([alpha, beta, z], axis=-1)
-    points.SetData(numpy_to_vtk(place.reshape(-1, 3), deep=True))
-    data.SetPoints(points)
+    _place(data, np.stack([alpha, beta, z], axis=-1))
     cells = vtkCellArray()
     cells.SetData(4, numpy_to_vtkIdTypeArray(quads.ravel(), deep=True))
     data.SetPolys(cells)
     return data
+
+
+def _place(data: vtkPolyData, places: np.ndarray) -> None:
+    points = vtkPoints()
+    points.SetData(numpy_to_vtk(places.reshape(-1, 3), deep=True))
+    data.SetPoints(points)
 
 
 def _arrays(sheet: _Sheet) -> dict[str, np.ndarray]:

@@ -6,10 +6,8 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-u
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
 from landscape_lib.core.surface import Surface
+from landscape_lib.viz.axis_names import axis_name
 from landscape_lib.viz.figures import (
-    ALPHA,
-    BETA,
-    TRACE,
     WIDTH,
     View,
     best_place,
@@ -17,12 +15,11 @@ from landscape_lib.viz.figures import (
     few_ticks,
     mark,
     notes,
-    trace,
-    trace_notes,
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look
 from landscape_lib.viz.stylesheet import figure_size, settings
+from landscape_lib.viz.trajectories import each, name_trajectories, trace, trace_notes
 
 SIZE = (WIDTH, 2.8)
 MOST_FACETS = 200  # along one axis
@@ -145,16 +142,19 @@ def _map(axes: Axes3D, view: View, columns: np.ndarray, rows: np.ndarray) -> Non
 
 
 def _trace_above(axes: Axes3D, view: View) -> None:
-    """Draw the way that training took on the surface, too; heights between points bilinear."""
-    way = view.surface.trajectory
-    if way is None or not view.has_cells:
+    """Draw the ways that trainings took on the surface, too; heights between points bilinear."""
+    if not (view.surface.trajectories and view.has_cells):
         return
-    from scipy.interpolate import RegularGridInterpolator  # a fifth of a second to import
+    from landscape_lib.viz.interpolation import bilinear, follow  # scipy: a fifth of a second
 
     heights = np.clip(view.heights.filled(np.nan), *view.scale.bounds)
-    find = RegularGridInterpolator((view.y, view.x), heights, bounds_error=False)
-    height = find(np.stack([way.beta, way.alpha], axis=1))
-    axes.plot(way.alpha, way.beta, height, color=TRACE, linewidth=1, zorder=4, gid="on the surface")
+    for way, colour, style in each(view):
+        steps = np.arange(len(way.alpha))
+        between = follow(way.alpha, way.beta, view.x, view.y)
+        alpha, beta = (np.interp(between, steps, along) for along in (way.alpha, way.beta))
+        height = bilinear(view.x, view.y, heights.T, alpha, beta)
+        look = {"color": colour, "linestyle": style, "linewidth": 1, "zorder": 4}
+        axes.plot(alpha, beta, height, **look, gid="on the surface")
 
 
 def _box(view: View) -> tuple[float, float, float]:
@@ -172,14 +172,15 @@ def _furnish(axes: Axes3D, view: View) -> None:
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]], floor)
     trace(axes, view, floor)
+    name_trajectories(axes, view, "upper left")
     for steps, limits in ((view.x, axes.set_xlim), (view.y, axes.set_ylim)):
         room = 0.0 if len(steps) > 1 else 0.5
         limits(steps[0] - room, steps[-1] + room)
     axes.set_zlim(floor, high)
     axes.set_box_aspect(_box(view), zoom=0.95)
     axes.view_init(elev=32, azim=-60)
-    axes.set_xlabel(ALPHA, labelpad=-6)
-    axes.set_ylabel(BETA, labelpad=-6)
+    axes.set_xlabel(axis_name(view.surface.attributes, 0, short=True), labelpad=-6)
+    axes.set_ylabel(axis_name(view.surface.attributes, 1, short=True), labelpad=-6)
     axes.tick_params(pad=-3)
     axes.tick_params("z", pad=1)
     few_ticks(axes.xaxis, view.x, 5)

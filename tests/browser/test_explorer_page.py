@@ -265,7 +265,7 @@ def test_without_webgl_the_map_stays_and_the_page_says_so(show):
 
 
 def test_the_surface_in_three_dimensions_is_linked_with_the_map(show):
-    walked = replace(SURFACE, trajectory=Trajectory(*PATH.T))
+    walked = replace(SURFACE, trajectories=(Trajectory(*PATH.T),))
     page = show(Entry("one", walked), deep=True)
     traces = drawn(page, "relief", "data")
     assert traces[0]["type"] == "surface"

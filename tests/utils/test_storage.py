@@ -55,15 +55,15 @@ def test_a_trajectory_comes_back_and_changes_nothing_else(tmp_path):
     path = tmp_path / "surface.h5"
     save_surface(path, surface(seed=3, plans=("p",)))
     before = load_surface(path)
-    assert before.trajectory is None
+    assert before.trajectories == ()
     for way in (Trajectory([0, 0.5, np.nan], [1, 2, 3]), Trajectory([1.0], [2.0])):  # the last wins
         save_trajectory(path, way)
         found = load_surface(path)
-        np.testing.assert_array_equal(found.trajectory.alpha, way.alpha)
-        np.testing.assert_array_equal(found.trajectory.beta, way.beta)
+        np.testing.assert_array_equal(found.trajectories[0].alpha, way.alpha)
+        np.testing.assert_array_equal(found.trajectories[0].beta, way.beta)
     with h5py.File(path) as handle:
-        assert handle["trajectory/alpha"].dtype == np.float64
-        assert handle["trajectory/beta"].shape == (1,)
+        assert handle["trajectory/0/alpha"].dtype == np.float64
+        assert handle["trajectory/0/beta"].shape == (1,)
     assert bits(found.values) == bits(before.values)
     assert found.attributes == before.attributes
     assert (found.grid, found.labels) == (before.grid, before.labels)
@@ -78,7 +78,7 @@ def test_a_trajectory_goes_into_no_file_of_an_earlier_tool_and_along_no_curve(tm
         save_trajectory(path, way)
     assert path.read_bytes() == content
     with pytest.raises(InputError, match="lies in a plane; this grid has one axis"):
-        Surface(Grid((GRID.axes[0],)), {"a": np.zeros(3)}, trajectory=way)
+        Surface(Grid((GRID.axes[0],)), {"a": np.zeros(3)}, trajectories=(way,))
     with pytest.raises(InputError, match=r"alpha has shape \(2,\), beta \(1,\)"):
         Trajectory([0, 1], [0])
     with pytest.raises(InputError, match="cannot be called 'trajectory' in a file"):

@@ -222,10 +222,12 @@ def test_provenance_is_shown_what_matters_first():
 
 def test_a_verdict_and_a_trajectory_are_taken_along():
     walked = Trajectory(np.array([0.0, 1.0, 1.5, np.nan]), np.array([0.1, -0.2, -0.25, np.inf]))
-    run = read(Surface(GRID, {"train_loss": BOWL}, trajectory=walked), verdict=VERDICT).told[
+    run = read(Surface(GRID, {"train_loss": BOWL}, trajectories=(walked,)), verdict=VERDICT).told[
         "runs"
     ][0]
-    assert run["trajectory"] == [[0.0, 0.1], [1.0, -0.2], [1.5, -0.25]]
+    assert run["trajectories"] == [
+        {"name": "", "steps": [[0.0, 0.1], [1.0, -0.2], [1.5, -0.25]], "off": None}
+    ]
     check = {"state": "warning", "title": "Holes", "found": "Two.", "why": "", "do": "Look."}
     assert run["verdict"]["checks"] == [check]
     assert [number["value"] for number in run["verdict"]["numbers"]] == [1.5, None]

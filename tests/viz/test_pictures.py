@@ -41,7 +41,7 @@ SURFACES = {
     "point": surface(BOWL[:1, :1], LONE, LONE),
     "row": surface(BOWL[:1], LONE, GRID.axes[1]),
     "column": surface(BOWL[:, :1], GRID.axes[0], LONE),
-    "trained": replace(surface(BOWL), trajectory=WAY),
+    "trained": replace(surface(BOWL), trajectories=(WAY,)),
 }
 CURVE = Surface(
     Grid((GRID.axes[0],)),

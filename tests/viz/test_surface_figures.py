@@ -73,7 +73,7 @@ def test_the_pdf_names_the_optimum_where_the_file_has_it_trap_1(tmp_path):
 @pytest.mark.parametrize("draw", FACES.values(), ids=FACES)
 def test_the_way_that_training_took_is_drawn_where_it_was(draw):
     alpha, beta = np.array([-1.5, -0.5, 1.0, 1.5]), np.array([0.5, 0.25, 0.0, -0.25])
-    way = Surface(GRID, {"train_loss": BOWL}, trajectory=Trajectory(alpha, beta))
+    way = Surface(GRID, {"train_loss": BOWL}, trajectories=(Trajectory(alpha, beta),))
     figure = draw(way, "train_loss")
     (line,) = (drawn for drawn in figure.axes[0].lines if drawn.get_gid() == "trajectory")
     x, y = (line.get_data_3d() if hasattr(line, "get_data_3d") else line.get_data())[:2]
@@ -85,7 +85,7 @@ def test_the_way_that_training_took_is_drawn_where_it_was(draw):
 
 def test_on_the_relief_the_way_has_the_heights_of_the_surface():
     way = Trajectory(X[[0, 3]], Y[[4, 2]])
-    surface = Surface(GRID, {"train_loss": PLANE}, trajectory=way)
+    surface = Surface(GRID, {"train_loss": PLANE}, trajectories=(way,))
     figure = relief(surface, "train_loss", Look(scale="linear"))
     (line,) = (d for d in figure.axes[0].lines if d.get_gid() == "on the surface")
     np.testing.assert_allclose(line.get_data_3d()[2], 10 * way.alpha + way.beta)

@@ -108,6 +108,12 @@ def range_of(wildcards):
     return [f"results/{wildcards.run}/range.json"] if auto else []
 
 
+def trajectory_of(wildcards):
+    """Return the file with the ways of trainings, where the run shows any."""
+    shown = DEPENDS.config.run(wildcards.run).trajectories
+    return [f"results/{wildcards.run}/trajectory.json"] if shown else []
+
+
 def surface_of(wildcards):
     """Return the run's surface, unless it has no such metric: then say so before computing."""
     checkpoints.probe.get(run=wildcards.run)
@@ -144,16 +150,24 @@ def surfaces_with(wildcards):
 
 
 def every_surface(wildcards):
-    """Return every run's surface and verdict, once all probes are there: nothing waits in vain."""
+    """Return every run's surface, trajectories and verdict, once all probes are there: nothing waits in vain."""
     for run in RUNS:
         checkpoints.probe.get(run=run)
-    return expand("results/{run}/{file}", run=RUNS, file=["surface.h5", "verdict.json"])
+    shown = [run for run in RUNS if DEPENDS.config.run(run).trajectories]
+    return [
+        *expand("results/{run}/{file}", run=RUNS, file=["surface.h5", "verdict.json"]),
+        *expand("results/{run}/trajectory.json", run=shown),
+    ]
 
 
 def shared_key_of(wildcards):
     """Return the metric key that a file name of the comparison spells."""
     keys = [key for run in DEPENDS.config.compared for key in DEPENDS.keys(run)]
     return next((key for key in keys if file_name(key) == wildcards.key), wildcards.key)
+
+
+def on_trajectory(wildcards):
+    return or_stop(DEPENDS.trajectory, wildcards.run)
 
 
 def on_problem(wildcards):

@@ -23,6 +23,7 @@ checkpoint probe:
 rule choose_range:
     input:
         made_files,
+        trajectory_of,
         hash="results/{run}/directions.h5.sha256",
         directions=ancient("results/{run}/directions.h5"),
         probe=ancient("results/{run}/probe.json"),

@@ -2,6 +2,7 @@
 rule make_explorer:
     input:
         "results/{run}/surface.h5",
+        trajectory_of,
         verdict="results/{run}/verdict.json",
     output:
         report(

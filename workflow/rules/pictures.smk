@@ -4,6 +4,7 @@
 rule plot_surface:
     input:
         surface_of,
+        trajectory_of,
     output:
         **{
             kind: report(
@@ -127,3 +128,21 @@ rule export_flat:
     shell:
         "python {params.scripts:q}/export_flat.py --config {params.config:q} --run {wildcards.run}"
         " --log {log}"
+
+
+rule export_trajectory:
+    input:
+        surface_of,
+        trajectory_of,
+    output:
+        "results/{run}/paraview/trajectory/{key}.vtp",
+    log:
+        "logs/{run}/export_trajectory/{key}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        key=key_of,
+        content=on_paraview,
+    shell:
+        "python {params.scripts:q}/export_trajectory.py --config {params.config:q} --run {wildcards.run}"
+        " --key={params.key:q} --log {log}"

@@ -64,7 +64,7 @@ async function showRun(run) {
   const points = run.told.measured.join(" × ");
   $("about").textContent = `Loss ${run.isCurve ? "curve" : "landscape"}, ${points} points, ${count(run.metrics.length, "metric")}`;
   $("metric").replaceChildren(...run.metrics.map((metric, k) => element("option", { value: String(k) }, metric.key)));
-  $("path-field").hidden = !run.told.trajectory;
+  $("path-field").hidden = !run.told.trajectories.length;
   fillVerdict(run.told.verdict);
   fillProvenance(run.told.provenance);
   const kept = run.metric(state.key) || run.metrics[0]; // the metric of the run before, if it has it
@@ -104,7 +104,7 @@ function drawMetric() {
 }
 
 function pathShown() {
-  return (state.path && state.run.told.trajectory) || [];
+  return state.path ? state.run.told.trajectories : [];
 }
 
 function drawMap() {
@@ -260,8 +260,10 @@ function hear(picture, hovered, clicked) {
 function pointHeard([point]) {
   const said = everyMetric(state.run, state.run.near([point.x, point.y]));
   if (!point.data.mode) return said; // not of the training's path
-  const path = state.run.told.trajectory[point.pointNumber];
-  return `training, step ${point.pointNumber + 1} of ${state.run.told.trajectory.length}, at (${path.map((step) => numberText(step)).join(", ")})\nnearest point measured: ${said}`;
+  const way = state.run.told.trajectories[point.data.meta];
+  const place = way.steps[point.pointNumber].map((step) => numberText(step)).join(", ");
+  const off = way.off ? `, ${numberText(way.off[point.pointNumber], 3)} off the plane` : "";
+  return `${way.name || "training"}, step ${point.pointNumber + 1} of ${way.steps.length}, at (${place})${off}\nnearest point measured: ${said}`;
 }
 
 function chooseNear([point]) {

@@ -6,6 +6,8 @@ const DOTS = 101; // of a longer line only the points without a neighbour get a 
 const MOST_CROSSINGS = 150000; // of levels; a rougher map gets bands of colour without lines
 const WIDE = 3; // axes are drawn to scale up to this ratio of their lengths
 const MARK = "#d6336c"; // on the colour maps, which dark mode leaves as they are
+const WAYS = [MARK, "#f59f00", "#101010", "#4dabf7"]; // of trainings, by turns
+const DASHES = ["solid", "dash", "dot", "dashdot"];
 const LIFT = 0.006; // of the height: keeps lines on the surface from sinking into it
 
 const CONFIG = {
@@ -129,7 +131,16 @@ function cover(view) {
   };
 }
 
-function mapTraces(view, colours, path) {
+/** Return the look of a training's way; the first is drawn, empty, where there is none. */
+function wayLook(number, more) {
+  return { color: WAYS[number % WAYS.length], dash: DASHES[number % DASHES.length], ...more };
+}
+
+function waysOf(paths) {
+  return paths.length ? paths.map((path) => path.steps) : [[]];
+}
+
+function mapTraces(view, colours, paths) {
   const quiet = { type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false };
   const point = (at) => (at === null ? { x: [], y: [] } : { x: [at[0]], y: [at[1]] });
   const origin = view.landscape.origin;
@@ -138,15 +149,16 @@ function mapTraces(view, colours, path) {
   return [
     bands(view, colours),
     cover(view),
-    {
+    ...waysOf(paths).map((steps, number) => ({
       type: "scatter",
       mode: "lines+markers",
-      x: path.map(([alpha]) => alpha),
-      y: path.map(([, beta]) => beta),
-      line: { color: MARK, width: 2 },
-      marker: { color: MARK, size: 4 },
+      meta: number, // for what is said of the point under the mouse
+      x: steps.map(([alpha]) => alpha),
+      y: steps.map(([, beta]) => beta),
+      line: wayLook(number, { width: 2 }),
+      marker: { color: wayLook(number).color, size: 4 },
       hoverinfo: "none",
-    },
+    })),
     { ...quiet, ...plus, marker: { symbol: "cross-thin", size: 13, line: { width: 4.5, color: "#ffffff" } } },
     { ...quiet, ...plus, marker: { symbol: "cross-thin", size: 12, line: { width: 2, color: "#000000" } } },
     { ...quiet, ...point(best), marker: { symbol: "star", size: 14, color: "#ffffff", line: { width: 1.2, color: "#000000" } } },
@@ -160,8 +172,8 @@ function mapLayout(landscape, at, revision) {
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
     plot_bgcolor: colour("hole"),
     uirevision: revision,
-    xaxis: axisLook({ title: { text: "α" }, range: rangeOf(landscape.x), constrain: "domain", showgrid: false }),
-    yaxis: axisLook({ title: { text: "β" }, range: rangeOf(landscape.y), showgrid: false, ...y }),
+    xaxis: axisLook({ title: { text: landscape.told.names[0] }, range: rangeOf(landscape.x), constrain: "domain", showgrid: false }),
+    yaxis: axisLook({ title: { text: landscape.told.names[1] }, range: rangeOf(landscape.y), showgrid: false, ...y }),
     shapes: mapMarks(landscape, at),
   });
 }
@@ -192,7 +204,7 @@ function mapMarks({ x, y }, [ix, iy]) {
 
 // -------------------------------------------------------------------------------- the surface
 
-function reliefTraces(view, colours, path, at) {
+function reliefTraces(view, colours, paths, at) {
   const { x, y } = view.landscape;
   const [low, high] = view.bounds;
   const levels = levelsBetween(low, high);
@@ -224,7 +236,7 @@ function reliefTraces(view, colours, path, at) {
   const origin = view.landscape.origin && [[0, 0]];
   return [
     surface,
-    { ...quiet, mode: "lines", ...onSurface(view, path), connectgaps: false, line: { color: MARK, width: 5 } },
+    ...waysOf(paths).map((steps, number) => ({ ...quiet, mode: "lines", ...onSurface(view, steps), connectgaps: false, line: wayLook(number, { width: 5 }) })),
     marker(origin || [], { symbol: "cross", size: 4, color: "#000000", line: { width: 1, color: "#ffffff" } }),
     marker(best || [], { symbol: "diamond", size: 5, color: "#ffffff", line: { width: 1.5, color: "#000000" } }),
     ...reliefMarks(view, at),

@@ -107,6 +107,12 @@ function fillLegend(view) {
   }
   if (landscape.origin) parts.push(element("span", {}, element("b", {}, "+ origin "), "the trained weights"));
   parts.push(element("span", {}, element("b", {}, "○ marked point")));
+  landscape.told.trajectories.forEach((way, number) => {
+    if (!way.name) return;
+    const line = element("b", {}, "━ ");
+    line.style.color = wayLook(number).color;
+    parts.push(element("span", {}, line, way.name));
+  });
   $("legend").replaceChildren(...parts);
 }
 

@@ -1,0 +1,47 @@
+"""Where the trainings that a run names walked, in the plane of its directions."""
+
+import logging
+from pathlib import Path
+
+from landscape_lib.config import Experiment
+from landscape_lib.core.trajectory import project_snapshots
+from landscape_lib.problems.build import build_problem
+from landscape_lib.steps.directions import open_states
+from landscape_lib.steps.shown import save_trajectories
+from landscape_lib.utils.storage import load_directions
+
+log = logging.getLogger(__name__)
+
+ONLY = "checkpoints"  # what the trajectory is called that is the only one
+
+
+def project_trajectory(experiment: Experiment, out: Path | str) -> None:
+    """Project every checkpoint that a run shows onto the plane of its directions, and write it.
+
+    Raises:
+        InputError: If a checkpoint is missing, of another network, or holds NaN or infinity.
+    """
+    model = build_problem(experiment.problem, experiment.args).model
+    directions = load_directions(experiment.path("directions.h5"), model)
+    named = experiment.trajectories
+    found = [
+        project_snapshots(model, directions, open_states(paths), name_of(name, len(named)))
+        for name, paths in named.items()
+    ]
+    save_trajectories(out, found)
+    for way in found:
+        share = (
+            "" if way.in_plane is None else f", {100 * way.in_plane:.1f} % of the way in the plane"
+        )
+        log.info(
+            "%s: %s: %d checkpoints%s",
+            experiment.name,
+            way.name or "trajectory",
+            len(way.alpha),
+            share,
+        )
+
+
+def name_of(name: str, count: int) -> str:
+    """Return what a trajectory is called in pictures: nothing, if it is the only one."""
+    return "" if name == ONLY and count == 1 else name
