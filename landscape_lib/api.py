@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,14 @@ from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Surface, Trajectory
+from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out, reestimation_of
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
+from landscape_lib.steps.shown import enclosing
+from landscape_lib.steps.trajectory import states_of
 
 if TYPE_CHECKING:
     import xarray
@@ -39,9 +43,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("landscape_lib")
 
-DIRECTIONS = ("random", "target")
+DIRECTIONS = ("random", "target", "pca")
 PREFIX = "train_loss_"  # of a custom metric's key
-Range = tuple[float, float, int]
+Range = tuple[float | str, float | str, int]
+Checkpoints = str | Path | Mapping[str, Any] | nn.Module | Sequence[Any]
+AUTO_COUNT = 51
 
 
 class LossLandscape:
@@ -164,7 +170,7 @@ class LossLandscape:
     def compute_1d(
         self,
         directions: str = "random",
-        xrange: Range = (-1, 1, 51),
+        xrange: Range | str = (-1, 1, 51),
         dir_type: str = "weights",
         normalize: str = "filter",
         ignore: str | None = "biasbn",
@@ -172,13 +178,16 @@ class LossLandscape:
         save: bool = True,
         seed: int | None = 0,
         layers: str | Sequence[str] | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model along one direction:  w(a) = w0 + a d.
 
         Args:
             directions: ``random``: Gaussian noise, normalized.  ``target``: towards
-                ``target_model``, so that 0 is this model and 1 the other.
-            xrange: First step, last step, number of steps; both ends included.
+                ``target_model``, so that 0 is this model and 1 the other.  ``pca``: in which the
+                training that left ``checkpoints`` walked farthest, at length 1.
+            xrange: First step, last step, number of steps; both ends included.  ``"auto"``, or
+                ``("auto", "auto", 51)``, with checkpoints: ends that hold their way.
             dir_type: ``weights``: all parameters move.  ``states``: running statistics as well.
             normalize: Of random directions: ``filter``, ``layer``, ``weight``, ``dfilter`` or
                 ``dlayer``; see ``landscape_lib.core.direction.NORMALIZERS``.
@@ -193,6 +202,8 @@ class LossLandscape:
                 file; such a call does not go on after an interruption, it begins anew.
             layers: A glob on names of parameters, or a list of them: only these move.  ``layer3``
                 means all below that module, ``!*.bias`` takes away.
+            checkpoints: What training left along the way: paths, a pattern such as
+                ``"epochs/*.pt"``, state_dicts or models; any number, read as they are needed.
 
         Returns:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
@@ -206,20 +217,19 @@ class LossLandscape:
             raise InputError(
                 f"Unknown directions {directions!r}; choose one of {list(DIRECTIONS)}."
             )
-        if (target_model is None) != (directions == "random"):
-            raise InputError(
-                "directions='target' needs a target_model, the model at step 1."
-                if target_model is None
-                else "A target_model is given, but directions is 'random'; say directions='target'."
-            )
-        grid = Grid((_axis("xrange", xrange),))
-        found = [self._direction(target_model, 0, dir_type, normalize, ignore, seed, layers)]
-        return self._compute(grid, found, save)
+        _refuse_other_kind("target", "target_model", target_model, directions)
+        _refuse_other_kind("pca", "checkpoints", checkpoints, directions)
+        if checkpoints is not None:
+            found = self._components(checkpoints, 1, dir_type, layers)
+        else:
+            found = (self._direction(target_model, 0, dir_type, normalize, ignore, seed, layers),)
+        ways = self._projected(found, {} if checkpoints is None else {"": checkpoints})
+        return self._compute(_grid({"xrange": xrange}, ways), found, save)
 
     def compute_2d(
         self,
-        xrange: Range = (-1, 1, 51),
-        yrange: Range = (-1, 1, 51),
+        xrange: Range | str = (-1, 1, 51),
+        yrange: Range | str = (-1, 1, 51),
         dir_type: str = "weights",
         normalize: str = "filter",
         ignore: str | None = "biasbn",
@@ -229,11 +239,14 @@ class LossLandscape:
         seed: int | None = 0,
         orthogonal: bool = False,
         layers: str | Sequence[str] | None = None,
+        checkpoints: Checkpoints | None = None,
+        trajectories: Mapping[str, Checkpoints] | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
 
         Args:
-            xrange: First step, last step, number of steps along the first direction.
+            xrange: First step, last step, number of steps along the first direction; or
+                ``"auto"``, as for ``compute_1d``.
             yrange: The same along the second.
             dir_type: As for ``compute_1d``.
             normalize: As for ``compute_1d``.
@@ -245,6 +258,10 @@ class LossLandscape:
             orthogonal: Take out of the second direction what lies along the first; y = 1 is then
                 no longer ``y_target`` itself.  The cosine is recorded either way.
             layers: As for ``compute_1d``; on both axes.
+            checkpoints: As for ``compute_1d``: the plane is that in which their training walked
+                farthest (PCA), and pictures show its way.  In place of targets and random noise.
+            trajectories: Ways of trainings that pictures show, by name, each as ``checkpoints``;
+                left out, that of ``checkpoints``.  ``add_trajectory`` shows more afterwards.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -253,12 +270,42 @@ class LossLandscape:
         Raises:
             InputError: If an option makes no sense, before anything is computed.
         """
-        grid = Grid((_axis("xrange", xrange), _axis("yrange", yrange)))
-        x, y = (
-            self._direction(target, axis, dir_type, normalize, ignore, seed, layers)
-            for axis, target in enumerate((x_target, y_target))
-        )
-        return self._compute(grid, [x, orthogonalize(y, to=x) if orthogonal else y], save)
+        if checkpoints is not None:
+            if x_target is not None or y_target is not None:
+                raise InputError("checkpoints make both directions; leave x_target, y_target out.")
+            found = self._components(checkpoints, 2, dir_type, layers)
+        else:
+            x, y = (
+                self._direction(target, axis, dir_type, normalize, ignore, seed, layers)
+                for axis, target in enumerate((x_target, y_target))
+            )
+            found = (x, orthogonalize(y, to=x) if orthogonal else y)
+        named = trajectories or ({} if checkpoints is None else {"": checkpoints})
+        ways = self._projected(found, named)
+        result = self._compute(_grid({"xrange": xrange, "yrange": yrange}, ways), found, save)
+        self._show(ways)
+        return result
+
+    def add_trajectory(self, checkpoints: Checkpoints, name: str = "") -> Trajectory:
+        """Show where a training walked in the plane of the last ``compute_2d``, in every picture.
+
+        Args:
+            checkpoints: What it left along the way, in its order: as for ``compute_1d``.
+            name: What it is called beside others; one of the same name is replaced.
+
+        Returns:
+            ``alpha`` and ``beta``, the steps along both directions, by least squares;
+            ``distance``, how far each checkpoint lies from the plane; ``in_plane``, the share of
+            the way that the plane shows.  Kept in ``surf_file`` where the surface is.
+
+        Raises:
+            InputError: If there is no surface yet, or a checkpoint is of another network.
+        """
+        self.surface, directions = self._last()
+        self.directions = list(directions)
+        (way,) = self._projected(directions, {name: checkpoints})
+        self._show([*(one for one in self.surface.trajectories if one.name != name), way])
+        return way
 
     def to_xarray(self) -> "xarray.Dataset":
         """Return what was computed last, or what ``surf_file`` holds, with named axes.
@@ -494,17 +541,19 @@ class LossLandscape:
         seed: int | None,
         layers: str | Sequence[str] | None,
     ) -> Direction:
+        self._refuse_two_ways(dir_type)
+        if target is not None:
+            found = create_target_direction(self.net, target, dir_type)
+        else:
+            found = create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
+        return _in_layers(found, layers)
+
+    def _refuse_two_ways(self, dir_type: str) -> None:
         if dir_type == "states" and self.batch_norm != "frozen":
             raise InputError(
                 f"dir_type='states' moves the running statistics that batch_norm="
                 f"{self.batch_norm!r} estimates anew; choose one of the two."
             )
-        if target is not None:
-            found = create_target_direction(self.net, target, dir_type)
-        else:
-            found = create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
-        globs = [layers] if isinstance(layers, str) else list(layers or ())
-        return only_in_layers(found, globs) if globs else found
 
     def _compute(self, grid: Grid, directions: Sequence[Direction], save: bool) -> dict[str, Any]:
         precision = plain_plan(self.net, self._device).precision
@@ -517,6 +566,45 @@ class LossLandscape:
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
         return self._result(surface)
+
+    def _components(
+        self,
+        checkpoints: Checkpoints,
+        count: int,
+        dir_type: str,
+        layers: str | Sequence[str] | None,
+    ) -> tuple[Direction, ...]:
+        self._refuse_two_ways(dir_type)
+        found = create_pca_directions(self.net, states_of(checkpoints), count, dir_type)
+        return tuple(_in_layers(direction, layers) for direction in found)
+
+    def _projected(
+        self, directions: Sequence[Direction], named: Mapping[str, Checkpoints]
+    ) -> list[Trajectory]:
+        return [
+            project_snapshots(self.net, directions, states_of(checkpoints), name)
+            for name, checkpoints in named.items()
+        ]
+
+    def _show(self, ways: Sequence[Trajectory]) -> None:
+        """Put trajectories into the last surface, and into its file where that holds it."""
+        from landscape_lib.utils.storage import save_trajectory
+
+        if self.surface is None or not ways:
+            return
+        found = replace(self.surface, trajectories=tuple(ways))
+        self.surface = self._surfaces[len(found.grid.axes)] = found
+        if self._kept(found):
+            save_trajectory(self.surf_file, *ways)
+
+    def _kept(self, surface: Surface) -> bool:
+        """Tell whether the file holds this surface."""
+        from landscape_lib.utils.storage import load_surface
+
+        if not Path(self.surf_file).exists():
+            return False
+        mark = load_surface(self.surf_file).attributes.get("fingerprint")
+        return mark is not None and mark == surface.attributes.get("fingerprint")
 
     def _result(self, surface: Surface) -> dict[str, Any]:
         names = ("xcoordinates", "ycoordinates")
@@ -577,6 +665,55 @@ def _refuse_what_is_no_criterion(criterion: Any) -> None:
             f"a dict: {{{name!r}: F.{name}}}.  A bare function is called as "
             "f(net, dataloader, use_cuda) and returns a dict."
         )
+
+
+def _refuse_other_kind(kind: str, name: str, given: Any, asked: str) -> None:
+    if (given is not None) == (asked == kind):
+        return
+    if given is not None:
+        raise InputError(
+            f"A {name} is given, but directions is {asked!r}; say directions={kind!r}."
+            if kind == "target"
+            else f"{name} are given, but directions is {asked!r}; say directions={kind!r}."
+        )
+    what = {"target": "a target_model, the model at step 1", "pca": "checkpoints of its training"}
+    raise InputError(f"directions={kind!r} needs {what[kind]}.")
+
+
+def _in_layers(direction: Direction, layers: str | Sequence[str] | None) -> Direction:
+    globs = [layers] if isinstance(layers, str) else list(layers or ())
+    return only_in_layers(direction, globs) if globs else direction
+
+
+def _grid(ranges: Mapping[str, Any], ways: Sequence[Trajectory]) -> Grid:
+    """Read the range of every axis; ``auto``: ends that hold trajectories.
+
+    Raises:
+        InputError: If one makes no sense, or is open where there is no trajectory.
+    """
+    counts = {name: _open_count(name, limits) for name, limits in ranges.items()}
+    asked = [name for name, count in counts.items() if count is not None]
+    if asked and not ways:
+        raise InputError(
+            f"{asked[0]} is 'auto', and nothing says how far: give checkpoints, or the ends, as "
+            "(-1, 1, 51)."
+        )
+    ends = enclosing(ways, list(counts.values())) if asked else [None] * len(counts)
+    return Grid(
+        tuple(
+            _axis(name, ranges[name] if end is None else (*end, count))
+            for (name, count), end in zip(counts.items(), ends, strict=True)
+        )
+    )
+
+
+def _open_count(name: str, limits: Any) -> int | None:
+    """Return the number of steps of an axis whose ends are to be found; None of another."""
+    if isinstance(limits, str) and limits == "auto":
+        return AUTO_COUNT
+    if isinstance(limits, list | tuple) and tuple(limits[:2]) == ("auto", "auto"):
+        return _axis(name, (-1, 1, *limits[2:])).count
+    return None
 
 
 def _axis(name: str, limits: Any) -> Axis:

@@ -341,7 +341,8 @@ FUNCTION = "'path/to/file.py:function', 'package.module:function'"
 LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
 DIRECTION = (
-    "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'layers', 'orthogonal'"
+    "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'layers', 'checkpoints', "
+    "'orthogonal'"
 )
 FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 
@@ -402,13 +403,13 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         ),
         (
             "directions",
-            "{kind: pca}",
-            "directions.kind: found 'pca'; allowed: 'random', 'target', 'file'",
+            "{kind: umap}",
+            "directions.kind: found 'umap'; allowed: 'random', 'target', 'file', 'pca'",
         ),
         (
             "directions",
             "{kind: [random]}",
-            "directions.kind: found ['random']; allowed: 'random', 'target', 'file'",
+            "directions.kind: found ['random']; allowed: 'random', 'target', 'file', 'pca'",
         ),
         (
             "directions",
@@ -649,12 +650,12 @@ SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'ver
         (
             a_run().replace("problem", "problme"),
             "runs.mine.problme: found an unknown key; allowed: 'problem', 'args', 'files', "
-            f"'compare_batch_norm', 'per_layer', 'train', {SECTION_NAMES}. Did you mean 'problem'?",
+            f"'compare_batch_norm', 'per_layer', 'trajectory', 'train', {SECTION_NAMES}. Did you mean 'problem'?",
         ),
         (
             a_run().replace("grid", "gird"),
             "runs.mine.gird: found an unknown key; allowed: 'problem', 'args', 'files', "
-            f"'compare_batch_norm', 'per_layer', 'train', {SECTION_NAMES}. Did you mean 'grid'?",
+            f"'compare_batch_norm', 'per_layer', 'trajectory', 'train', {SECTION_NAMES}. Did you mean 'grid'?",
         ),
         (
             "runs: {a: {grid: {x: [0, 1, 2]}}}",

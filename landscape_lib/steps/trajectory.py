@@ -1,10 +1,15 @@
 """Where the trainings that a run names walked, in the plane of its directions."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from landscape_lib.config import Experiment
-from landscape_lib.core.trajectory import project_snapshots
+from landscape_lib.core.errors import InputError
+from landscape_lib.core.trajectory import State, project_snapshots
 from landscape_lib.problems.build import build_problem
 from landscape_lib.steps.directions import open_states
 from landscape_lib.steps.shown import save_trajectories
@@ -40,6 +45,27 @@ def project_trajectory(experiment: Experiment, out: Path | str) -> None:
             len(way.alpha),
             share,
         )
+
+
+def states_of(checkpoints: Any) -> Mapping[str, State]:
+    """Return checkpoints by name, in order: paths, patterns, state_dicts or models, one or a list.
+
+    Raises:
+        InputError: If one is something else, cannot be read, or a pattern fits no file.
+    """
+    single = isinstance(checkpoints, str | Path | Mapping | nn.Module)
+    found: dict[str, State] = {}
+    for number, one in enumerate([checkpoints] if single else checkpoints):
+        if isinstance(one, str | Path):
+            found |= open_states([str(one)])
+        elif isinstance(one, Mapping | nn.Module):
+            found[f"checkpoint {number}"] = one
+        else:
+            raise InputError(
+                f"Checkpoint {number} is a {type(one).__name__}; wanted a path, a pattern such as "
+                "'epochs/*.pt', a state_dict or a model."
+            )
+    return found
 
 
 def name_of(name: str, count: int) -> str:
