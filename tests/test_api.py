@@ -1125,3 +1125,86 @@ def test_a_verdict_of_a_model_that_changed_since_says_so(tmp_path):
     assert next(c["state"] for c in found["checks"] if c["id"] == "centre") == "warning"
     with pytest.raises(InputError, match="eigenvalues"):
         landscape.verdict(eigenvalues=-1)
+
+
+# ------------------------------------------------------------------------ where training walked
+
+
+def walked(net, places):
+    """State_dicts at w0 + a d1 + b d2, d1 and d2 of other lengths and not at right angles."""
+    torch.manual_seed(4)
+    start = {name: entry.clone() for name, entry in net.state_dict().items()}
+    moving = [name for name, _ in net.named_parameters()]
+    one = {name: torch.randn_like(start[name]) for name in moving}
+    other = {name: 2 * one[name] + torch.randn_like(start[name]) for name in moving}
+    return [
+        start | {name: start[name] + a * one[name] + b * other[name] for name in moving}
+        for a, b in places
+    ]
+
+
+def test_checkpoints_make_the_plane_the_range_and_the_way(tmp_path):
+    net = small_net()
+    states = walked(net, [(0.5, 1.0), (0.25, 0.5), (0.5, 0.0)])
+    for number, state in enumerate(states):
+        torch.save(state, tmp_path / f"{number}.pt")
+    landscape = LossLandscape(net, loader(), surf_file="s.h5")
+    result = landscape.compute_2d(
+        ("auto", "auto", 5), (-3, 3, 4), checkpoints=str(tmp_path / "*.pt")
+    )
+    assert result["losses"].shape == (5, 4)
+    (way,) = landscape.surface.trajectories
+    np.testing.assert_allclose(way.distance, 0, atol=1e-5)
+    assert way.in_plane == pytest.approx(1)
+    x = result["xcoordinates"]
+    assert x[0] < min(way.alpha.min(), 0)
+    assert x[-1] > max(way.alpha.max(), 0)
+    assert 0 in x
+    (kept,) = load_surface("s.h5").trajectories
+    np.testing.assert_array_equal(kept.alpha, way.alpha)
+    ratios = [d.attributes["explained_variance_ratio"] for d in landscape.directions]
+    assert sum(ratios) == pytest.approx(1)
+    pictures = landscape.plot_2d_contour()
+    assert "of the variance" in pictures.figures[0].axes[0].get_xlabel()
+    curve = landscape.compute_1d("pca", ("auto", "auto", 5), checkpoints=states, save=False)
+    np.testing.assert_allclose(curve["xcoordinates"], x)
+
+
+def test_ways_of_several_trainings_are_shown_in_any_plane(tmp_path):
+    net, other = small_net(), small_net(1)
+    landscape = LossLandscape(net, loader(), surf_file="s.h5")
+    landscape.compute_2d((-1, 2, 4), (-1, 1, 3), x_target=other)
+    way = landscape.add_trajectory([other, net], "SGD")
+    np.testing.assert_allclose([way.alpha, way.beta], [[1, 0], [0, 0]], atol=1e-6)
+    landscape.add_trajectory(small_net(2), "Adam")
+    landscape.add_trajectory([net], "Adam")  # in place of the first of that name
+    found = load_surface("s.h5").trajectories
+    assert [(one.name, len(one.alpha)) for one in found] == [("SGD", 2), ("Adam", 1)]
+    assert [one.name for one in landscape.surface.trajectories] == ["SGD", "Adam"]
+    again = LossLandscape(net, loader(), surf_file="s.h5")  # the file is enough
+    again.add_trajectory([other])
+    assert [one.name for one in load_surface("s.h5").trajectories] == ["SGD", "Adam", ""]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"checkpoints": []}, "Found 0 checkpoints that span 0 dimensions"),
+        ({"checkpoints": [3]}, "Checkpoint 0 is a int; wanted a path, a pattern"),
+        ({"checkpoints": "none_*.pt"}, "none_.*: no file fits this pattern"),
+        ({"checkpoints": ["none.pt"]}, r"none\.pt: there is no such file"),
+        ({"xrange": "auto"}, "xrange is 'auto', and nothing says how far: give checkpoints"),
+        ({"checkpoints": [], "x_target": nn.Linear(1, 1)}, "leave x_target, y_target out"),
+    ],
+)
+def test_checkpoints_that_make_no_plane_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        LossLandscape(small_net(), loader()).compute_2d(**options)
+
+
+def test_a_curve_along_a_component_needs_its_checkpoints():
+    landscape = LossLandscape(small_net(), loader())
+    with pytest.raises(InputError, match="directions='pca' needs checkpoints of its training"):
+        landscape.compute_1d("pca")
+    with pytest.raises(InputError, match="checkpoints are given, but directions is 'random'"):
+        landscape.compute_1d(checkpoints=[small_net(1)])

@@ -335,6 +335,16 @@ def test_settings_of_no_part_name_the_parts(tmp_path):
         mine(tmp_path, a_run()).settings("pictures")
 
 
+def test_a_pca_shows_the_way_of_its_own_checkpoints_unless_others_are_asked_for(tmp_path):
+    pca = "{kind: pca, checkpoints: 'epochs/*.pt'}"
+    run = mine(tmp_path, a_run(directions=pca))
+    assert [direction.checkpoints for direction in run.directions] == [("epochs/*.pt",)] * 2
+    assert run.trajectories == {"checkpoints": ("epochs/*.pt",)}
+    run = mine(tmp_path, a_run(directions=pca, trajectory="{sgd: [a.pt, b.pt], adam: c.pt}"))
+    assert run.trajectories == {"sgd": ("a.pt", "b.pt"), "adam": ("c.pt",)}
+    assert mine(tmp_path, a_run(trajectory="")).trajectories == {}
+
+
 # ---------------------------------------------------------------- what is refused
 
 FUNCTION = "'path/to/file.py:function', 'package.module:function'"
@@ -344,6 +354,7 @@ DIRECTION = (
     "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'layers', 'checkpoints', "
     "'orthogonal'"
 )
+CHECKPOINTS = "a path, a pattern as 'epochs/*.pt', a list of them"
 FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 
 
@@ -542,6 +553,33 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         ),
         ("files", "a.csv", "files: found 'a.csv'; allowed: a list of paths"),
         ("files", "[a.csv, 3]", "files[1]: found 3; allowed: a path"),
+        (
+            "directions",
+            "{kind: pca}",
+            f"directions.checkpoints: found nothing; allowed: {CHECKPOINTS}; kind 'pca' needs it",
+        ),
+        (
+            "directions",
+            "{kind: pca, checkpoints: []}",
+            f"directions.checkpoints: found []; allowed: {CHECKPOINTS}, null",
+        ),
+        (
+            "directions",
+            "{kind: pca, checkpoints: [a.pt, 3]}",
+            "directions.checkpoints[1]: found 3; allowed: a path",
+        ),
+        (
+            "directions",
+            "{checkpoints: a.pt}",
+            "directions.checkpoints: found 'a.pt'; allowed: with kind 'pca' only; "
+            "the kind here is 'random'",
+        ),
+        (
+            "trajectory",
+            "a.pt",
+            "trajectory: found 'a.pt'; allowed: a mapping of names to checkpoints",
+        ),
+        ("trajectory", "{sgd: 3}", f"trajectory.sgd: found 3; allowed: {CHECKPOINTS}"),
         ("train", "p.py:train", "train: found 'p.py:train'; allowed: a mapping"),
         ("train", "{args: {}}", f"train.function: found nothing; allowed: {FUNCTION}"),
         (
@@ -650,12 +688,14 @@ SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'ver
         (
             a_run().replace("problem", "problme"),
             "runs.mine.problme: found an unknown key; allowed: 'problem', 'args', 'files', "
-            f"'compare_batch_norm', 'per_layer', 'trajectory', 'train', {SECTION_NAMES}. Did you mean 'problem'?",
+            "'compare_batch_norm', 'per_layer', 'trajectory', 'train', "
+            f"{SECTION_NAMES}. Did you mean 'problem'?",
         ),
         (
             a_run().replace("grid", "gird"),
             "runs.mine.gird: found an unknown key; allowed: 'problem', 'args', 'files', "
-            f"'compare_batch_norm', 'per_layer', 'trajectory', 'train', {SECTION_NAMES}. Did you mean 'grid'?",
+            "'compare_batch_norm', 'per_layer', 'trajectory', 'train', "
+            f"{SECTION_NAMES}. Did you mean 'grid'?",
         ),
         (
             "runs: {a: {grid: {x: [0, 1, 2]}}}",

@@ -71,7 +71,8 @@ class Dependencies:
     def trajectory(self, run: str) -> str:
         """Return what trajectories depend on beside the directions: checkpoints, and the model."""
         experiment = self.config.run(run)
-        ways = {name: self._checkpoints(named) for name, named in experiment.trajectories.items()}
+        named = experiment.trajectories.items()  # a list: their order decides their colours
+        ways = [[name, self._checkpoints(checkpoints)] for name, checkpoints in named]
         return self._saved([self._content_of(experiment), ways])
 
     def problem(self, run: str) -> str:

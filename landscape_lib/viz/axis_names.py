@@ -33,8 +33,10 @@ def _numbered(direction: Mapping[str, Any], axis: int, short: bool) -> str:
 
 
 def _component(direction: Mapping[str, Any], axis: int, short: bool) -> str:
-    share = f"{100 * float(direction['explained_variance_ratio']):.1f} %"
-    return f": PC {int(direction['component'])} ({share}{'' if short else ' of the variance'})"
+    name, share = int(direction["component"]), 100 * float(direction["explained_variance_ratio"])
+    return (
+        f": PC {name} ({share:.0f} %)" if short else f": PC {name} ({share:.1f} % of the variance)"
+    )
 
 
 _NAMES = {"pca": _component}

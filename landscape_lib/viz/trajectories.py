@@ -56,13 +56,12 @@ def name_trajectories(axes: Axes, view: View, place: Any = "best") -> None:
 
 def trace_notes(view: View) -> list[str]:
     """Say how many steps of training are drawn as a line, how much of the way, how many are not."""
-    said = [_note(way, view) for way in view.surface.trajectories]
-    return [plain_text("; ".join(said))] if said else []
+    return [plain_text(_note(way, view)) for way in view.surface.trajectories]
 
 
 def _note(way: Trajectory, view: View) -> str:
     seen = _within(way, view)
-    share = "" if way.in_plane is None else f", {100 * way.in_plane:.1f} % of the way in the plane"
+    share = "" if way.in_plane is None else f", {100 * way.in_plane:.1f} % of it in the plane"
     outside = "" if seen.all() else f", {(~seen).sum()} outside the picture"
     return f"{way.name or 'line'}: {len(seen)} steps of training{share}{outside}"
 

@@ -46,6 +46,14 @@ def test_a_colour_map_changes_pictures_only(project):
     assert project.ran() == ({"one": {"plot_surface", "make_explorer"}}, 0)
 
 
+def test_a_trajectory_to_be_shown_is_projected_and_drawn_and_nothing_is_evaluated(project):
+    torch.save({"weight": torch.tensor([[4.0, 3.0]])}, project.folder / "start.pt")
+    shown = {"checkpoints": ["start.pt", "one.pt"]}
+    project.configure(lambda config: config["runs"]["one"].update(trajectory=shown))
+    drawn = {"project_trajectory", "plot_surface", "export_trajectory", "make_explorer"}
+    assert project.ran() == ({"one": drawn}, 0)
+
+
 def test_a_paraview_option_changes_vtp_files_only(project):
     project.configure(lambda config: config["runs"]["two"].update(paraview={"log": True}))
     assert project.ran() == ({"two": {"export_vtp"}}, 0)

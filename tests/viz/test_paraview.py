@@ -13,9 +13,14 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.interpolation import interpolate
-from landscape_lib.viz.paraview import Height, export_flat_vtp, export_vtp
+from landscape_lib.viz.paraview import (
+    Height,
+    export_flat_vtp,
+    export_trajectory_vtp,
+    export_vtp,
+)
 
 GRID = Grid((Axis(-1, 2, 7), Axis(-0.5, 0.5, 5)))
 X, Y = (axis.steps() for axis in GRID.axes)
@@ -46,6 +51,39 @@ class Read:
     def _arrays(found):
         count = found.GetNumberOfArrays()
         return {found.GetArrayName(n): vtk_to_numpy(found.GetArray(n)) for n in range(count)}
+
+
+def test_a_way_lies_on_the_sheet_and_says_how_far_off_the_plane_it_was(tmp_path):
+    grid = Grid((Axis(-1, 1, 5), Axis(0, 3, 4)))
+    x, y = (axis.steps() for axis in grid.axes)
+    values = 10 * x[:, None] + y[None, :] + 20
+    values[0, 0] = np.nan
+    ways = (
+        Trajectory([-0.5, 1.0], [1.0, 2.5], "SGD", [0.0, 2.0], [3.0, 4.0]),
+        Trajectory([0.0, 0.5, 5.0], [0.0, 1.0, 1.0], "Adam"),  # the last lies outside
+        Trajectory([-1.0, -0.9], [0.0, 0.1], "beside the hole"),
+    )
+    surface = Surface(grid, {"train_loss": values}, trajectories=ways)
+    path = export_trajectory_vtp(surface, "train_loss", tmp_path / "way.vtp", Height(zscale=0.5))
+    found = Read(path)
+    alpha, beta, height = found.points.T
+    np.testing.assert_allclose(found.arrays["zvalue"], 10 * alpha + beta + 20)
+    np.testing.assert_allclose(height, 0.5 * found.arrays["zvalue"])
+    assert set(found.arrays["trajectory"]) == {0, 1}
+    ends = np.isin(found.arrays["step"], [0, 1]) & (found.arrays["trajectory"] == 0)
+    np.testing.assert_array_equal(alpha[ends], ways[0].alpha)
+    np.testing.assert_array_equal(found.arrays["distance"][ends], [0, 2])
+    assert np.isnan(found.arrays["distance"][found.arrays["trajectory"] == 1]).all()
+    lines = vtk_to_numpy(found.data.GetLines().GetConnectivityArray()).reshape(-1, 2)
+    joined = np.abs(np.diff(found.points[lines], axis=1))[:, 0, :2]
+    assert (joined <= np.array([0.25, 0.5]) + 1e-12).all()  # half a cell
+    assert (np.diff(found.arrays["trajectory"][lines], axis=1) == 0).all()
+    assert json.loads(found.told["trajectories"]) == ["SGD", "Adam", "beside the hole"]
+    assert json.loads(found.told["options"])["zscale"] == 0.5
+    again = export_trajectory_vtp(surface, "train_loss", tmp_path / "b.vtp", Height(zscale=0.5))
+    assert path.read_bytes() == again.read_bytes()
+    with pytest.raises(InputError, match="the surface has no trajectory"):
+        export_trajectory_vtp(Surface(grid, {"a": values}), "a", tmp_path / "none.vtp")
 
 
 def written(path, values, height=Height(), key="train_loss", grid=GRID, **others):  # noqa: B008

@@ -1,6 +1,7 @@
 """The pictures of a surface show every value where it was measured, whatever the values are."""
 
 import gc
+import json
 import sys
 
 import matplotlib
@@ -88,7 +89,47 @@ def test_on_the_relief_the_way_has_the_heights_of_the_surface():
     surface = Surface(GRID, {"train_loss": PLANE}, trajectories=(way,))
     figure = relief(surface, "train_loss", Look(scale="linear"))
     (line,) = (d for d in figure.axes[0].lines if d.get_gid() == "on the surface")
-    np.testing.assert_allclose(line.get_data_3d()[2], 10 * way.alpha + way.beta)
+    alpha, beta, height = line.get_data_3d()
+    np.testing.assert_allclose(height, 10 * alpha + beta)
+    assert len(alpha) == 1 + 2 * 3  # half a cell apart, so that it follows the surface
+    ends = [[alpha[0], alpha[-1]], [beta[0], beta[-1]]]
+    np.testing.assert_array_equal(ends, [way.alpha, way.beta])
+
+
+@pytest.mark.parametrize("draw", FACES.values(), ids=FACES)
+def test_several_trainings_are_told_apart_by_colour_line_and_name(draw):
+    steps = [0.0, 3.0, 4.0]
+    ways = [
+        Trajectory([-0.5, 1.0, 1.5], [0.25, 0.0, -0.25], name, [0, 0, far], steps)
+        for name, far in (("SGD", 3.0), ("Adam", 0.0))
+    ]
+    figure = draw(Surface(GRID, {"train_loss": BOWL}, trajectories=tuple(ways)), "train_loss")
+    lines = [drawn for drawn in figure.axes[0].lines if drawn.get_gid() == "trajectory"]
+    assert len({line.get_color() for line in lines}) == 2
+    assert len({line.get_linestyle() for line in lines}) == 2
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["SGD", "Adam"]
+    said = words(figure)
+    assert "SGD: 3 steps of training, 64.0 % of it in the plane" in said  # 1 - 9 / 25
+    assert "Adam: 3 steps of training, 100.0 % of it in the plane" in said
+
+
+@pytest.mark.parametrize("draw", FACES.values(), ids=FACES)
+def test_axes_that_are_principal_components_say_what_they_explain(draw):
+    told = [
+        {"kind": "pca", "component": n, "explained_variance_ratio": share}
+        for n, share in ((1, 0.931), (2, 0.05))
+    ]
+    for spelling in (told, json.dumps(told)):  # in memory, and as a file has it
+        figure = draw(
+            Surface(GRID, {"train_loss": BOWL}, {"axis_directions": spelling}), "train_loss"
+        )
+        axes = figure.axes[0]
+        short = hasattr(axes, "get_zlim")
+        x = "PC 1 (93 %)" if short else "PC 1 (93.1 % of the variance)"
+        y = "PC 2 (5 %)" if short else "PC 2 (5.0 % of the variance)"
+        assert axes.get_xlabel().endswith(f": {x}")
+        assert axes.get_ylabel().endswith(f": {y}")
 
 
 def test_contour_lines_of_a_plane_are_where_the_plane_says_trap_1():
