@@ -35,7 +35,7 @@ def plan_of_a_long_run(case: Case, criterion: Any) -> tuple[dict[str, Any], floa
     A run as short as a measurement looks for none.
     """
     problem = Problem(case.net, case.loader(), criterion)
-    bench = lay_out(case.name, problem, code="", args={}, precision="float32")
+    bench = lay_out(case.name, problem, code="", args={}, wishes=EvaluationSettings())
     start = time.perf_counter()
     with borrowed(case.net), settings_kept():
         plan = choose_plan(bench, EvaluationSettings(device="cpu"), LONG)

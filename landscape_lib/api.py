@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
-from landscape_lib.config import EvaluationSettings, VerdictSettings
+from landscape_lib.config import DirectionSettings, EvaluationSettings, VerdictSettings
 from landscape_lib.core.direction import (
     Direction,
     create_random_direction,
@@ -27,10 +28,11 @@ from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
-from landscape_lib.core.surface import Surface, Trajectory
+from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.problem import Problem
-from landscape_lib.steps.bench import Bench, lay_out, reestimation_of
+from landscape_lib.steps.bench import Bench, lay_out
+from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
 from landscape_lib.steps.shown import enclosing
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("landscape_lib")
 
-DIRECTIONS = ("random", "target", "pca")
+DIRECTIONS = ("random", "target", "pca", "hessian")
 PREFIX = "train_loss_"  # of a custom metric's key
 Range = tuple[float | str, float | str, int]
 Checkpoints = str | Path | Mapping[str, Any] | nn.Module | Sequence[Any]
@@ -179,13 +181,17 @@ class LossLandscape:
         seed: int | None = 0,
         layers: str | Sequence[str] | None = None,
         checkpoints: Checkpoints | None = None,
+        eigenvector: int = 1,
+        hessian_samples: int | None = None,
+        curvature: bool | int = False,
     ) -> dict[str, Any]:
         """Evaluate the model along one direction:  w(a) = w0 + a d.
 
         Args:
             directions: ``random``: Gaussian noise, normalized.  ``target``: towards
                 ``target_model``, so that 0 is this model and 1 the other.  ``pca``: in which the
-                training that left ``checkpoints`` walked farthest, at length 1.
+                training that left ``checkpoints`` walked farthest, at length 1.  ``hessian``: along
+                an eigenvector of the Hessian of the loss, of length 1.
             xrange: First step, last step, number of steps; both ends included.  ``"auto"``, or
                 ``("auto", "auto", 51)``, with checkpoints: ends that hold their way.
             dir_type: ``weights``: all parameters move.  ``states``: running statistics as well.
@@ -204,11 +210,17 @@ class LossLandscape:
                 means all below that module, ``!*.bias`` takes away.
             checkpoints: What training left along the way: paths, a pattern such as
                 ``"epochs/*.pt"``, state_dicts or models; any number, read as they are needed.
+            eigenvector: With ``hessian``: 1 of the largest eigenvalue, 2 of the next, -1 of the
+                smallest.
+            hessian_samples: Of how many samples' loss; None: of all.
+            curvature: At every point also the Hessian's smallest and largest eigenvalue; a number:
+                on at most so many samples.  Each point costs some 100 gradients more.
 
         Returns:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
             ``xcoordinates``.  In custom mode ``losses`` is ``{name: array}``, without
-            ``accuracies``.
+            ``accuracies``.  With ``curvature`` also ``hessian_min``, ``hessian_max`` and
+            ``hessian_ratio``, |min / max|.
 
         Raises:
             InputError: If an option makes no sense, before anything is computed.
@@ -221,10 +233,12 @@ class LossLandscape:
         _refuse_other_kind("pca", "checkpoints", checkpoints, directions)
         if checkpoints is not None:
             found = self._components(checkpoints, 1, dir_type, layers)
+        elif directions == "hessian":
+            found = (self._eigenvectors({0: eigenvector}, dir_type, hessian_samples, layers)[0],)
         else:
             found = (self._direction(target_model, 0, dir_type, normalize, ignore, seed, layers),)
         ways = self._projected(found, {} if checkpoints is None else {"": checkpoints})
-        return self._compute(_grid({"xrange": xrange}, ways), found, save)
+        return self._compute(_grid({"xrange": xrange}, ways), found, save, curvature)
 
     def compute_2d(
         self,
@@ -241,6 +255,10 @@ class LossLandscape:
         layers: str | Sequence[str] | None = None,
         checkpoints: Checkpoints | None = None,
         trajectories: Mapping[str, Checkpoints] | None = None,
+        directions: str = "random",
+        eigenvectors: Sequence[int] = (1, 2),
+        hessian_samples: int | None = None,
+        curvature: bool | int = False,
     ) -> dict[str, Any]:
         """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
 
@@ -262,6 +280,11 @@ class LossLandscape:
                 farthest (PCA), and pictures show its way.  In place of targets and random noise.
             trajectories: Ways of trainings that pictures show, by name, each as ``checkpoints``;
                 left out, that of ``checkpoints``.  ``add_trajectory`` shows more afterwards.
+            directions: What axes without a target are: ``random``, or ``hessian``: eigenvectors of
+                the Hessian of the loss, of length 1.
+            eigenvectors: Which, for x and for y: as ``eigenvector`` for ``compute_1d``.
+            hessian_samples: As for ``compute_1d``.
+            curvature: As for ``compute_1d``.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -270,19 +293,33 @@ class LossLandscape:
         Raises:
             InputError: If an option makes no sense, before anything is computed.
         """
+        if directions not in {"random", "hessian"}:
+            raise InputError(
+                f"Unknown directions {directions!r}; choose one of ['random', 'hessian'], and give "
+                "other models as x_target and y_target."
+            )
+        targets = (x_target, y_target)
         if checkpoints is not None:
-            if x_target is not None or y_target is not None:
-                raise InputError("checkpoints make both directions; leave x_target, y_target out.")
+            if targets != (None, None) or directions != "random":
+                raise InputError(
+                    "checkpoints make both directions; leave x_target, y_target and directions out."
+                )
             found = self._components(checkpoints, 2, dir_type, layers)
         else:
+            free = [n for n in range(2) if targets[n] is None] if directions == "hessian" else []
+            curved = {axis: _pair("eigenvectors", eigenvectors)[axis] for axis in free}
+            eigen = self._eigenvectors(curved, dir_type, hessian_samples, layers)
             x, y = (
-                self._direction(target, axis, dir_type, normalize, ignore, seed, layers)
-                for axis, target in enumerate((x_target, y_target))
+                eigen[axis]
+                if axis in eigen
+                else self._direction(targets[axis], axis, dir_type, normalize, ignore, seed, layers)
+                for axis in range(2)
             )
             found = (x, orthogonalize(y, to=x) if orthogonal else y)
         named = trajectories or ({} if checkpoints is None else {"": checkpoints})
         ways = self._projected(found, named)
-        result = self._compute(_grid({"xrange": xrange, "yrange": yrange}, ways), found, save)
+        grid = _grid({"xrange": xrange, "yrange": yrange}, ways)
+        result = self._compute(grid, found, save, curvature)
         self._show(ways)
         return result
 
@@ -323,7 +360,6 @@ class LossLandscape:
         eigenvalues: int | str = "auto",
         trace: bool | str = "auto",
         samples: int | None = None,
-        convexity: int = 0,
     ) -> dict[str, Any]:
         """Judge what was computed last: is the picture right, and which numbers may be quoted?
 
@@ -335,7 +371,6 @@ class LossLandscape:
             eigenvalues: How many of the Hessian's largest; ``auto``: 3 where they cost little.
             trace: Whether the Hessian's trace is estimated; ``auto``: where it costs little.
             samples: Derivatives are taken on at most so many samples; None: on all.
-            convexity: At so many points along each axis the Hessian's extreme eigenvalues.
 
         Returns:
             ``checks``, a list of lines, each with ``state`` (``good``, ``note``, ``warning``,
@@ -349,11 +384,7 @@ class LossLandscape:
         from landscape_lib.verdict.judge import as_json
         from landscape_lib.verdict.page import page
 
-        try:
-            told = {"eigenvalues": eigenvalues, "trace": trace, "samples": samples}
-            wishes = VerdictSettings.model_validate({**told, "convexity": convexity})
-        except ValueError as error:
-            raise InputError(f"verdict(...): {error}") from None
+        wishes = _asked("verdict", eigenvalues=eigenvalues, trace=trace, samples=samples)
         surface, directions = self._last()
         precision = plain_plan(self.net, self._device).precision
         name = Path(self.surf_file).name
@@ -362,6 +393,43 @@ class LossLandscape:
             found = judged(bench, wishes, directions, surface, name)
         write_text(f"{self.surf_file}_verdict.html", page(found))
         write_text(f"{self.surf_file}_verdict.json", as_json(found))
+        return found
+
+    def spectrum(
+        self, eigenvalues: int = 3, samples: int | None = None, show: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Measure and draw the spectrum of the Hessian: ``<surf_file>_spectrum.pdf``.
+
+        At the model's weights as they are now; it takes no surface, and some 900 products with the
+        Hessian.
+
+        Args:
+            eigenvalues: How many of the largest.
+            samples: Derivatives are taken on at most so many samples; None: on all.
+            show: Open the picture in a window, or inline in a notebook.
+
+        Returns:
+            ``eigenvalues``: ``values``, largest first.  ``trace``: ``value`` and
+            ``standard_error``.  ``density``: ``nodes`` and ``weights``, a row for every random
+            vector: the mean over rows of sum w f(node) is that of f over all eigenvalues.
+
+        Raises:
+            InputError: If an option makes no sense, or torch does not differentiate the loss.
+        """
+        from landscape_lib.steps.landscape import spectrum
+        from landscape_lib.viz.showing import show_figures
+        from landscape_lib.viz.spectrum import plot_spectrum
+        from landscape_lib.viz.spectrum import spectrum as figure_of
+
+        told = {"eigenvalues": eigenvalues, "samples": samples, "trace": True, "density": True}
+        wishes = _asked("spectrum", **told)
+        plan = plain_plan(self.net, self._device)
+        with _speaking():
+            found = spectrum(lambda: self._bench(plan.precision, save=False), wishes, plan)
+        drawn = found["density"], found["eigenvalues"].get("values", ())
+        plot_spectrum(*drawn, Path(f"{self.surf_file}_spectrum.pdf"))
+        if show:
+            show_figures([figure_of(*drawn)])
         return found
 
     # ------------------------------------------------------------------------------- pictures
@@ -501,14 +569,19 @@ class LossLandscape:
             self._read = (self.dataloader, prepare(as_batches(self.dataloader), folder=folder))
         return self._read[1]
 
-    def _wishes(self, precision: str) -> EvaluationSettings:
+    def _wishes(self, precision: str, curvature: bool | int = False) -> EvaluationSettings:
         plan = dict(self.plan) if isinstance(self.plan, Mapping) else self.plan
+        if not isinstance(curvature, int) or (curvature is not False and curvature < 1):
+            raise InputError(
+                f"curvature is {curvature!r}; wanted True, False, or a number of samples from 1."
+            )
         told = {
             "device": self._device,
             "precision": precision,
             "plan": plan,
             "batch_norm": self.batch_norm,
             "batch_norm_samples": self.batch_norm_samples,
+            "curvature": curvature,
         }
         try:
             return EvaluationSettings.model_validate(told)
@@ -517,19 +590,47 @@ class LossLandscape:
             name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
 
-    def _bench(self, precision: str, *, save: bool) -> Bench:
+    def _bench(self, precision: str, *, save: bool, curvature: bool | int = False) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion)
         code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
-        return lay_out(
-            name,
-            problem,
-            code=code,
-            args={},
-            precision=precision,
-            data=self._data(),
-            reestimation=reestimation_of(self._wishes(precision)),
-        )
+        wishes = self._wishes(precision, curvature)
+        return lay_out(name, problem, code=code, args={}, wishes=wishes, data=self._data())
+
+    def _eigenvectors(
+        self,
+        numbers: Mapping[int, int],
+        dir_type: str,
+        samples: int | None,
+        layers: str | Sequence[str] | None,
+    ) -> dict[int, Direction]:
+        """Return eigenvectors of the Hessian by axis, all from one iteration; none for none.
+
+        Raises:
+            InputError: If they are asked for what is no Hessian of the weights, or twice.
+        """
+        if not numbers:
+            return {}
+        if dir_type != "weights":
+            raise InputError(
+                f"dir_type={dir_type!r} with directions='hessian': a Hessian is that by the "
+                "weights alone; say dir_type='weights'."
+            )
+        for axis, number in numbers.items():
+            told = {"kind": "hessian", "eigenvector": number, "samples": samples}
+            try:
+                DirectionSettings.model_validate(told)
+            except ValueError as error:
+                raise InputError(f"The eigenvector of axis {'xy'[axis]}: {error}") from None
+        if len(set(numbers.values())) < len(numbers):
+            raise InputError(
+                f"eigenvectors={tuple(numbers.values())}: wanted two different ones, a plane."
+            )
+        plan = replace(plain_plan(self.net, self._device), threads=torch.get_num_threads())
+        with _speaking():
+            bench = self._bench(plan.precision, save=False)
+            found = hessian_directions(bench, plan, numbers, samples)
+        return {axis: _in_layers(direction, layers) for axis, direction in found.items()}
 
     def _direction(
         self,
@@ -555,13 +656,19 @@ class LossLandscape:
                 f"{self.batch_norm!r} estimates anew; choose one of the two."
             )
 
-    def _compute(self, grid: Grid, directions: Sequence[Direction], save: bool) -> dict[str, Any]:
+    def _compute(
+        self, grid: Grid, directions: Sequence[Direction], save: bool, curvature: bool | int
+    ) -> dict[str, Any]:
         precision = plain_plan(self.net, self._device).precision
         place = Place(Path(self.surf_file)) if save else None
         with _speaking():
-            wishes = self._wishes(precision)
+            wishes = self._wishes(precision, curvature)
             surface = compute(
-                lambda: self._bench(precision, save=save), wishes, directions, grid, place
+                lambda: self._bench(precision, save=save, curvature=wishes.curvature),
+                wishes,
+                directions,
+                grid,
+                place,
             )
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
@@ -610,6 +717,7 @@ class LossLandscape:
         names = ("xcoordinates", "ycoordinates")
         steps = {name: axis.steps() for name, axis in zip(names, surface.grid.axes, strict=False)}
         values = {key: surface[key].copy() for key in surface.keys}
+        steps |= {key: values.pop(key) for key in CURVATURE if key in values}
         if self.use_custom_metrics:
             return {"losses": {key.removeprefix(PREFIX): v for key, v in values.items()}, **steps}
         found = {"losses": values["train_loss"]}
@@ -714,6 +822,26 @@ def _open_count(name: str, limits: Any) -> int | None:
     if isinstance(limits, list | tuple) and tuple(limits[:2]) == ("auto", "auto"):
         return _axis(name, (-1, 1, *limits[2:])).count
     return None
+
+
+def _asked(call: str, **told: Any) -> VerdictSettings:
+    try:
+        return VerdictSettings.model_validate(told)
+    except ValueError as error:
+        raise InputError(f"{call}(...): {error}") from None
+
+
+def _pair(name: str, found: Any) -> tuple[Any, Any]:
+    """Read one entry for x and one for y.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    try:
+        x, y = found
+    except (TypeError, ValueError):
+        raise InputError(f"{name}={found!r}; wanted one for x and one for y, as (1, 2).") from None
+    return x, y
 
 
 def _axis(name: str, limits: Any) -> Axis:

@@ -1,4 +1,4 @@
-"""Draw a run's directions from its seed, normalize them, and write directions.h5."""
+"""Make a run's directions, as its config says, and write directions.h5."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.directions import make_directions
 
-    make_directions(config.load(args.config).run(args.run), args.out)
+    make_directions(config.load(args.config).run(args.run), args.out, stops.check)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,9 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("save", True),
         ("seed", 0),
         ("layers", None),
+        ("eigenvector", 1),
+        ("hessian_samples", None),
+        ("curvature", False),
     ]
     assert known("compute_2d") == [
         ("xrange", (-1, 1, 51)),
@@ -132,6 +135,10 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("seed", 0),
         ("orthogonal", False),
         ("layers", None),
+        ("directions", "random"),
+        ("eigenvectors", (1, 2)),
+        ("hessian_samples", None),
+        ("curvature", False),
     ]
     assert known("plot_1d") == [
         ("xmin", -1),
@@ -1208,3 +1215,156 @@ def test_a_curve_along_a_component_needs_its_checkpoints():
         landscape.compute_1d("pca")
     with pytest.raises(InputError, match="checkpoints are given, but directions is 'random'"):
         landscape.compute_1d(checkpoints=[small_net(1)])
+
+
+# ------------------------------------------------------------------------------------- curvature
+
+
+class Product(nn.Module):
+    """Outputs w1 w2: with the squared error to 1, L = (w1 w2 - 1)^2."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = (
+            nn.Parameter(torch.tensor(w, dtype=torch.float64)) for w in (first, second)
+        )
+
+    def forward(self, inputs):
+        return self.first * self.second * inputs
+
+
+ONES = (torch.ones(4, 1), torch.ones(4, 1))
+
+
+def test_a_surface_along_eigenvectors_is_curved_as_its_eigenvalues_say():
+    """At w1 w2 = 1 the Hessian of (w1 w2 - 1)^2 has the eigenvalues 2 (w1^2 + w2^2) and 0."""
+    landscape = LossLandscape(Product(2.0, 0.5), ONES, nn.MSELoss())
+    result = landscape.compute_2d((-0.002, 0.002, 3), (-1, 1, 5), directions="hessian")
+    x, y = landscape.directions
+    assert x.attributes["eigenvalue"] == pytest.approx(8.5)
+    assert y.attributes["eigenvalue"] == pytest.approx(0, abs=1e-9)
+    assert [float(t) for t in x] == pytest.approx(np.array([0.5, 2]) / 4.25**0.5)
+    second = result["losses"][:, 2] @ [1, -2, 1] / 0.002**2
+    assert second == pytest.approx(8.5, rel=1e-4)
+    curve = landscape.compute_1d("hessian", (-0.5, 0.5, 4), eigenvector=-1, save=False)
+    assert landscape.directions[0].attributes["eigenvector"] == -1
+    first, other = (float(t) * curve["xcoordinates"] for t in y)
+    np.testing.assert_allclose(curve["losses"], ((2 + first) * (0.5 + other) - 1) ** 2, atol=1e-12)
+
+
+def test_softmax_regression_is_convex_at_every_point_of_the_grid():
+    torch.manual_seed(0)
+    landscape = LossLandscape(nn.Linear(4, 3), loader())
+    result = landscape.compute_2d(**RANGES, curvature=True)
+    assert result["hessian_min"].shape == result["losses"].shape == (5, 4)
+    assert (result["hessian_min"] >= -1e-6 * result["hessian_max"]).all()
+    np.testing.assert_allclose(result["hessian_ratio"], 0, atol=1e-6)
+    plain = landscape.compute_2d(**RANGES, save=False)
+    assert "hessian_min" not in plain
+    assert np.array_equal(plain["losses"], result["losses"])
+
+
+def test_a_transformers_curvature_is_that_of_its_dense_hessian_trap_26():
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.TransformerEncoderLayer(2, 1, 2, dropout=0.3, batch_first=True)
+            self.spare = nn.Linear(1, 1)
+
+        def forward(self, inputs):
+            return self.layer(inputs).mean(1)
+
+    torch.manual_seed(3)
+    model = Encoder().double()
+    pairs = torch.randn(5, 3, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    batches = DataLoader(TensorDataset(*pairs), batch_size=2)
+    landscape = LossLandscape(model, batches, nn.MSELoss())
+    result = landscape.compute_1d(xrange=(-0.5, 0.5, 3), curvature=True)
+    assert np.isfinite(result["hessian_ratio"]).all()
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+
+    def loss(flat):
+        parts = flat.split([w.numel() for w in weights.values()])
+        at = {n: p.view(w.shape) for (n, w), p in zip(weights.items(), parts, strict=True)}
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            return nn.functional.mse_loss(
+                torch.func.functional_call(model, at, (pairs[0],)), pairs[1]
+            )
+
+    model.eval()
+    start = torch.cat([w.flatten() for w in weights.values()])
+    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, start))
+    assert result["hessian_max"][1] == pytest.approx(float(values[-1]), rel=1e-4)
+    assert result["hessian_min"][1] == pytest.approx(float(values[0]), abs=1e-4 * float(values[-1]))
+
+
+def test_curvature_of_custom_metrics_stands_beside_them_and_is_resumed(caplog):
+    caplog.set_level(logging.INFO)
+    metrics = {"ce": nn.CrossEntropyLoss(), "mse": nn.MSELoss()}
+    ranges = {"xrange": (-1, 1, 3), "yrange": (0, 1, 2)}
+    landscape = LossLandscape(small_net(), data(), metrics)
+    first = landscape.compute_2d(**ranges, curvature=20)
+    again = LossLandscape(small_net(), data(), metrics).compute_2d(**ranges, curvature=20)
+    assert "6 points, 6 of them in the journal" in caplog.text
+    assert set(first["losses"]) == {"ce", "mse"}
+    for key in ("hessian_min", "hessian_max", "hessian_ratio"):
+        assert first[key].tobytes() == again[key].tobytes()
+    caplog.clear()
+    landscape.compute_2d(**ranges, curvature=10)
+    assert "6 points, 0 of them in the journal" in caplog.text  # other samples, other numbers
+
+
+def test_the_spectrum_is_measured_and_drawn_and_leaves_the_model_alone():
+    model = small_net().train()
+    before = {name: entry.clone() for name, entry in model.state_dict().items()}
+    found = LossLandscape(model, data()).spectrum(eigenvalues=2)
+    assert files() == {"loss_surface.h5_spectrum.pdf"}
+    assert found["density"]["exact"]
+    nodes = np.array(found["density"]["nodes"][0])
+    assert nodes[[-1, -2]] == pytest.approx(found["eigenvalues"]["values"], rel=1e-5)
+    assert nodes.sum() == pytest.approx(found["trace"]["value"], rel=1e-5)
+    assert model.training
+    assert all(torch.equal(before[name], entry) for name, entry in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda it: it.compute_1d("hessian", dir_type="states"), "by the weights alone"),
+        (lambda it: it.compute_1d("hessian", eigenvector=0), "eigenvector of axis x"),
+        (lambda it: it.compute_1d("hessian", eigenvector=99), "there is none with number"),
+        (lambda it: it.compute_2d(directions="hessian", eigenvectors=(1, 1)), "two different ones"),
+        (lambda it: it.compute_2d(directions="hessian", eigenvectors=3), "one for x and one for y"),
+        (lambda it: it.compute_2d(directions="target"), "give other models as x_target"),
+        (lambda it: it.compute_1d(curvature=-3), "wanted True, False, or a number of samples"),
+        (lambda it: it.compute_1d(curvature="yes"), "wanted True, False, or a number of samples"),
+        (lambda it: it.spectrum(samples=0), r"spectrum\(...\)"),
+    ],
+)
+def test_curvature_that_makes_no_sense_is_refused(ask, message):
+    landscape = LossLandscape(small_net(), data())
+    with pytest.raises(InputError, match=message):
+        ask(landscape)
+
+
+def test_a_function_with_its_own_loop_has_no_curvature():
+    landscape = LossLandscape(small_net(), loader(), two_metrics)
+    for ask in (
+        lambda: landscape.compute_1d("hessian"),
+        lambda: landscape.compute_1d(curvature=True),
+        landscape.spectrum,
+    ):
+        with pytest.raises(InputError, match="the metrics are a function that runs its own loop"):
+            ask()
+
+
+def test_curvature_is_that_of_the_plain_model_whatever_the_plan():
+    wanted = LossLandscape(small_net(), data()).compute_1d(
+        xrange=(-1, 1, 3), save=False, curvature=True
+    )
+    plan = {"points_at_once": 2, "fold": True, "batch_size": 16}
+    found = LossLandscape(small_net(), data(), plan=plan).compute_1d(
+        xrange=(-1, 1, 3), save=False, curvature=True
+    )
+    for key in ("losses", "hessian_min", "hessian_max"):
+        np.testing.assert_allclose(found[key], wanted[key], rtol=1e-3, atol=1e-5)

@@ -330,6 +330,23 @@ def test_a_direction_depends_on_the_keys_of_its_kind_alone(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("{kind: hessian}", [1, 2]),
+        ("{kind: hessian, y: {eigenvector: -1}}", [1, -1]),
+        ("{kind: hessian, x: {eigenvector: 2}, y: {eigenvector: 1}}", [2, 1]),
+        ("{y: {kind: hessian}}", [None, 2]),
+        ("{y: {kind: hessian, eigenvector: 1, samples: 9}}", [None, 1]),
+    ],
+)
+def test_eigenvectors_are_numbered_by_axis_where_nothing_is_said(tmp_path, written, numbers):
+    run = mine(tmp_path, a_run(directions=written))
+    assert [direction.eigenvector for direction in run.directions] == numbers
+    told = json.loads(run.settings("directions"))
+    assert [told[axis].get("eigenvector") for axis in "xy"] == numbers
+
+
 def test_settings_of_no_part_name_the_parts(tmp_path):
     with pytest.raises(InputError, match=r"no part 'pictures'; choose one of \['problem', 'train'"):
         mine(tmp_path, a_run()).settings("pictures")
@@ -352,9 +369,10 @@ LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
 DIRECTION = (
     "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'path', 'layers', 'checkpoints', "
-    "'orthogonal'"
+    "'eigenvector', 'samples', 'orthogonal'"
 )
 CHECKPOINTS = "a path, a pattern as 'epochs/*.pt', a list of them"
+KINDS = "'random', 'target', 'file', 'pca', 'hessian'"
 FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
 
 
@@ -415,12 +433,45 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         (
             "directions",
             "{kind: umap}",
-            "directions.kind: found 'umap'; allowed: 'random', 'target', 'file', 'pca'",
+            f"directions.kind: found 'umap'; allowed: {KINDS}",
         ),
         (
             "directions",
             "{kind: [random]}",
-            "directions.kind: found ['random']; allowed: 'random', 'target', 'file', 'pca'",
+            f"directions.kind: found ['random']; allowed: {KINDS}",
+        ),
+        (
+            "directions",
+            "{kind: hessian, dir_type: states}",
+            "directions.dir_type: found 'states'; allowed: 'weights': a Hessian is that by the "
+            "weights alone",
+        ),
+        (
+            "directions",
+            "{kind: hessian, eigenvector: 2}",
+            "directions.eigenvector: found 2; allowed: another one on each axis; x and y are "
+            "'hessian'",
+        ),
+        (
+            "directions",
+            "{kind: hessian, x: {samples: 5}}",
+            "directions.x.samples: found 5; allowed: one number; x and y are 'hessian'",
+        ),
+        (
+            "directions",
+            "{kind: hessian, eigenvector: 0}",
+            "directions.eigenvector: found 0; allowed: a whole number but 0, null",
+        ),
+        (
+            "directions",
+            "{eigenvector: 1}",
+            "directions.eigenvector: found 1; allowed: with kind 'hessian' only; the kind here is "
+            "'random'",
+        ),
+        (
+            "evaluation",
+            "{curvature: 0}",
+            "evaluation.curvature: found 0; allowed: true, false, a whole number from 1",
         ),
         (
             "directions",

@@ -63,6 +63,7 @@ def test_the_table_of_calls_has_the_real_signatures():
         "plot_2d_surface",
         "export_paraview",
         "explorer",
+        "spectrum",
         "verdict",
         "LossLandscape",
     ):
@@ -72,6 +73,26 @@ def test_the_table_of_calls_has_the_real_signatures():
             p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters
         )
         assert methods[name] == told
+
+
+def test_the_page_of_curvature_shows_the_config_of_its_pictures_and_its_code_runs(
+    tmp_path, monkeypatch, capsys
+):
+    from landscape_lib import config
+
+    page = (REPO / "docs" / "curvature.md").read_text()
+    whole, *parts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert whole == (REPO / "docs" / "curvature.yaml").read_text()
+    assert config.load(REPO / "docs" / "curvature.yaml").runs
+    run = "runs: {mine: {problem: 'a:b', grid: {x: [0, 1, 3], y: [0, 1, 2]}}}\n"
+    for line in "".join(parts).splitlines():
+        (tmp_path / "c.yaml").write_text(f"{line}\n{run}")
+        assert config.load(tmp_path / "c.yaml").runs
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/curvature.md", "exec"), {"__name__": "__main__"})
+    assert "(5, 4)" in capsys.readouterr().out
+    assert (tmp_path / "loss_surface.h5_spectrum.pdf").exists()
 
 
 @pytest.mark.parametrize("page", [*sorted((REPO / "docs").glob("*.md")), REPO / "README.md"])

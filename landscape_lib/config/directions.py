@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from landscape_lib.config.layers import Layer, Written, allowed, build, layer, over
 from landscape_lib.config.mistakes import Mistakes, below
-from landscape_lib.config.settings import AXES, KEYS_OF_KIND, DirectionSettings
+from landscape_lib.config.settings import AXES, KEYS_OF_KIND, MAY_BE_NULL, DirectionSettings
 
 _OWN_KEYS = {key: kind for kind, keys in KEYS_OF_KIND.items() for key in keys}
 _KNOWN = tuple(DirectionSettings.model_fields)
@@ -86,7 +86,30 @@ def directions(
     if len({settings.dir_type for settings in found}) > 1:
         entry = choices[-1].kept.get("dir_type") or choices[0].kept["dir_type"]
         mistakes.add(entry.path, entry.value, "the same dir_type on both axes")
-    return found
+    return _eigenvectors(choices, found, mistakes)
+
+
+def _eigenvectors(
+    choices: Sequence[_Choice], found: tuple[DirectionSettings, ...], mistakes: Mistakes
+) -> tuple[DirectionSettings, ...]:
+    """Number the eigenvectors that were not numbered; refuse what has no Hessian, or no plane."""
+    numbered = tuple(
+        settings.model_copy(update={"eigenvector": settings.eigenvector or axis})
+        if settings.kind == "hessian"
+        else settings
+        for axis, settings in enumerate(found, 1)
+    )
+    asked = [pair for pair in zip(choices, numbered, strict=True) if pair[1].kind == "hessian"]
+    for choice, settings in asked[:1]:
+        if settings.dir_type == "states":
+            entry = choice.kept["dir_type"]
+            mistakes.add(entry.path, "states", "'weights': a Hessian is that by the weights alone")
+    for key, wanted in (("eigenvector", "another one on each axis"), ("samples", "one number")):
+        values = {getattr(settings, key) for _, settings in asked}
+        if len(asked) > 1 and len(values) == (1 if key == "eigenvector" else 2):
+            entries = [choice.kept[key] for choice, _ in asked if key in choice.kept]
+            mistakes.add(entries[-1].path, entries[-1].value, f"{wanted}; x and y are 'hessian'")
+    return numbered
 
 
 def _refuse_other_kinds(choices: Sequence[_Choice], mistakes: Mistakes) -> None:
@@ -99,7 +122,7 @@ def _refuse_other_kinds(choices: Sequence[_Choice], mistakes: Mistakes) -> None:
 
 
 def _require_keys_of_kind(choice: _Choice, settings: DirectionSettings, mistakes: Mistakes) -> None:
-    for key in KEYS_OF_KIND[settings.kind]:
+    for key in sorted({*KEYS_OF_KIND[settings.kind]} - MAY_BE_NULL):
         if getattr(settings, key) is None:
             place = choice.kind.path.rpartition(".")[0]
             told = allowed(DirectionSettings, key).removesuffix(", null")

@@ -131,6 +131,17 @@ def whole(low: int) -> Reader:
     return Reader(read, f"a whole number from {low}", {"type": "integer", "minimum": low})
 
 
+def rank() -> Reader:
+    """Accept a whole number that is not 0, also in quotes: from one end, or from the other."""
+
+    def read(value: Any) -> int:
+        found = whole(-(10**9)).read(value)
+        _require(found != 0)
+        return found
+
+    return Reader(read, "a whole number but 0", {"type": "integer", "not": {"const": 0}})
+
+
 def anything_plain() -> Reader:
     """Accept what JSON has, too; return a copy, since YAML's aliases share their values."""
 

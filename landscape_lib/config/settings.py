@@ -16,7 +16,9 @@ KEYS_OF_KIND = {
     "target": ("model",),
     "file": ("path",),
     "pca": ("checkpoints",),
+    "hessian": ("eigenvector", "samples"),
 }
+MAY_BE_NULL = frozenset({"eigenvector", "samples"})  # keys that their kind does without
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
 FORMATS = ("pdf", "png", "svg")
 DEVICE = r"auto|cpu|cuda(:[0-9]+)?"
@@ -203,13 +205,13 @@ class GridSettings(Settings):
 class DirectionSettings(Settings):
     """Where the direction of one axis comes from."""
 
-    kind: Annotated[Literal["random", "target", "file", "pca"], readers.words(*KEYS_OF_KIND)] = (
-        Field(
-            default="random",
-            description="`random`: Gaussian noise. `target`: from the trained weights to those of "
-            "`model`. `file`: read from `path`. `pca`: where the training that left `checkpoints` "
-            "walked farthest, at length 1.",
-        )
+    kind: Annotated[
+        Literal["random", "target", "file", "pca", "hessian"], readers.words(*KEYS_OF_KIND)
+    ] = Field(
+        default="random",
+        description="`random`: Gaussian noise. `target`: from the trained weights to those of "
+        "`model`. `file`: read from `path`. `pca`: where the training that left `checkpoints` "
+        "walked farthest, at length 1. `hessian`: an eigenvector of the Hessian of the loss.",
     )
     dir_type: Annotated[Literal["weights", "states"], readers.words("weights", "states")] = Field(
         default="weights",
@@ -257,6 +259,16 @@ class DirectionSettings(Settings):
         description="Kind `pca`, required there: state_dicts of the same network, as training "
         "left them. A pattern stands for its files, ordered as numbers in their names count.",
     )
+    eigenvector: Annotated[int | None, readers.rank() | NULL] = Field(
+        default=None,
+        description="Kind `hessian`: which: 1 of the largest eigenvalue, 2 of the next, -1 of the "
+        "smallest, -2 of the next. Null: 1 on x, 2 on y.",
+    )
+    samples: Annotated[int | None, readers.whole(1) | NULL] = Field(
+        default=None,
+        description="Kind `hessian`: on at most so many samples; null: on all. The same on both "
+        "axes.",
+    )
     orthogonal: Annotated[bool, FLAG] = Field(
         default=False,
         description="Take out of the direction what lies along the other axis's. "
@@ -300,12 +312,17 @@ class EvaluationSettings(Settings):
         default=None,
         description="On how many training samples they are estimated anew; null: on all.",
     )
+    curvature: Annotated[bool | int, FLAG | readers.whole(1)] = Field(
+        default=False,
+        description="At every point also the Hessian's smallest and largest eigenvalue: metrics "
+        "`hessian_min`, `hessian_max`, `hessian_ratio`. A number: on at most so many samples. Each "
+        "point costs some 100 gradients more.",
+    )
 
     def settings(self) -> dict[str, Any]:
-        """Return what values depend on; nothing of batch norms where they are frozen."""
-        told = super().settings()
-        own = [name for name in told if name.startswith("batch_norm")]
-        return {k: v for k, v in told.items() if self.batch_norm != "frozen" or k not in own}
+        """Return what values depend on; nothing of batch norms and curvature unless asked for."""
+        unsaid = {"batch_norm", "batch_norm_samples"} if self.batch_norm == "frozen" else set()
+        return self.model_dump(exclude=unsaid if self.curvature else {*unsaid, "curvature"})
 
 
 class FigureSettings(Settings):
@@ -400,10 +417,11 @@ class VerdictSettings(Settings):
         default=None,
         description="Derivatives are taken on at most so many samples; null: on all.",
     )
-    convexity: Annotated[int, readers.whole(0)] = Field(
-        default=0,
-        description="At so many points along each axis, spread over the grid, the Hessian's "
-        "smallest and largest eigenvalue. Each costs some 100 gradients. 0: nowhere.",
+    density: Annotated[bool | Literal["auto"], FLAG | readers.words("auto")] = Field(
+        default=False,
+        description="Whether the density of all the Hessian's eigenvalues is estimated and drawn, "
+        "`figures/spectrum`. It costs some 800 products with the Hessian. `auto`: where it costs "
+        "as little.",
     )
 
 

@@ -224,7 +224,7 @@ def _normalized(noise: Tensor, weight: Tensor, norm: str, ignore: str) -> Tensor
         raise InputError(f"Noise has shape {tuple(noise.shape)}, weight {tuple(weight.shape)}.")
     rule = IGNORES[ignore] if weight.ndim <= 1 else NORMALIZERS[norm]
     whole = weight.ndim <= 1 or norm not in BY_FILTER
-    direction = torch.empty_like(noise, dtype=_direction_dtype(weight), device="cpu")
+    direction = torch.empty_like(noise, dtype=direction_dtype(weight), device="cpu")
     # |e| = 0 happens only to empty tensors and to noise that was zero to begin with
     still = not noise.any()
     for part in [...] if whole else _blocks(weight):
@@ -245,7 +245,8 @@ def _blocks(tensor: Tensor) -> Iterator[slice]:
     return map(slice, starts, [*starts[1:], filters])
 
 
-def _direction_dtype(weight: Tensor) -> torch.dtype:
+def direction_dtype(weight: Tensor) -> torch.dtype:
+    """Return the type of a direction's tensor: the weight's, but float32 for half precision."""
     return torch.promote_types(weight.dtype, torch.float32)
 
 

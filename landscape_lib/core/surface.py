@@ -40,8 +40,11 @@ class Label:
         """Read the label off a metric key.
 
         ``train_acc`` is a percentage, to be high.  A metric of the user's is to be high where a
-        word of its name says so: see ``HIGH_IS_GOOD``.
+        word of its name says so: see ``HIGH_IS_GOOD``.  The ends of the Hessian's spectrum have
+        labels of their own: see ``CURVATURE``.
         """
+        if key in CURVATURE:
+            return CURVATURE[key]
         split, _, name = key.partition("_")
         kind, _, own_name = name.partition("_")
         if kind == "acc" and not own_name:
@@ -49,6 +52,14 @@ class Label:
         words = set(re.split(r"[^a-z0-9]+", own_name.lower()))
         goal = "max" if words & HIGH_IS_GOOD and not words & {"loss", "error", "err"} else "min"
         return cls(f"{split} {own_name or kind or 'value'}".strip(), goal=goal)
+
+
+# What is measured of the Hessian at every point, where that is asked for; no metric has such a key.
+CURVATURE: Mapping[str, Label] = {
+    "hessian_min": Label("smallest Hessian eigenvalue", goal="max"),
+    "hessian_max": Label("largest Hessian eigenvalue"),
+    "hessian_ratio": Label("Hessian |λ_min / λ_max|"),
+}
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,15 @@ class Bench:
         parts: What decides its values, part by part; ``parts["fingerprint"]`` is the hash of all.
         reestimation: How batch norms' running statistics are estimated anew at every point; None:
             they are not.
+        curvature: Whether every point gets the ends of the Hessian's spectrum as well, and on how
+            many samples: all (True), or at most so many.
     """
 
     problem: Problem
     data: Mapping[str, Samples]
     parts: Mapping[str, Any]
     reestimation: Reestimation | None = None
+    curvature: bool | int = False
 
     @property
     def own_loop(self) -> bool:
@@ -106,8 +109,7 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
         problem,
         code=code_hash(split_name(experiment.problem)[0]),
         args=experiment.args,
-        precision=experiment.evaluation.precision,
-        reestimation=reestimation_of(experiment.evaluation),
+        wishes=experiment.evaluation,
         data=known or prepare(problem.data, problem.splits, folder),
         hashes=hashes if known else None,
     )
@@ -128,10 +130,9 @@ def lay_out(
     *,
     code: str,
     args: Mapping[str, Any],
-    precision: str,
+    wishes: EvaluationSettings,
     data: Mapping[str, Samples] | None = None,
     hashes: Mapping[str, str] | None = None,
-    reestimation: Reestimation | None = None,
 ) -> Bench:
     """Read a problem's data once, and take its fingerprint.
 
@@ -140,19 +141,22 @@ def lay_out(
         problem: At its trained weights.
         code: Hash of the code that builds model and metrics.
         args: What that code was called with.
-        precision: Of weights and inputs.
+        wishes: In what precision it is evaluated, and what else is done at every point.
         data: The problem's samples where they were read before.
         hashes: Of their content, where it is known.
-        reestimation: As in ``Bench``.
     """
-    asked = {} if reestimation is None else {"reestimated_on": reestimation.samples or "all"}
+    reestimation = reestimation_of(wishes)
+    asked: dict[str, Any] = (
+        {} if reestimation is None else {"reestimated_on": reestimation.samples or "all"}
+    )
+    asked |= {"curvature": wishes.curvature} if wishes.curvature else {}
     data = data or prepare(problem.data, problem.splits)
     parts = problem_fingerprint(
         problem.model,
         data,
         code=code,
         args=args,
-        evaluation={"precision": precision, **asked},
+        evaluation={"precision": wishes.precision, **asked},
         metrics=problem.metrics,
         hashes=hashes,
     )
@@ -162,7 +166,7 @@ def lay_out(
         f"{sum(p.numel() for p in problem.model.parameters()):,}",
         ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
     )
-    return Bench(problem, data, parts, reestimation)
+    return Bench(problem, data, parts, reestimation, wishes.curvature)
 
 
 def _rounding() -> list[tuple[Any, str, Any]]:

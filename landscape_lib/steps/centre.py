@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,10 @@ from landscape_lib.core.surface import Surface
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.derivatives import AtCentre
 from landscape_lib.steps.gpus import own_gpu
+from landscape_lib.steps.hessian import Hessian
 from landscape_lib.steps.objective import (
     Found,
-    first_batch,
+    has_derivative,
     loss_of,
     objective_of,
     refuse_reestimation,
@@ -121,11 +121,7 @@ class Centre:
             ("statistics", self._statistics),
         ):
             found[name] = tried(name, measure)
-        derivatives = self._derivatives()
-        found |= derivatives.measured()
-        found["convexity"] = tried(
-            "convexity", lambda: derivatives.over_the_plane(self._spread_out(self.wishes.convexity))
-        )
+        found |= self._derivatives().measured()
         log.info("The centre was measured in %.1f s.", time.perf_counter() - start)
         return found
 
@@ -137,15 +133,9 @@ class Centre:
     def _key(self) -> str | None:
         """The loss that derivatives and spread are of: the first that torch differentiates."""
         losses = train_losses(self.surface.labels)
-        smooth = (key for key in losses if not self.bench.own_loop and self._has_derivative(key))
+        known = [] if self.bench.own_loop else losses
+        smooth = (key for key in known if has_derivative(self.bench, key, self._samples))
         return next(smooth, losses[0] if losses else None)
-
-    def _has_derivative(self, key: str) -> bool:
-        try:
-            objective_of(self.bench, key, first_batch(self._samples, 1)).derivatives()
-        except Exception:  # whatever a user's module may raise; the line itself says why
-            return False
-        return True
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -189,16 +179,15 @@ class Centre:
 
     def _derivatives(self) -> AtCentre:
         most = self.wishes.samples
-        return AtCentre(
+        hessian = Hessian(
             self.bench,
             self._key,
-            self.directions,
             drawn(self._samples, most) if most else self._samples,
             self.plan.batch_size or self.bench.batch_size,
-            self.wishes,
-            self.seconds_per_point * self.surface.grid.size,
-            self.stops,
+            self.stops.check,
         )
+        run_s = self.seconds_per_point * self.surface.grid.size
+        return AtCentre(hessian, self.directions, self.wishes, run_s)
 
     # -------------------------------------------------------------- differences between samples
 
@@ -275,14 +264,6 @@ class Centre:
             # of a function of means, to first order: that of the means times its slopes
             "standard_error": combined(spreads, (factors * slopes).tolist()).standard_error(),
         }
-
-    def _spread_out(self, count: int) -> list[list[float]]:
-        """Return points of the grid, about so many along each axis, the ends among them."""
-        shape = self.surface.grid.shape
-        chosen = [
-            np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int)) for n in shape
-        ]
-        return [self._point(place) for place in product(*(row.tolist() for row in chosen))]
 
     def _point(self, place: tuple[int, ...]) -> list[float]:
         axes = self.surface.grid.axes

@@ -19,7 +19,7 @@ from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
-from landscape_lib.viz.names import LOSS_AND_ACCURACY, file_name, rated_splits
+from landscape_lib.viz.names import LOSS_AND_ACCURACY, SPECTRUM, file_name, rated_splits
 
 SHARD_SECONDS = 120.0  # of evaluation in a shard: starting Python costs under 5 % of it
 VERDICTS = ("verdict.json", "verdict.html")
@@ -27,6 +27,7 @@ FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
 DRAWING_SCRIPTS = (
     "plot_surface.py",
     "plot_curves.py",
+    "plot_spectrum.py",
     "export_vtp.py",
     "export_flat.py",
     "export_trajectory.py",
@@ -64,9 +65,18 @@ class Dependencies:
             if path is not None
         ]
         models += [self._checkpoints(d.checkpoints) for d in experiment.directions if d.checkpoints]
-        return self._saved(
-            [self._content_of(experiment), experiment.settings("directions"), models]
-        )
+        parts = [self._content_of(experiment), experiment.settings("directions"), models]
+        return self._saved([*parts, *self._curved(experiment)])
+
+    def _curved(self, experiment: Experiment) -> list[str]:
+        """Return what eigenvectors of the Hessian depend on beside the model: the loss's code."""
+        if not self.bends(experiment.name):
+            return []
+        return [code_hash(split_name(experiment.problem)[0]), experiment.evaluation.precision]
+
+    def bends(self, run: str) -> bool:
+        """Tell whether directions take derivatives, and so want a GPU where there is one."""
+        return any(settings.kind == "hessian" for settings in self.config.run(run).directions)
 
     def trajectory(self, run: str) -> str:
         """Return what trajectories depend on beside the directions: checkpoints, and the model."""
@@ -229,7 +239,7 @@ class Dependencies:
 
     @cached_property
     def _measuring(self) -> str:
-        steps = ("centre", "derivatives", "objective", "spectrum")
+        steps = ("centre", "derivatives", "hessian", "objective", "spectrum")
         parts = [*(f"steps/{name}.py" for name in steps), "core/curvature.py", "core/geometry.py"]
         return _code(parts, ["measure_centre.py"])
 
@@ -380,6 +390,8 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     drawn = [f"{name}_{kind}" for name in names for kind in kinds]
     if curve and rated_splits(keys):
         drawn.append(f"{LOSS_AND_ACCURACY}_1d")
+    if experiment.verdict.density:
+        drawn.append(SPECTRUM)
     figures = [
         f"{folder}/figures/{name}.{ending}"
         for name in drawn

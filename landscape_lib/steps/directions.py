@@ -2,7 +2,7 @@
 
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,38 @@ from landscape_lib.core.direction import (
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
+from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.trajectory import create_pca_directions
 from landscape_lib.problems.build import build_problem
+from landscape_lib.steps.bench import set_up
+from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.storage import content_hash, load_directions, save_directions
 
 log = logging.getLogger(__name__)
 
 
-def make_directions(experiment: Experiment, out: Path | str) -> None:
+def make_directions(
+    experiment: Experiment, out: Path | str, pause: Callable[[], None] = lambda: None
+) -> None:
     """Make one direction an axis, write them, and beside them their content's hash and a table.
 
     ``directions.txt`` says of every parameter by what rule it moves, |w| and |d|; see ``describe``.
+
+    Args:
+        experiment: The run.
+        out: The file.
+        pause: Called now and then during long work; may raise to abandon it.
     """
-    model = build_problem(experiment.problem, experiment.args).model
-    components = _components(model, experiment.directions)
+    curved = {a: s for a, s in enumerate(experiment.directions) if s.kind == "hessian"}
+    model, ready = (
+        _of_hessian(experiment, curved, pause)
+        if curved
+        else (build_problem(experiment.problem, experiment.args).model, {})
+    )
+    ready |= _components(model, experiment.directions)
     directions = [
-        _made(model, settings, axis, components.get(axis))
+        _made(model, settings, axis, ready.get(axis))
         for axis, settings in enumerate(experiment.directions)
     ]
     directions = _orthogonal(directions, experiment.directions)
@@ -66,6 +81,26 @@ def _made(
 ) -> Direction:
     direction = _MAKERS[settings.kind](model, settings, axis) if ready is None else ready
     return only_in_layers(direction, settings.layers) if settings.layers else direction
+
+
+def _of_hessian(
+    experiment: Experiment, curved: Mapping[int, DirectionSettings], pause: Callable[[], None]
+) -> tuple[nn.Module, dict[int, Direction]]:
+    """Return a run's model, and the axes that are eigenvectors, all from one iteration.
+
+    Raises:
+        InputError: If a direction is to move more than weights.
+    """
+    if any(settings.dir_type != "weights" for settings in curved.values()):
+        raise InputError("Directions of kind 'hessian' move weights: say dir_type: weights.")
+    bench = set_up(experiment)
+    wishes = experiment.evaluation
+    size = None if wishes.batch_size == "auto" else int(wishes.batch_size)
+    device = choose_device(wishes.device)
+    plan = Plan(device, wishes.precision, size, torch.get_num_threads())
+    numbers = {axis: settings.eigenvector or axis + 1 for axis, settings in curved.items()}
+    samples = next(iter(curved.values())).samples
+    return bench.problem.model, hessian_directions(bench, plan, numbers, samples, pause)
 
 
 def _orthogonal(

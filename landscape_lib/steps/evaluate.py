@@ -20,6 +20,7 @@ from landscape_lib.core.lending import to_eval
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
+from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.report import read_probe
@@ -192,10 +193,11 @@ class _Shrinking:
         self.plans: set[str] = set()
         self._evaluate = self._evaluator()  # now: it lays the model out, before it is moved about
 
-    def _evaluator(self) -> Evaluator:
+    def _evaluator(self) -> Evaluator | WithCurvature:
         while True:
             try:
-                return self._bench.evaluator(self.plan)
+                evaluate = self._bench.evaluator(self.plan)
+                return with_curvature(self._bench, evaluate, self._stops.check)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.config import EvaluationSettings, VerdictSettings
+from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.direction import Direction, cosine
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
@@ -19,7 +20,9 @@ from landscape_lib.core.plan import Plan, plain_plan
 from landscape_lib.core.surface import Surface, merge
 from landscape_lib.steps.bench import Bench, settings_kept
 from landscape_lib.steps.centre import Centre
+from landscape_lib.steps.derivatives import AtCentre
 from landscape_lib.steps.evaluate import Work
+from landscape_lib.steps.hessian import Hessian
 from landscape_lib.steps.planning import settled_plan
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.utils.journal import Journal
@@ -197,6 +200,37 @@ def judged(
     verdict = judge(Evidence(name, surface, centre))
     tell(verdict)
     return verdict
+
+
+def spectrum(
+    bench: Callable[[], Bench], wishes: VerdictSettings, plan: Plan
+) -> dict[str, dict[str, Any]]:
+    """Measure the Hessian's spectrum at the model's weights as they are now.
+
+    The model, the global random state and torch's settings are afterwards what they were.
+
+    Args:
+        bench: Lays out the problem: reads its data and takes its fingerprint.
+        wishes: What is to be measured, and on how many samples.
+        plan: Where, in which precision and batches derivatives are taken.
+
+    Returns:
+        ``eigenvalues``, ``trace`` and ``density``, as ``centre.json`` has them.
+
+    Raises:
+        InputError: If torch differentiates no loss of the problem, or products are not finite.
+    """
+    problem = bench()
+    with borrowed(problem.problem.model), settings_kept():
+        try:
+            hessian = Hessian.of(problem, problem.evaluator(plan), wishes.samples, Stops().check)
+        except UnmeasurableError as error:
+            raise InputError(f"There is no spectrum: {error}.") from error
+        found = AtCentre(hessian, (), wishes, 0.0).measured()
+    parts = {name: found[name] for name in ("eigenvalues", "trace", "density")}
+    if "unknown" in parts["density"]:
+        raise InputError(f"There is no spectrum: {parts['density']['unknown']}.")
+    return parts
 
 
 def _plan_of(surface: Surface) -> Plan | None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from torch import nn
 
 from landscape_lib.core.curvature import Objective, UnmeasurableError
+from landscape_lib.core.meters import labels_for
 from landscape_lib.core.samples import Samples
 from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import Bench
@@ -20,6 +21,31 @@ Found = dict[str, Any]
 def train_losses(labels: Mapping[str, Label]) -> list[str]:
     """Return the keys of the training data's losses."""
     return [key for key in labels if key.startswith("train_") and is_loss(labels[key])]
+
+
+def smooth_loss(bench: Bench, samples: Samples) -> str:
+    """Return the key of the first loss of the training data that torch differentiates.
+
+    Raises:
+        UnmeasurableError: If there is none.
+    """
+    metrics = bench.problem.metrics
+    named = [f"train_loss_{name}" for name in metrics] if isinstance(metrics, Mapping) else None
+    losses = train_losses(labels_for(metrics, named or ["train_loss"]))
+    loss_of(bench, losses[0] if losses else None)  # refuses a loop of the user's own
+    for key in losses:
+        if has_derivative(bench, key, samples):
+            return key
+    raise UnmeasurableError(f"torch does not differentiate {', '.join(losses)}")
+
+
+def has_derivative(bench: Bench, key: str, samples: Samples) -> bool:
+    """Tell whether torch differentiates a metric."""
+    try:
+        objective_of(bench, key, first_batch(samples, 1)).derivatives()
+    except Exception:  # whatever a user's module may raise; what needs it says why
+        return False
+    return True
 
 
 def objective_of(

@@ -1,5 +1,6 @@
 """How a run's surface becomes its pictures and its ParaView files."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from landscape_lib.config import Config, Experiment, FigureSettings
 from landscape_lib.config.settings import FORMATS
 from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
+from landscape_lib.steps.report import reading
 from landscape_lib.steps.shown import shown_surface
 from landscape_lib.utils.storage import load_surface
-from landscape_lib.viz.names import file_name
+from landscape_lib.viz.names import SPECTRUM, file_name
 
 if TYPE_CHECKING:  # matplotlib is imported where pictures are drawn
     from landscape_lib.viz.style import Look
@@ -49,6 +51,21 @@ def draw_curves(experiment: Experiment, ending: str) -> list[Path]:
     paths = plot_loss_and_accuracy(surface, experiment.path("figures"), look, ending)
     log.info("%s: losses and accuracies drawn together.", experiment.name)
     return paths
+
+
+def draw_spectrum(experiment: Experiment, ending: str) -> Path:
+    """Draw the Hessian's spectrum at the centre below ``figures/``; return its path."""
+    from landscape_lib.viz.spectrum import plot_spectrum
+
+    centre_path = experiment.path("centre.json")
+    with reading(centre_path, "measure_centre"):
+        centre = json.loads(centre_path.read_text("utf-8"))
+        density = dict(centre["density"])
+        largest = list(centre["eigenvalues"].get("values", ()))
+    path = experiment.path("figures", f"{SPECTRUM}.{ending}")
+    plot_spectrum(density, largest, path, look_of(experiment.figures))
+    log.info("%s: the Hessian's spectrum drawn.", experiment.name)
+    return path
 
 
 def compare(config: Config, key: str, ending: str) -> Path:

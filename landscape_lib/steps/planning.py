@@ -292,7 +292,9 @@ def _as_near_to_the_truth(
     return disagreement(found, truth)[1] <= AGREEMENT + 2 * disagreement(other, truth)[1]
 
 
-def values_along(bench: Bench, evaluator: Evaluator, distances: Sequence[float]) -> list[Values]:
+def values_along(
+    bench: Bench, evaluator: Callable[[nn.Module], Values], distances: Sequence[float]
+) -> list[Values]:
     """Evaluate at distances from the centre along one filter-normalized random direction."""
     model = bench.problem.model
     direction = create_random_direction(model, seed=0)

@@ -12,6 +12,7 @@ from landscape_lib.core.files import write_text
 from landscape_lib.core.meters import labels_for
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.steps.bench import Bench, set_up
+from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.utils.hashing import canonical, hash_text
@@ -32,9 +33,10 @@ def _probed(experiment: Experiment) -> dict[str, Any]:
     bench = set_up(experiment)
     journal = experiment.path("journal")
     plan = settled_plan(bench, experiment.evaluation, experiment.grid, journal)
-    evaluator = bench.evaluator(plan)
+    metrics = bench.evaluator(plan)
+    evaluator = with_curvature(bench, metrics)
     centre = values_along(bench, evaluator, [0.0])[0]
-    _warn_of_memory(centre, values_along(bench, evaluator, [0.0])[0])
+    _warn_of_memory(centre, values_along(bench, metrics, [0.0])[0])
     labels = labels_for(bench.problem.metrics, list(centre))
     return {
         "keys": list(centre),
@@ -47,7 +49,9 @@ def _probed(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _seconds_per_point(bench: Bench, evaluator: Evaluator, journal: Path, plan: Plan) -> float:
+def _seconds_per_point(
+    bench: Bench, evaluator: Evaluator | WithCurvature, journal: Path, plan: Plan
+) -> float:
     """Time a point; kept like the plan, or the number of shards would change with every probe."""
     parts = [bench.parts["fingerprint"], plan.canonical()]
     path = journal / f"probe-{hash_text(canonical(parts))}.json"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape_lib.core import geometry
-from landscape_lib.core.surface import Label, Surface
+from landscape_lib.core.surface import CURVATURE, Label, Surface
 
 ROUNDING = {"float32": 1e-5, "float64": 1e-10}  # relative, of a mean over many samples
 STATES = ("good", "note", "warning", "unknown")
@@ -89,9 +89,10 @@ class Evidence:
 
     @cached_property
     def loss_keys(self) -> tuple[str, ...]:
-        """The metrics that are to be low."""
+        """The metrics that are to be low; curvature is none."""
         labels = self.surface.labels
-        return tuple(key for key in self.surface.keys if is_loss(labels[key]))
+        keys = (key for key in self.surface.keys if key not in CURVATURE)
+        return tuple(key for key in keys if is_loss(labels[key]))
 
     @cached_property
     def key(self) -> str:

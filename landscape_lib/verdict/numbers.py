@@ -204,15 +204,13 @@ def _spectrum(evidence: Evidence) -> list[Number]:
 
 
 def _convexity(evidence: Evidence) -> list[Number]:
-    """Tell how much negative curvature there is over the plane; nothing where nobody asked."""
-    found = evidence.part("convexity")
-    if found is None:
+    """Tell how much negative curvature there is on the grid; nothing where nobody asked."""
+    values = evidence.surface.values
+    if not values.keys() >= {"hessian_min", "hessian_max"}:
         return []
-    measured = [p for p in found["points"] if p["smallest"] is not None]
-    ratios = [_negative_share(p["smallest"], p["largest"]) for p in measured]
-    where = f"at {len(measured)} of {len(found['points'])} points spread over the grid" + _how(
-        evidence, "convexity", found
-    )
+    pairs = zip(values["hessian_min"].ravel(), values["hessian_max"].ravel(), strict=True)
+    ratios = [_negative_share(*pair) for pair in pairs if np.isfinite(pair).all()]
+    where = f"at {len(ratios)} of {values['hessian_min'].size} points of the grid"
     ratio = (
         "-lambda_min / lambda_max, the Hessian's extreme eigenvalues by all parameters, 0 where "
     )
@@ -221,14 +219,14 @@ def _convexity(evidence: Evidence) -> list[Number]:
         Number(
             "convexity share",
             _given(float(np.mean([r <= NEARLY_CONVEX for r in ratios]))) if ratios else None,
-            f"Share of points with {ratio}, at most {NEARLY_CONVEX:g}; {where}",
+            f"Share of points with {ratio}, at most {NEARLY_CONVEX:g}; {where}.",
             CONVEXITY,
             key=evidence.key,
         ),
         Number(
             "largest negative curvature",
             _given(max(ratios)) if ratios else None,
-            f"The largest {ratio}; {where}",
+            f"The largest {ratio}; {where}.",
             CONVEXITY,
             key=evidence.key,
         ),

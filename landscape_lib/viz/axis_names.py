@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from landscape_lib.viz.style import number_text
+
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 BETA = "\N{GREEK SMALL LETTER BETA}"
+LAMBDA = "\N{GREEK SMALL LETTER LAMDA}"
 LETTERS = (ALPHA, BETA)
 
 
@@ -17,15 +20,13 @@ def axis_name(attributes: Mapping[str, Any], axis: int, *, short: bool = False) 
         axis: 0 for x, 1 for y.
         short: As little as is needed to tell the axes apart.
     """
-    told = _told(attributes)
-    direction = told[axis] if axis < len(told) else {}
-    name = _NAMES.get(str(direction.get("kind")), _numbered)(direction, axis, short)
+    try:
+        told = attributes.get("axis_directions", "[]")
+        direction = (json.loads(told) if isinstance(told, str) else told)[axis]
+        name = _NAMES.get(str(direction.get("kind")), _numbered)(direction, axis, short)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        name = _numbered({}, axis, short)  # of a file that says nothing we know
     return f"{LETTERS[axis]}{name}"
-
-
-def _told(attributes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    told = attributes.get("axis_directions", [])
-    return list(json.loads(told) if isinstance(told, str) else told)
 
 
 def _numbered(direction: Mapping[str, Any], axis: int, short: bool) -> str:
@@ -39,4 +40,10 @@ def _component(direction: Mapping[str, Any], axis: int, short: bool) -> str:
     )
 
 
-_NAMES = {"pca": _component}
+def _eigenvector(direction: Mapping[str, Any], axis: int, short: bool) -> str:
+    number = f"eigenvector {direction['eigenvector']}"
+    value = number_text(float(direction["eigenvalue"]), 3)
+    return f": {number}" if short else f": {number}, {LAMBDA} = {value}"
+
+
+_NAMES = {"pca": _component, "hessian": _eigenvector}

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
-from landscape_lib.viz.axis_names import ALPHA
+from landscape_lib.viz.axis_names import ALPHA, axis_name
 from landscape_lib.viz.figures import (
     WIDTH,
     best_place,
@@ -78,17 +78,17 @@ def _mark_points(axes: Axes, surface: Surface, key: str, heights: np.ndarray) ->
 
 
 def _furnish(axes: Axes, surface: Surface, key: str, scale: Scale) -> None:
-    axis_of_steps(axes, surface.grid.axes[0].steps())
+    axis_of_steps(axes, surface.grid.axes[0].steps(), axis_name(surface.attributes, 0))
     empty = not np.isfinite(surface[key]).any()
     axis_of_values(axes, scale, surface.labels[key], empty=empty)
 
 
-def axis_of_steps(axes: Axes, steps: np.ndarray) -> None:
+def axis_of_steps(axes: Axes, steps: np.ndarray, name: str = f"{ALPHA} (direction 1)") -> None:
     """Let the horizontal axis run from the first step to the last, with a handful of numbers."""
     room = 0.02 * float(np.ptp(steps)) or 0.5
     axes.set_xlim(steps[0] - room, steps[-1] + room)
     few_ticks(axes.xaxis, steps)
-    axes.set_xlabel(f"{ALPHA} (direction 1)")
+    axes.set_xlabel(name)
 
 
 def axis_of_values(axes: Axes, scale: Scale, label: Label, *, empty: bool) -> None:

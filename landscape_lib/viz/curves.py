@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
+from landscape_lib.viz.axis_names import axis_name
 from landscape_lib.viz.curve import SIZE, axis_of_steps, axis_of_values
 from landscape_lib.viz.figures import name_of, short_name
 from landscape_lib.viz.names import rated_splits
@@ -153,7 +154,7 @@ def loss_and_accuracy(surface: Surface, look: Look = PLAIN_LOOK) -> Figure:
             ]
             label = Label(name) if name else Label("accuracy", "%", "max")
             drawn += _one_side(axes, lines, label, look if name else PLAIN_LOOK, colour)
-        axis_of_steps(left, _all_steps(lines))
+        axis_of_steps(left, _all_steps(lines), axis_name(surface.attributes, 0))
         right.spines["top"].set_visible(False)
         right.spines["right"].set_visible(True)
         figure.legend(handles=drawn, loc="outside upper center", ncols=2, frameon=False)

@@ -87,7 +87,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("batch_size", [None, 8])
-def test_products_are_those_of_the_dense_hessian_of_the_loss_on_all_data(name, batch_size):
+def test_products_are_those_of_the_dense_hessian_of_the_loss_on_all_data_trap_26(name, batch_size):
     model, loss = network(), LOSSES[name].double()
     targets = DATA[1]
     wanted = functional.one_hot(targets, 4).double() if name == "squares" else targets
@@ -139,7 +139,7 @@ def test_nothing_of_the_model_changes_not_even_what_its_forward_writes():
     assert model[3].weight.grad is None
 
 
-def test_attention_goes_through_a_kernel_that_can_be_differentiated_twice():
+def test_attention_goes_through_a_kernel_that_can_be_differentiated_twice_trap_26():
     torch.manual_seed(4)
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).double()
     data = (torch.randn(6, 3, 8), torch.randn(6, 3, 8))
@@ -159,6 +159,56 @@ def test_attention_goes_through_a_kernel_that_can_be_differentiated_twice():
                 layer.parameters(),
             )
     np.testing.assert_allclose(product, (moved[0] - moved[1]) / 2e-5, rtol=1e-4, atol=1e-6)
+
+
+def test_attention_written_by_hand_is_differentiated_twice_trap_26():
+    class Attention(nn.Linear):
+        def forward(self, inputs):
+            q, k, v = super().forward(inputs).chunk(3, -1)
+            return functional.scaled_dot_product_attention(q, k, v, dropout_p=0.0).mean(1)
+
+    torch.manual_seed(6)
+    model, inputs = Attention(4, 12), torch.randn(5, 3, 4)
+    ours = objective(model, (inputs, torch.randn(5, 4)), nn.MSELoss(), batch_size=2)
+    products = ours.derivatives(list(torch.eye(ours.size, dtype=torch.float64))).products
+    matrix = torch.stack(products)
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
+    assert matrix.abs().max() > 1e-3
+
+
+def test_parameters_that_the_loss_does_not_use_have_derivative_zero_trap_26():
+    class Spare(nn.Sequential):
+        def __init__(self, *layers):
+            super().__init__(*layers)
+            self.unused = nn.Linear(2, 3)
+
+        def forward(self, inputs):
+            return self[0](inputs)
+
+    torch.manual_seed(7)
+    ours = objective(Spare(nn.Linear(5, 4)), DATA, nn.CrossEntropyLoss())
+    places = np.repeat([name.startswith("unused") for name in ours.names], [20, 4, 6, 3])
+    found = ours.derivatives([torch.randn(33, dtype=torch.float64)])
+    assert found.gradient[places].eq(0).all()
+    assert found.products[0][places].eq(0).all()
+    assert found.products[0][~places].abs().max() > 1e-3
+
+
+def test_norms_and_dropout_are_those_of_eval_mode_trap_26():
+    """A batch norm in eval mode is a scale and a shift: whatever the batches, one Hessian."""
+    torch.manual_seed(8)
+    norm = nn.BatchNorm1d(5)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    model = nn.Sequential(norm, nn.Dropout(0.5), nn.Linear(5, 4)).double()
+    loss = nn.CrossEntropyLoss()
+    hessian, _ = dense_hessian(model.eval(), lambda outputs: loss(outputs, DATA[1]))
+    model.train()
+    vector = torch.randn(len(hessian), dtype=torch.float64)
+    for size in (None, 8, 1):
+        (product,) = objective(model, DATA, loss, batch_size=size).derivatives([vector]).products
+        np.testing.assert_allclose(product, hessian @ vector, rtol=1e-9, atol=1e-11)
+    assert model.training
 
 
 @pytest.mark.parametrize(

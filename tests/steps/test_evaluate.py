@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
@@ -58,7 +59,7 @@ def bench_of(metric, count=20):
     torch.manual_seed(0)
     data = (torch.randn(count, 2), torch.arange(count) % 3)
     problem = Problem(nn.Linear(2, 3), data, {"sum": metric})
-    return lay_out("own", problem, code="", args={}, precision="float32")
+    return lay_out("own", problem, code="", args={}, wishes=EvaluationSettings())
 
 
 GRID = Grid((Axis(-1, 1, 3),))

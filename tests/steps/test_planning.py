@@ -37,7 +37,7 @@ def bench_of(metrics=None, model=None, count=80):
     net = model or ResNet(8, width=4).eval()
     data = (torch.randn(count, 3, 8, 8), torch.arange(count) % 10)
     problem = Problem(net, data, metrics or nn.CrossEntropyLoss())
-    return lay_out("own", problem, code="", args={}, precision="float32")
+    return lay_out("own", problem, code="", args={}, wishes=EvaluationSettings())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from landscape_lib.config import VerdictSettings
+from landscape_lib.config import EvaluationSettings, VerdictSettings
 from landscape_lib.core.direction import cosine, create_random_direction
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
@@ -23,9 +23,10 @@ from landscape_lib.verdict.judge import judge
 class Judged:
     """A landscape, its verdict, and both halves of that by name."""
 
-    def __init__(self, model, data, metrics, directions, grid, wishes, splits):
+    def __init__(self, model, data, metrics, directions, grid, wishes, splits, curvature):
         problem = Problem(model, data, metrics, splits or {})
-        bench = lay_out("own", problem, code="", args={}, precision="float64")
+        asked = EvaluationSettings(precision="float64", curvature=curvature)
+        bench = lay_out("own", problem, code="", args={}, wishes=asked)
         plan = Plan(precision="float64")
         work = Work(bench, plan, directions, grid, Stops())
         surface = merge([work.evaluate(range(grid.size), "own")])
@@ -51,7 +52,7 @@ def judged():
 
     def judging(
         model, data, metrics=None, *, x=(-1, 1, 21), y=(-1, 1, 17), directions=None, wishes=None,
-        splits=None,
+        splits=None, curvature=False,
     ):  # fmt: skip
         axes = [Axis(*limits) for limits in (x, y) if limits]
         model.double()
@@ -60,7 +61,7 @@ def judged():
         ]
         grid = Grid(tuple(axes))
         loss = metrics if metrics is not None else nn.CrossEntropyLoss()
-        return Judged(model, data, loss, found, grid, wishes, splits)
+        return Judged(model, data, loss, found, grid, wishes, splits, curvature)
 
     return judging
 

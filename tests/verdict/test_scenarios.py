@@ -117,38 +117,34 @@ def test_the_spectrum_is_that_of_the_dense_hessian(judged):
 def test_convexity_over_the_plane_is_that_of_dense_hessians_at_its_points(judged):
     model = trained(DATA, decay=1e-4)
     directions = random_plane(model)
-    wishes = VerdictSettings(convexity=3)
-    found = judged(model, DATA, directions=directions, x=(-1, 1, 5), y=(0, 1, 4), wishes=wishes)
-    points = found.centre["convexity"]["points"]
-    assert [p["point"] for p in points] == [
-        [x, y] for x in (-1.0, 0.0, 1.0) for y in (0.0, 2 / 3, 1.0)
-    ]
+    x, y = (-1, 1, 3), (0, 1, 2)
+    found = judged(model, DATA, directions=directions, x=x, y=y, curvature=True)
     ratios = []
-    for told in points:
+    for i, j in np.ndindex(3, 2):
+        point = [(-1.0, 0.0, 1.0)[i], (0.0, 1.0)[j]]
         here = copy.deepcopy(model)
-        here.load_state_dict(moved(model, directions, told["point"]))
-        hessian = torch.autograd.functional.hessian(*of_all_weights(here))
-        low, high = np.linalg.eigvalsh(hessian)[[0, -1]]
-        assert told["smallest"] == pytest.approx(low, rel=1e-3, abs=1e-6 * high)
-        assert told["largest"] == pytest.approx(high, rel=1e-3)
+        here.load_state_dict(moved(model, directions, point))
+        low, high = np.linalg.eigvalsh(torch.autograd.functional.hessian(*of_all_weights(here)))[
+            [0, -1]
+        ]
+        assert found.surface["hessian_min"][i, j] == pytest.approx(low, rel=1e-3, abs=1e-4 * high)
+        assert found.surface["hessian_max"][i, j] == pytest.approx(high, rel=1e-3)
+        assert found.surface["hessian_ratio"][i, j] == pytest.approx(
+            abs(found.surface["hessian_min"][i, j] / found.surface["hessian_max"][i, j])
+        )
         ratios.append(max(0.0, -low / high))
     assert found.numbers["largest negative curvature"] == pytest.approx(max(ratios), rel=1e-2)
     assert found.numbers["convexity share"] == np.mean(np.array(ratios) <= 0.01)
 
 
-def test_softmax_regression_is_convex_in_every_plane(judged):
-    torch.manual_seed(0)
-    model = nn.Linear(DATA[0].shape[1], int(DATA[1].max()) + 1)
-    wishes = VerdictSettings(convexity=3)
-    found = judged(model, DATA, x=(-2, 2, 5), y=(-1, 1, 3), wishes=wishes)
-    assert found.numbers["convexity share"] == 1
-    assert found.numbers["largest negative curvature"] < 1e-9
-
-
-def test_convexity_is_measured_and_told_only_where_it_is_asked_for(judged):
-    found = judged(trained(DATA, decay=1e-4), DATA, x=(-1, 1, 3), y=None)
-    assert "the config asks for none" in found.centre["convexity"]["unknown"]
-    assert "convexity share" not in found.numbers
+def test_curvature_is_no_loss_and_is_told_only_where_it_is_measured(judged):
+    model = trained(DATA, decay=1e-4)
+    found = judged(model, DATA, x=(-1, 1, 3), y=None, curvature=20)
+    assert found.evidence.loss_keys == ("train_loss",)
+    assert "hessian" not in found.found("minimum")
+    without = judged(model, DATA, x=(-1, 1, 3), y=None)
+    assert "convexity share" in found.numbers
+    assert "convexity share" not in without.numbers
 
 
 def test_a_trained_net_on_data_that_it_does_not_fit(judged):

@@ -174,6 +174,10 @@ def on_problem(wildcards):
     return or_stop(DEPENDS.problem, wildcards.run)
 
 
+def gpus_for_directions(wildcards):
+    return int(DEPENDS.bends(wildcards.run))
+
+
 def on_directions(wildcards):
     return or_stop(DEPENDS.directions, wildcards.run)
 

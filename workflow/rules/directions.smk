@@ -7,6 +7,8 @@ rule make_directions:
         table="results/{run}/directions.txt",
     log:
         "logs/{run}/make_directions.log",
+    resources:
+        gpu=gpus_for_directions,
     params:
         scripts=the_scripts,
         config=the_config,

@@ -73,6 +73,28 @@ rule plot_curves:
         " --format {wildcards.format} --log {log}"
 
 
+rule plot_spectrum:
+    input:
+        "results/{run}/centre.json",
+    output:
+        report(
+            "results/{run}/figures/spectrum.{format}",
+            caption="../report/spectrum.rst",
+            category="{run}",
+            subcategory="all metrics",
+            labels={"picture": "spectrum of the Hessian"},
+        ),
+    log:
+        "logs/{run}/plot_spectrum/{format}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_figures,
+    shell:
+        "python {params.scripts:q}/plot_spectrum.py --config {params.config:q} --run {wildcards.run}"
+        " --format {wildcards.format} --log {log}"
+
+
 rule compare_runs:
     input:
         surfaces_with,
