@@ -48,6 +48,18 @@ def test_the_page_of_pictures_shows_options_that_there_are(tmp_path):
         assert config.load(tmp_path / "c.yaml").runs
 
 
+@pytest.mark.parametrize("page", ["batch-norm.md", "layers.md"])
+def test_the_pages_of_several_runs_show_a_config_that_brings_runs_along(tmp_path, page):
+    from landscape_lib import config
+
+    text = (REPO / "docs" / page).read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "c.yaml").write_text(block)
+    names = list(config.load(tmp_path / "c.yaml").runs)
+    assert len(names) >= 3
+    assert all(f"`{name}`" in text for name in names)
+
+
 def test_the_table_of_calls_has_the_real_signatures():
     import inspect
 

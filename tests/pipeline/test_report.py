@@ -106,6 +106,7 @@ def test_the_report_has_every_figure_by_run_and_metric_with_its_caption(project)
             assert words in results
     assert f"{KEY} of several runs</strong>" in results
     assert results.count('"mime_type": "application/pdf"') == 2 * 4 + 1
+    assert '"results/one/directions.txt"' in results
     assert "The loss landscape around the trained weights of every run" in report
     assert "contour lines" in results
     assert took < 60  # seconds; it takes 3 alone

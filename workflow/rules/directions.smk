@@ -4,7 +4,13 @@ rule make_directions:
     output:
         directions="results/{run}/directions.h5",
         hash="results/{run}/directions.h5.sha256",
-        table="results/{run}/directions.txt",
+        table=report(
+            "results/{run}/directions.txt",
+            caption="../report/directions.rst",
+            category="{run}",
+            subcategory="all metrics",
+            labels={"picture": "directions"},
+        ),
     log:
         "logs/{run}/make_directions.log",
     resources:
