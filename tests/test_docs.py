@@ -60,6 +60,19 @@ def test_the_pages_of_several_runs_show_a_config_that_brings_runs_along(tmp_path
     assert all(f"`{name}`" in text for name in names)
 
 
+def test_the_page_of_trajectories_shows_configs_that_there_are(tmp_path):
+    from landscape_lib import config
+
+    page = (REPO / "docs" / "trajectory.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        (tmp_path / "c.yaml").write_text(block)
+        (run,) = config.load(tmp_path / "c.yaml").runs.values()
+        assert run.auto == ("x", "y")
+        assert run.trajectories
+
+
 def test_the_table_of_calls_has_the_real_signatures():
     import inspect
 
@@ -77,6 +90,7 @@ def test_the_table_of_calls_has_the_real_signatures():
         "explorer",
         "spectrum",
         "verdict",
+        "add_trajectory",
         "LossLandscape",
     ):
         function = getattr(LossLandscape, name, LossLandscape.__init__)

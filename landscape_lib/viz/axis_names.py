@@ -23,27 +23,26 @@ def axis_name(attributes: Mapping[str, Any], axis: int, *, short: bool = False) 
     try:
         told = attributes.get("axis_directions", "[]")
         direction = (json.loads(told) if isinstance(told, str) else told)[axis]
-        name = _NAMES.get(str(direction.get("kind")), _numbered)(direction, axis, short)
+        return _NAMES.get(str(direction.get("kind")), _numbered)(direction, axis, short)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        name = _numbered({}, axis, short)  # of a file that says nothing we know
-    return f"{LETTERS[axis]}{name}"
+        return _numbered({}, axis, short)  # of a file that says nothing we know
 
 
 def _numbered(direction: Mapping[str, Any], axis: int, short: bool) -> str:
-    return "" if short else f" (direction {axis + 1})"
+    return LETTERS[axis] if short else f"{LETTERS[axis]} (direction {axis + 1})"
 
 
 def _component(direction: Mapping[str, Any], axis: int, short: bool) -> str:
     name, share = int(direction["component"]), 100 * float(direction["explained_variance_ratio"])
-    return (
-        f": PC {name} ({share:.0f} %)" if short else f": PC {name} ({share:.1f} % of the variance)"
-    )
+    if short:
+        return f"PC {name} ({share:.0f} %)"
+    return f"{LETTERS[axis]}: PC {name} ({share:.1f} % of the variance)"
 
 
 def _eigenvector(direction: Mapping[str, Any], axis: int, short: bool) -> str:
     number = f"eigenvector {direction['eigenvector']}"
     value = number_text(float(direction["eigenvalue"]), 3)
-    return f": {number}" if short else f": {number}, {LAMBDA} = {value}"
+    return number if short else f"{LETTERS[axis]}: {number}, {LAMBDA} = {value}"
 
 
 _NAMES = {"pca": _component, "hessian": _eigenvector}

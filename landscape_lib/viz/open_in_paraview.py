@@ -157,22 +157,24 @@ def lines(simple: Any, part: Any, facts: dict[str, Any], view: Any) -> None:
 
 
 def walk(simple: Any, path: Path, facts: dict[str, Any], view: Any) -> None:
-    """Draw the ways that trainings took as tubes, where there are any, a hair above as well."""
+    """Draw the ways that trainings took as tubes, where there are any: on surface and map."""
     ways = path.parent / "trajectory" / path.name
     if not ways.exists():
         return
     source = simple.XMLPolyDataReader(registrationName="trajectories", FileName=[str(ways)])
-    above = f"{facts['on the surface']}+{0.004 * facts['extent']}"
+    hair = 0.004 * facts["extent"]
+    heights = [f"{facts['on the surface']}+{hair}", str(hair - GAP * facts["extent"])]
     source.UpdatePipeline()
     count = int(source.PointData["trajectory"].GetRange()[1]) + 1
     for number in range(count):
         one = simple.Threshold(Input=source, Scalars=["POINTS", "trajectory"])
         one.LowerThreshold = one.UpperThreshold = number
-        line = simple.ExtractSurface(Input=lifted(simple, one, above))
-        tube = simple.Tube(Input=line, Radius=0.006 * facts["extent"])
-        display = simple.Show(tube, view)
-        simple.ColorBy(display, None)
-        display.AmbientColor = display.DiffuseColor = WAYS[number % len(WAYS)]
+        for height in heights:
+            line = simple.ExtractSurface(Input=lifted(simple, one, height))
+            tube = simple.Tube(Input=line, Radius=0.006 * facts["extent"])
+            display = simple.Show(tube, view)
+            simple.ColorBy(display, None)
+            display.AmbientColor = display.DiffuseColor = WAYS[number % len(WAYS)]
 
 
 def mark(simple: Any, facts: dict[str, Any], view: Any) -> None:

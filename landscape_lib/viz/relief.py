@@ -18,7 +18,7 @@ from landscape_lib.viz.figures import (
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look
-from landscape_lib.viz.stylesheet import figure_size, settings
+from landscape_lib.viz.stylesheet import SMALL, figure_size, settings
 from landscape_lib.viz.trajectories import each, name_trajectories, trace, trace_notes
 
 SIZE = (WIDTH, 2.8)
@@ -177,10 +177,12 @@ def _furnish(axes: Axes3D, view: View) -> None:
         room = 0.0 if len(steps) > 1 else 0.5
         limits(steps[0] - room, steps[-1] + room)
     axes.set_zlim(floor, high)
-    axes.set_box_aspect(_box(view), zoom=0.95)
     axes.view_init(elev=32, azim=-60)
-    axes.set_xlabel(axis_name(view.surface.attributes, 0, short=True), labelpad=-6)
-    axes.set_ylabel(axis_name(view.surface.attributes, 1, short=True), labelpad=-6)
+    names = [axis_name(view.surface.attributes, axis, short=True) for axis in range(2)]
+    long = max(map(len, names)) > 1  # longer names need room, or they run off the page
+    axes.set_box_aspect(_box(view), zoom=0.86 if long else 0.95)
+    axes.set_xlabel(names[0], labelpad=-6, **({"fontsize": SMALL} if long else {}))
+    axes.set_ylabel(names[1], labelpad=-6, **({"fontsize": SMALL} if long else {}))
     axes.tick_params(pad=-3)
     axes.tick_params("z", pad=1)
     few_ticks(axes.xaxis, view.x, 5)

@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_lib import InputError
+from landscape_lib import InputError, config
 from landscape_lib.problems.resnet import ResNet
+from landscape_lib.utils.storage import load_surface
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))  # as when they are programs
 
@@ -24,6 +25,7 @@ data = importlib.import_module("data")
 custom = importlib.import_module("example_custom_metrics")
 fast = importlib.import_module("fast_multi_metrics_2d")
 interpolate = importlib.import_module("interpolate_two_models")
+walked = importlib.import_module("where_training_walked")
 
 SMALL = ["--data", "digits", "--epochs", "1", "--samples", "60"]
 FLAT = ("2dcontour", "2dcontourf", "2dheat")
@@ -200,6 +202,20 @@ def test_the_barrier_is_what_lies_above_the_higher_end():
 def test_a_line_that_leaves_a_network_out_is_refused(tmp_path, capsys, points, nearest):
     assert interpolate.main(["--points", points, "--out", str(tmp_path)]) == 2
     assert two(capsys, rf"--points is {points} along x; .* 4 n \+ 1, as {nearest}\.")
+
+
+def test_two_trainings_are_shown_on_the_plane_of_both(tmp_path, capsys, monkeypatch):
+    argv = ["--epochs", "1", "--points", "4", "3", "--out", str(tmp_path)]
+    assert walked.main(argv) == 0
+    said = capsys.readouterr().out
+    assert "SGD: 100.0 % of the way lies in the plane" in said  # one step of each
+    assert "Adam: 100.0 % of the way lies in the plane" in said
+    ways = load_surface(tmp_path / "both.h5").trajectories
+    assert [way.name for way in ways] == ["SGD", "Adam"]
+    np.testing.assert_allclose(ways[0].alpha[0], ways[1].alpha[0], rtol=1e-6)  # from one start
+    monkeypatch.chdir(Path(__file__).parents[2])
+    runs = config.load("examples/where_training_walked.yaml").runs
+    assert list(runs["both"].trajectories) == ["SGD", "Adam"]
 
 
 @pytest.mark.parametrize("program", [custom, fast, interpolate])

@@ -49,7 +49,7 @@ def test_a_spectrum_of_one_value_is_drawn():
 def test_an_axis_is_called_what_its_direction_is():
     told = [{"kind": "random"}, {"kind": "hessian", "eigenvector": 2, "eigenvalue": -12.3456}]
     assert axis_name({"axis_directions": told}, 1) == "β: eigenvector 2, λ = −12.3"
-    assert axis_name({"axis_directions": told}, 1, short=True) == "β: eigenvector 2"
+    assert axis_name({"axis_directions": told}, 1, short=True) == "eigenvector 2"
     for axes, wanted in (
         ('[{"kind": "random"}, {"kind": "hessian", "eigenvector": 1, "eigenvalue": 7}]', "7"),
         ("damaged", "direction 2"),
