@@ -285,9 +285,37 @@ def test_the_surface_in_three_dimensions_is_linked_with_the_map(show):
     assert drawn(page, "map", "data[2].x") == PATH[:, 0].tolist()
     found = drawn(page, "relief", "data[1].z")
     assert found[0] is None  # beside the hole at the corner
-    np.testing.assert_allclose(found[2], np.log10(0.02), atol=0.3)
+    np.testing.assert_allclose(found[-1], np.log10(0.02), atol=0.3)
+    places = np.array([drawn(page, "relief", f"data[1].{name}") for name in "xy"])
+    assert (np.abs(np.diff(places)).max(axis=1) <= np.array([0.125, 0.125]) + 1e-9).all()
+    assert all((places.T == step).all(axis=1).any() for step in PATH)  # half a cell apart at most
     page.uncheck("#path")
     assert drawn(page, "map", "data[2].x") == []
+
+
+def test_several_trainings_have_names_and_colours_of_their_own(show):
+    ways = (
+        Trajectory(*PATH.T, "SGD", [0.0, 1.5, 0.0]),
+        Trajectory([0.5, 1.0], [0.0, 0.5], "<b>Adam</b>"),
+    )
+    told = [{"kind": "pca", "component": 1, "explained_variance_ratio": 0.931}, {}]
+    surface = replace(SURFACE, trajectories=ways, attributes={"axis_directions": told})
+    page = show(Entry("both", surface))
+    assert drawn(page, "map", "data[3].x") == [0.5, 1.0]
+    colours = [drawn(page, "map", f"data[{n}].line.color") for n in (2, 3)]
+    assert colours[0] != colours[1]
+    legend = page.locator("#legend").inner_text()
+    assert "SGD" in legend
+    assert "<b>Adam</b>" in legend
+    assert drawn(page, "map", "layout.xaxis.title.text") == "α: PC 1 (93.1 % of the variance)"
+    page.mouse.move(*place(page, 1.0, 0.5))
+    page.wait_for_selector("#tip", state="visible")
+    page.evaluate(
+        """document.getElementById('map').emit('plotly_hover', {points: [
+            {x: 0.1, y: 0.5, pointNumber: 1, data: {mode: 'lines+markers', meta: 0}}]})"""
+    )
+    said = page.locator("#tip").inner_text()
+    assert said.startswith("SGD, step 2 of 3, at (0.1, 0.5), 1.5 off the plane\n")
 
 
 def test_a_strangers_names_are_shown_and_never_run(show):

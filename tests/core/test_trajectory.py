@@ -104,7 +104,7 @@ def test_a_plane_that_is_known_is_found_whole(net):
 
 @given(count=st.integers(3, 9), entries=st.integers(2, 40), seed=st.integers(0, 99))
 @settings(max_examples=12, deadline=None)
-def test_in_pieces_it_is_the_dense_singular_value_decomposition(count, entries, seed):
+def test_in_pieces_it_is_the_dense_singular_value_decomposition_trap_15(count, entries, seed):
     """Snapshots around the final weights, not around their mean (trap 15)."""
     torch.manual_seed(seed)
     net = nn.Linear(6, 5).double()
@@ -117,6 +117,10 @@ def test_in_pieces_it_is_the_dense_singular_value_decomposition(count, entries, 
     _, lengths, wanted = np.linalg.svd(rows, full_matrices=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trajectory, "ENTRIES", entries)  # of 35: blocks of every size
+        blocks = [
+            block for _, _, block in trajectory._displacements(dict(net.named_parameters()), states)
+        ]
+        assert all(block.numel() <= max(entries, count) for block in blocks)
         found = create_pca_directions(net, states)
         way = project_snapshots(net, found, states)
     for direction, row, length in zip(found, wanted, lengths, strict=False):

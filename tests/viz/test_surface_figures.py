@@ -18,6 +18,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz import relief as relief_module
+from landscape_lib.viz.curve import curve as draw_curve
 from landscape_lib.viz.figures import MISSING
 from landscape_lib.viz.flat import contour, filled_contour, heat_map
 from landscape_lib.viz.plot_2d import KINDS, plot_surface
@@ -130,6 +131,9 @@ def test_axes_that_are_principal_components_say_what_they_explain(draw):
         y = "PC 2 (5 %)" if short else "PC 2 (5.0 % of the variance)"
         assert axes.get_xlabel().split(": ")[-1] == x
         assert axes.get_ylabel().split(": ")[-1] == y
+    curve = Surface(Grid(GRID.axes[:1]), {"a": BOWL[:, 0]}, {"axis_directions": told})
+    label = draw_curve(curve, "a").axes[0].get_xlabel()
+    assert label.endswith("PC 1 (93.1 % of the variance)")
 
 
 def test_contour_lines_of_a_plane_are_where_the_plane_says_trap_1():

@@ -238,7 +238,7 @@ function drawCurvePoint() {
   fillPoint($("curve-point"), run, at);
   for (const { metric, picture, view } of page.curves) {
     const best = metric.best && [metric.best.point[0], view.height(metric.best.value)];
-    const drawn = linePicture({ view, steps: run.x, heights: view.slice(0, [0, 0]), place: at[0], axis: "α", best });
+    const drawn = linePicture({ view, steps: run.x, heights: view.slice(0, [0, 0]), place: at[0], axis: run.told.names[0], best });
     page.plotly.react(picture, drawn.traces, drawn.layout, CONFIG);
     const place = (points) => [nearest(run.x, points[0].x), 0];
     hear(picture, (points) => everyMetric(run, place(points)), (points) => choose(place(points)));

@@ -6,7 +6,7 @@ const DOTS = 101; // of a longer line only the points without a neighbour get a 
 const MOST_CROSSINGS = 150000; // of levels; a rougher map gets bands of colour without lines
 const WIDE = 3; // axes are drawn to scale up to this ratio of their lengths
 const MARK = "#d6336c"; // on the colour maps, which dark mode leaves as they are
-const WAYS = [MARK, "#f59f00", "#101010", "#4dabf7"]; // of trainings, by turns
+const WAYS = [MARK, "#4dabf7", "#101010", "#f59f00"]; // of trainings, by turns
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const LIFT = 0.006; // of the height: keeps lines on the surface from sinking into it
 
@@ -236,7 +236,7 @@ function reliefTraces(view, colours, paths, at) {
   const origin = view.landscape.origin && [[0, 0]];
   return [
     surface,
-    ...waysOf(paths).map((steps, number) => ({ ...quiet, mode: "lines", ...onSurface(view, steps), connectgaps: false, line: wayLook(number, { width: 5 }) })),
+    ...waysOf(paths).map((steps, number) => ({ ...quiet, mode: "lines", ...onSurface(view, followed(view.landscape, steps)), connectgaps: false, line: wayLook(number, { width: 5 }) })),
     marker(origin || [], { symbol: "cross", size: 4, color: "#000000", line: { width: 1, color: "#ffffff" } }),
     marker(best || [], { symbol: "diamond", size: 5, color: "#ffffff", line: { width: 1.5, color: "#000000" } }),
     ...reliefMarks(view, at),
@@ -261,6 +261,19 @@ function reliefMarks(view, at) {
       marker: { size: 6, color: MARK, line: { width: 1.5, color: "#ffffff" } },
     },
   ];
+}
+
+/** Put points between the steps of a path, half a cell apart, so that its line follows the surface. */
+function followed({ x, y }, steps) {
+  const cell = [x[1] - x[0], y[1] - y[0]];
+  return steps.flatMap((to, k) => {
+    if (k === 0) return [to];
+    const from = steps[k - 1];
+    const cells = Math.max(...to.map((end, axis) => Math.abs(end - from[axis]) / cell[axis]));
+    const pieces = Math.min(1000, Math.max(1, Math.ceil(2 * cells)));
+    const between = (n) => from.map((start, axis) => start + ((to[axis] - start) * n) / pieces);
+    return [...Array.from({ length: pieces - 1 }, (_, n) => between(n + 1)), to];
+  });
 }
 
 function onSurface(view, points) {
