@@ -1,4 +1,9 @@
-"""A small project on disk, and ways to run the pipeline in it and count what it did."""
+"""A small project on disk, and ways to run the pipeline in it and count what it did.
+
+Starting the pipeline, and each of its jobs, takes a second or two, so tests ask for no more than
+their law is about: a dry run where that is what would run, the surfaces where it is what is
+evaluated.
+"""
 
 import fcntl
 import os
@@ -29,21 +34,34 @@ from landscape_lib import Problem
 import {helper}
 
 
-def build(checkpoint, pause=0.0):
+def build(checkpoint):
     net = nn.Linear(2, 1, bias=False)
     net.load_state_dict(torch.load(checkpoint, weights_only=True))
 
     def metric(net, loader, use_cuda):
         with open("evaluations.txt", "a") as log:
             log.write(Path(sys.argv[0]).stem + "\\n")
-        if sys.argv[0].endswith("evaluate_shard.py"):
-            time.sleep(pause)
+        while sys.argv[0].endswith("evaluate_shard.py") and held():
+            time.sleep(0.01)
         return {helper}.values(net.weight.detach().flatten())
 
     return Problem(net, (torch.zeros(3, 2), torch.zeros(3, 1)), metrics=metric)
+
+
+def held():
+    try:
+        last = int(Path("hold").read_text())
+    except FileNotFoundError:
+        return False
+    return Path("evaluations.txt").read_text().count("evaluate_shard") >= last
 """
 HELPER = """\
+from pathlib import Path
+
+
 def values(w):
+    if w[0] > 1.3 and Path("trouble").exists():
+        raise RuntimeError("the metric broke")
     return {"height": 10 * w[0] + w[1]}
 """
 
@@ -98,10 +116,40 @@ class Project:
         before = self.points()
         return rules_of(self.run(*arguments)), self.points() - before
 
+    def due(self) -> dict[str, set[str]]:
+        """Return the rules that the whole pipeline would run, for every run; nothing is run."""
+        return rules_of(self.run("-n"))
+
+    def refreshed(self) -> tuple[dict[str, set[str]], int]:
+        """Bring the surfaces up to date; return all rules that a change makes due, and points.
+
+        The rules are those that ran, and those that the whole pipeline would run after them.
+        """
+        ran, points = self.ran(*(f"results/{name}/surface.h5" for name in self.names()))
+        for name, rules in self.due().items():
+            ran[name] = ran.get(name, set()) | rules
+        return ran, points
+
+    def names(self) -> list[str]:
+        """The runs in the config."""
+        return list(yaml.safe_load((self.folder / "config.yaml").read_text())["runs"])
+
+    def hold(self, point: int) -> None:
+        """Let the ``point``-th evaluation by shards, and any after it, last until ``release``."""
+        (self.folder / "hold").write_text(str(point))
+
+    def release(self) -> None:
+        (self.folder / "hold").unlink()
+
     def points(self) -> int:
         """How many times a metric was evaluated by shards, over the project's whole life."""
         log = self.folder / "evaluations.txt"
         return log.read_text().split().count("evaluate_shard") if log.exists() else 0
+
+    def log(self, name: str) -> str:
+        """What a job has said so far."""
+        path = self.folder / "logs" / name
+        return path.read_text() if path.exists() else ""
 
     def journal(self, run: str) -> list[tuple[float, ...]]:
         """The coordinates of every whole line in the run's journals, in no order."""
@@ -125,18 +173,19 @@ class Project:
 
 
 def rules_of(output: str) -> dict[str, set[str]]:
-    """Read the rules that were executed, by run, from what Snakemake printed."""
+    """Read from what Snakemake printed the rules of its jobs, by run; ``all``: of all runs."""
     found: dict[str, set[str]] = {}
     for rule, body in re.findall(
         r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n)+)", output, re.MULTILINE
     ):
         run = re.search(r"wildcards: run=(\w+)", body)
-        if run:
-            found.setdefault(run[1], set()).add(rule)
+        if rule != "all":
+            found.setdefault(run[1] if run else "all", set()).add(rule)
     return found
 
 
-def new_project(folder: Path, **options) -> Project:
+def new_project(folder: Path) -> Project:
+    """Write the project: ``one`` has two shards, ``two`` has one."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(("one", "two")):
         (folder / f"{name}.py").write_text(PROBLEM.format(helper=f"{name}_helper"))
@@ -146,10 +195,10 @@ def new_project(folder: Path, **options) -> Project:
         "runs": {
             name: {
                 "problem": f"{name}.py:build",
-                "args": {"checkpoint": f"{name}.pt", **options},
-                "grid": {"x": [-1, 1, 5], "y": [0, 3, 4], "shards": 2},
+                "args": {"checkpoint": f"{name}.pt"},
+                "grid": {"x": [-1, 1, 5], "y": [0, 3, 4], "shards": shards},
             }
-            for name in ("one", "two")
+            for name, shards in (("one", 2), ("two", 1))
         }
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

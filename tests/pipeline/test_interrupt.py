@@ -1,6 +1,7 @@
 """What is lost when a run is killed: the point in flight, and nothing else."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.pipeline.conftest import REPO, Project, new_project
+from tests.pipeline.conftest import REPO, Project
 
 SIZE = 5 * 4
 
@@ -23,13 +24,22 @@ def wait_for(condition, seconds=90.0):
 
 
 @pytest.fixture
-def slow(tmp_path) -> Project:
-    """One run, a tenth of a second a point, drawn up to the surface only."""
-    project = new_project(tmp_path, pause=0.15)
+def probed(project) -> Project:
+    """One run in one shard, probed, with directions: evaluating is what comes next."""
     project.configure(lambda config: config["runs"].pop("two"))
+    project.configure(lambda config: config["runs"]["one"]["grid"].update(shards=1))
+    (project.folder / "evaluations.txt").unlink()
+    for path in (project.folder / "results/one").iterdir():
+        if path.is_dir() and path.name != "journal":
+            shutil.rmtree(path)
+        elif path.is_file() and path.name not in PROBED:
+            path.unlink()
+    for journal in project.folder.glob("results/one/journal/*/"):
+        shutil.rmtree(journal)
     return project
 
 
+PROBED = {"probe.json", "directions.h5", "directions.h5.sha256"}
 SURFACE = "results/one/surface.h5"
 
 
@@ -37,6 +47,10 @@ def finish_and_check(project, lost: int, finished) -> None:
     """The same command ends the run; at most ``lost`` points were evaluated twice."""
     output = project.run(SURFACE)
     assert "LockException" not in output
+    check(project, lost, finished)
+
+
+def check(project, lost: int, finished) -> None:
     assert SIZE <= project.points() <= SIZE + lost
     at = project.journal("one")
     assert len(at) == len(set(at)) == SIZE  # no finished point is evaluated twice
@@ -46,8 +60,7 @@ def finish_and_check(project, lost: int, finished) -> None:
         # everything else that the file says is the same, too
         free = {"date", "host", "versions", "config", "shards", "git_revision"}
         for name in set(whole.attrs) - free:
-            if name not in {"fingerprint", "content"}:  # the pause is an argument, so a part of it
-                assert np.array_equal(ours.attrs[name], whole.attrs[name]), name
+            assert np.array_equal(ours.attrs[name], whole.attrs[name]), name
 
 
 def jobs_of(project) -> list[int]:
@@ -64,97 +77,100 @@ def jobs_of(project) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_everything_in_the_middle_of_a_shard_loses_the_point_in_flight_trap_29(
-    slow, finished, number
+    probed, finished
 ):
-    process = slow.start(SURFACE, start_new_session=True)
-    wait_for(lambda: slow.points() >= 4)
-    os.killpg(process.pid, number)
-    process.communicate(timeout=60)
-    wait_for(lambda: not jobs_of(slow))
-    assert 0 < slow.points() < SIZE
-    finish_and_check(slow, 1, finished)
+    """Four of them, one after the other, and then the run comes to its end."""
+    signals = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for lost, number in enumerate(signals, start=1):
+        probed.hold(4 * lost)
+        process = probed.start(SURFACE, start_new_session=True)
+        wait_for(lambda: probed.points() == 4 * lost)  # noqa: B023
+        os.killpg(process.pid, number)
+        process.communicate(timeout=60)
+        wait_for(lambda: not jobs_of(probed))
+        assert (probed.points(), len(probed.journal("one"))) == (4 * lost, 3 * lost), number
+    probed.release()
+    finish_and_check(probed, len(signals), finished)
 
 
-def test_kill_9_of_snakemake_alone_leaves_its_job_to_finish_and_is_waited_for(slow, finished):
-    process = slow.start(SURFACE, start_new_session=True)
-    wait_for(lambda: slow.points() >= 2)
+def test_kill_9_of_snakemake_alone_leaves_its_job_to_finish_and_is_waited_for(probed, finished):
+    probed.hold(2)
+    process = probed.start(SURFACE, start_new_session=True)
+    wait_for(lambda: probed.points() == 2)
     os.kill(process.pid, signal.SIGKILL)
     process.stdout.close()  # the orphan holds the other end
     process.wait()
-    assert jobs_of(slow)  # the orphan lives on, and holds its shard's lock
-    finish_and_check(slow, 0, finished)
+    assert len(jobs_of(probed)) == 1  # the orphan lives on, and holds its shard's lock
+    again = probed.start(SURFACE)
+    wait_for(lambda: "waiting for it" in probed.log("one/evaluate_shard/0-of-1.log"))
+    probed.release()
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert "LockException" not in output
+    check(probed, 0, finished)
 
 
-def test_an_exception_in_a_metric_keeps_the_rest_and_shows_the_users_frames(slow, finished):
-    helper = slow.folder / "one_helper.py"
-    good = helper.read_text()
-    (slow.folder / "trouble").touch()
-    helper.write_text(
-        "import sys\nfrom pathlib import Path\n\n\ndef values(w):\n"
-        "    at_work = sys.argv[0].endswith('evaluate_shard.py')\n"
-        "    if at_work and Path('trouble').exists() and w[0] > 1.3:\n"
-        "        raise RuntimeError('the metric broke')\n"
-        "    return {'height': 10 * w[0] + w[1]}\n"
-    )
-    output = slow.run(SURFACE, code=1)
+def test_an_exception_in_a_metric_keeps_the_rest_and_shows_the_users_frames(probed, finished):
+    probed.configure(lambda config: config["runs"]["one"]["grid"].update(shards=2))
+    (probed.folder / "trouble").touch()
+    output = probed.run(SURFACE, code=1)
     assert "one_helper.py" in output
     assert "the metric broke" in output
     assert "landscape_lib/steps" not in output
-    before = slow.points()
+    before = probed.points()
     assert 0 < before < SIZE
-    failed = before - len(slow.journal("one"))
+    failed = before - len(probed.journal("one"))
     assert 1 <= failed <= 2  # the point at which each shard broke
-    (slow.folder / "trouble").unlink()
-    finish_and_check(slow, failed, finished)
-    assert helper.read_text() != good
+    (probed.folder / "trouble").unlink()
+    finish_and_check(probed, failed, finished)
 
 
-def test_a_second_run_beside_a_live_one_is_refused_and_disturbs_nothing(slow, finished):
-    process = slow.start(SURFACE, start_new_session=True)
-    wait_for(lambda: slow.points() >= 1)
-    second = slow.run(SURFACE, code=1)
+def test_a_second_run_beside_a_live_one_is_refused_and_disturbs_nothing(probed, finished):
+    probed.hold(1)
+    process = probed.start(SURFACE, start_new_session=True)
+    wait_for(lambda: probed.points() == 1)
+    second = probed.run(SURFACE, code=1)
     assert "LockException" in second
+    probed.release()
     process.communicate(timeout=120)
     assert process.returncode == 0
-    finish_and_check(slow, 0, finished)
+    finish_and_check(probed, 0, finished)
 
 
 def shard_command(project) -> list[str]:
     command = [sys.executable, str(REPO / "scripts" / "evaluate_shard.py")]
-    out = "results/one/shards/0-of-2.h5"
-    return [*command, *"--config config.yaml --run one --shard 0 --of 2 --out".split(), out]
+    out = "results/one/shards/0-of-1.h5"
+    return [*command, *"--config config.yaml --run one --shard 0 --of 1 --out".split(), out]
 
 
-def test_a_script_ends_with_128_and_the_signals_number(slow):
-    slow.run("results/one/probe.json")
-    slow.run("results/one/directions.h5")
+def test_a_script_ends_with_128_and_the_signals_number(probed):
+    probed.hold(2)
     process = subprocess.Popen(
-        shard_command(slow),
-        cwd=slow.folder,
-        env=slow.environment,
+        shard_command(probed),
+        cwd=probed.folder,
+        env=probed.environment,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: slow.points() >= 2)
+    wait_for(lambda: probed.points() == 2)
     process.terminate()
     _, message = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
     assert "SIGTERM" in message
     assert "Traceback" not in message
-    assert not list(slow.folder.glob("results/one/shards/*"))
+    assert not list(probed.folder.glob("results/one/shards/*"))
 
 
-def test_a_damaged_journal_line_costs_that_point_only(slow, finished):
-    slow.run("results/one/shards/0-of-2.h5")
-    (journal,) = slow.folder.glob("results/one/journal/*/*.jsonl")
+def test_a_damaged_journal_line_costs_that_point_only(probed, finished):
+    probed.run("results/one/shards/0-of-1.h5")
+    (journal,) = probed.folder.glob("results/one/journal/*/*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0].replace(b"0", b"1", 1), *lines[1:-1], lines[-1][:30]]))
-    (slow.folder / "results/one/shards/0-of-2.h5").unlink()
-    output = slow.run(SURFACE)
+    (probed.folder / "results/one/shards/0-of-1.h5").unlink()
+    output = probed.run(SURFACE)
     assert "2 damaged lines dropped" in output
-    assert slow.points() == SIZE + 2
+    assert probed.points() == SIZE + 2
 
 
 def test_a_truncated_shard_is_named_with_the_remedy(project):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from tests.pipeline.conftest import REPO, new_project
+from tests.pipeline.conftest import REPO, Project, new_project
 
 SCRIPTS = sorted(path.name for path in (REPO / "scripts").glob("*.py"))
 
@@ -200,7 +201,7 @@ def test_names_with_spaces_and_letters_of_any_script_are_kept_and_encoded(folder
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "snakemake", "-s", str(REPO / "workflow/Snakefile")]
     loss = "train_loss_%E6%90%8D%E5%A4%B1"  # 損失
-    vtp = [loss, "train_loss_a%24b%3Bc", "train_loss_caf%C3%A9%20au%20lait"]
+    vtp = ["train_loss_a%24b%3Bc", "train_loss_caf%C3%A9%20au%20lait"]
     targets = [f"results/own/paraview/{name}.vtp" for name in vtp]
     targets.append(f"results/own/figures/{loss}_2dheat.pdf")
     more = [*targets, "--cores", "1", "--configfile", "config.yaml"]
@@ -264,34 +265,33 @@ def test_every_script_explains_itself(name, capsys):
     assert ("--run RUN" in told) == (name not in {"compare_runs.py", "make_all_explorer.py"})
 
 
-def test_a_disk_that_is_full_ends_with_1_and_loses_nothing(folder):
+def test_a_disk_that_is_full_ends_with_1_and_loses_nothing(folder, capsys, monkeypatch):
     """A limit on file sizes stands for the full disk; the same command then goes on."""
-    project = new_project(folder)
-    project.run("results/one/probe.json", "results/one/directions.h5")
-    command = (
-        f"ulimit -f $1; exec {sys.executable} {REPO}/scripts/evaluate_shard.py --config config.yaml"
-        " --run one --shard 0 --of 2 --out results/one/shards/0-of-2.h5"
-    )
+    project = Project(folder)
+    assert call("probe", run="one", out="results/one/probe.json") == 0
+    assert call("make_directions", run="one", out="results/one/directions.h5") == 0
+    monkeypatch.setattr(sys, "argv", ["evaluate_shard.py"])  # its evaluations are counted
+    shards = folder / "results/one/shards"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def evaluate(blocks):
-        return subprocess.run(
-            ["bash", "-c", command, "bash", blocks],
-            cwd=folder,
-            env=project.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def evaluate(size):
+        capsys.readouterr()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            out = "results/one/shards/0-of-2.h5"
+            return call("evaluate_shard", "--shard", "0", "--of", "2", run="one", out=out)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    for blocks in ("1", "4"):  # 1 KiB: the journal breaks off; 4 KiB: the shard's file does
-        stopped = evaluate(blocks)
-        assert stopped.returncode == 1, stopped.stderr
-        assert "the disk is full, or a size limit was reached" in stopped.stderr
-        assert "Traceback" not in stopped.stderr
-        assert not list((folder / "results/one/shards").glob("*.h5"))
-        assert not list((folder / "results/one/shards").glob(".*"))
+    for size in (1024, 4096):  # the journal breaks off; the shard's file does
+        assert evaluate(size) == 1
+        message = capsys.readouterr().err
+        assert "the disk is full, or a size limit was reached" in message
+        assert "Traceback" not in message
+        assert not list(shards.glob("*.h5"))
+        assert not list(shards.glob(".*"))
     assert len(project.journal("one")) == 10
-    assert evaluate("unlimited").returncode == 0
+    assert evaluate(limits[0]) == 0
     assert project.points() <= 11  # the ten points, and the one whose line broke off
 
 

@@ -151,3 +151,18 @@ def test_data_that_take_long_are_read_by_the_probe_and_by_no_shard(run, monkeypa
     assert again.fingerprint == wanted.fingerprint
     for key, values in wanted.values.items():
         assert again.values[key].tobytes() == values.tobytes()
+
+
+def test_a_range_extended_on_the_same_spacing_keeps_its_points(run):
+    """A curve of 51 points on [-1, 1]; -2..2 in 101 and -1.5..1.5 in 151 hold all of them."""
+    here = run(grid={"x": [-1, 1, 51]})
+    make_directions(here, here.path("directions.h5"))
+    total = [0]
+    for x in ([-1, 1, 51], [-2, 2, 101], [-1.5, 1.5, 151], [-1.5, 1.5, 76]):
+        shard = evaluated(run(grid={"x": x}))
+        assert shard.indices.tolist() == list(range(x[2]))
+        journals = here.path("journal").rglob("*.jsonl")
+        total.append(sum(len(path.read_bytes().splitlines()) for path in journals))
+    # of the 151 points at 0.02, those at 0.04 are known from -2..2; of -1.5..1.5 in 76, at 0.04
+    # but half a step beside -1..1 in 51, all are known from the 151
+    assert np.diff(total).tolist() == [51, 50, 151 - 75, 0]

@@ -76,9 +76,9 @@ def test_a_missing_or_damaged_centre_says_what_to_do(run):
             read_centre(here.path("centre.json"))
 
 
-def test_judging_needs_no_torch():
+def test_merging_and_judging_need_no_torch():
     code = (
-        "import sys; import landscape_lib.steps.verdict; "
+        "import sys; import landscape_lib.steps.merge, landscape_lib.steps.verdict; "
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -406,7 +406,7 @@ def test_only_the_writer_and_its_data_model_are_imported():
     code = (
         "import sys, landscape_lib.viz.paraview\n"
         "print(sorted(m for m in sys.modules if 'Rendering' in m or 'vtkGUI' in m or 'h5py' in m"
-        " or m == 'torch'))"
+        " or m in ('torch', 'scipy')))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
