@@ -15,6 +15,7 @@ _HOMES = {
     "Label": "landscape_lib.core.surface",
     "Shard": "landscape_lib.core.surface",
     "Surface": "landscape_lib.core.surface",
+    "barrier": "landscape_lib.core.geometry",
     "merge": "landscape_lib.core.surface",
     "measure": "landscape_lib.core.evaluator",
     "Problem": "landscape_lib.problems.problem",

@@ -17,7 +17,6 @@ from landscape_lib.config import DirectionSettings, EvaluationSettings, VerdictS
 from landscape_lib.core.direction import (
     Direction,
     create_random_direction,
-    create_target_direction,
     get_states,
     get_weights,
     only_in_layers,
@@ -32,6 +31,7 @@ from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out
+from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
@@ -184,6 +184,7 @@ class LossLandscape:
         eigenvector: int = 1,
         hessian_samples: int | None = None,
         curvature: bool | int = False,
+        align: str = "none",
     ) -> dict[str, Any]:
         """Evaluate the model along one direction:  w(a) = w0 + a d.
 
@@ -215,6 +216,9 @@ class LossLandscape:
             hessian_samples: Of how many samples' loss; None: of all.
             curvature: At every point also the Hessian's smallest and largest eigenvalue; a number:
                 on at most so many samples.  Each point costs some 100 gradients more.
+            align: ``permutation``: the target's hidden units are put in the order that brings it
+                nearest to this model, which leaves its function alone; see
+                ``landscape_lib.between.matching.align``.
 
         Returns:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
@@ -231,12 +235,14 @@ class LossLandscape:
             )
         _refuse_other_kind("target", "target_model", target_model, directions)
         _refuse_other_kind("pca", "checkpoints", checkpoints, directions)
+        _refuse_align_without(target_model, align=align)
         if checkpoints is not None:
             found = self._components(checkpoints, 1, dir_type, layers)
         elif directions == "hessian":
             found = (self._eigenvectors({0: eigenvector}, dir_type, hessian_samples, layers)[0],)
         else:
-            found = (self._direction(target_model, 0, dir_type, normalize, ignore, seed, layers),)
+            draw = (dir_type, normalize, ignore, seed, layers)
+            found = (self._direction(target_model, 0, *draw, align=align, name="target_model"),)
         ways = self._projected(found, {} if checkpoints is None else {"": checkpoints})
         return self._compute(_grid({"xrange": xrange}, ways), found, save, curvature)
 
@@ -259,6 +265,7 @@ class LossLandscape:
         eigenvectors: Sequence[int] = (1, 2),
         hessian_samples: int | None = None,
         curvature: bool | int = False,
+        align: str = "none",
     ) -> dict[str, Any]:
         """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
 
@@ -285,6 +292,7 @@ class LossLandscape:
             eigenvectors: Which, for x and for y: as ``eigenvector`` for ``compute_1d``.
             hessian_samples: As for ``compute_1d``.
             curvature: As for ``compute_1d``.
+            align: As for ``compute_1d``, for each target.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -299,6 +307,7 @@ class LossLandscape:
                 "other models as x_target and y_target."
             )
         targets = (x_target, y_target)
+        _refuse_align_without(*targets, align=align)
         if checkpoints is not None:
             if targets != (None, None) or directions != "random":
                 raise InputError(
@@ -309,11 +318,12 @@ class LossLandscape:
             free = [n for n in range(2) if targets[n] is None] if directions == "hessian" else []
             curved = {axis: _pair("eigenvectors", eigenvectors)[axis] for axis in free}
             eigen = self._eigenvectors(curved, dir_type, hessian_samples, layers)
+            draw = (dir_type, normalize, ignore, seed, layers)
             x, y = (
                 eigen[axis]
                 if axis in eigen
-                else self._direction(targets[axis], axis, dir_type, normalize, ignore, seed, layers)
-                for axis in range(2)
+                else self._direction(target, axis, *draw, align=align, name=f"{'xy'[axis]}_target")
+                for axis, target in enumerate(targets)
             )
             found = (x, orthogonalize(y, to=x) if orthogonal else y)
         named = trajectories or ({} if checkpoints is None else {"": checkpoints})
@@ -641,10 +651,13 @@ class LossLandscape:
         ignore: str | None,
         seed: int | None,
         layers: str | Sequence[str] | None,
+        *,
+        align: str,
+        name: str,
     ) -> Direction:
         self._refuse_two_ways(dir_type)
         if target is not None:
-            found = create_target_direction(self.net, target, dir_type)
+            found = toward(self.net, target, dir_type, align=align, name=name)
         else:
             found = create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
         return _in_layers(found, layers)
@@ -758,6 +771,11 @@ class LossLandscape:
                 "surf_file that exists."
             )
         return self.surf_file
+
+
+def _refuse_align_without(*targets: Any, align: str) -> None:
+    if align != "none" and all(target is None for target in targets):
+        raise InputError(f"align is {align!r}, but there is no other model: give a target.")
 
 
 def _refuse_what_is_no_criterion(criterion: Any) -> None:

@@ -122,6 +122,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("eigenvector", 1),
         ("hessian_samples", None),
         ("curvature", False),
+        ("align", "none"),
     ]
     assert known("compute_2d") == [
         ("xrange", (-1, 1, 51)),
@@ -139,6 +140,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("eigenvectors", (1, 2)),
         ("hessian_samples", None),
         ("curvature", False),
+        ("align", "none"),
     ]
     assert known("plot_1d") == [
         ("xmin", -1),

@@ -34,6 +34,25 @@ def test_the_page_of_pictures_draws_its_curves(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["seeds.pdf"]
 
 
+def test_the_page_between_models_runs_and_shows_its_config(tmp_path, monkeypatch, capsys):
+    from landscape_lib import config
+
+    folder = REPO / "docs"
+    page = (folder / "between-models.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert shown == (folder / "between_models.yaml").read_text()
+    assert list(config.load(folder / "between_models.yaml").runs) == [
+        "straight",
+        "aligned",
+        "plane",
+    ]
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/between-models.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.count("over_line") == 2
+    assert (tmp_path / "loss_surface.h5_train_loss_2dcontour.pdf").exists()
+
+
 def test_the_page_of_pictures_shows_options_that_there_are(tmp_path):
     from landscape_lib import config
 

@@ -16,8 +16,9 @@ ARROWS = {
     "problems": {"core"},
     "config": {"core"},
     "verdict": {"core"},
-    "steps": {"core", "viz", "utils", "problems", "config", "verdict"},
-    "api": {"core", "viz", "utils", "problems", "config", "steps", "verdict"},
+    "between": {"core"},
+    "steps": {"core", "viz", "utils", "problems", "config", "verdict", "between"},
+    "api": {"core", "viz", "utils", "problems", "config", "steps", "verdict", "between"},
 }
 # Who alone may know a library of others.
 ALONE = {"h5py": "utils/storage.py", "vtkmodules": "viz/paraview.py", "plotly": "viz/explorer.py"}

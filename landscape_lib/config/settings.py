@@ -13,7 +13,7 @@ from landscape_lib.core.grid import Axis, Grid
 AXES = ("x", "y")
 KEYS_OF_KIND = {
     "random": ("seed", "normalize", "ignore"),
-    "target": ("model",),
+    "target": ("model", "align"),
     "file": ("path",),
     "pca": ("checkpoints",),
     "hessian": ("eigenvector", "samples"),
@@ -243,6 +243,14 @@ class DirectionSettings(Settings):
     model: _TEXT_OR_NULL = Field(
         default=None, description="Kind `target`, required there: a state_dict of the same network."
     )
+    align: Annotated[
+        Literal["none", "permutation"], readers.words("none", "permutation") | NULL_AS_NONE
+    ] = Field(
+        default="none",
+        description="Kind `target`: `permutation` puts the hidden units of `model` in the order "
+        "that brings it nearest, by weight matching, before the direction leads to it; null means "
+        "`none`.",
+    )
     path: _TEXT_OR_NULL = Field(
         default=None,
         description="Kind `file`, required there: a `directions.h5` of ours or of the original "
@@ -278,7 +286,8 @@ class DirectionSettings(Settings):
     def settings(self) -> dict[str, Any]:
         """Return kind and dir_type with the keys that belong to the kind, and no others."""
         asked = {name for name in ("orthogonal", "layers") if getattr(self, name)}
-        return self.model_dump(include={"kind", "dir_type", *KEYS_OF_KIND[self.kind], *asked})
+        keys = {"kind", "dir_type", *KEYS_OF_KIND[self.kind], *asked}
+        return self.model_dump(include=keys - ({"align"} if self.align == "none" else set()))
 
 
 class EvaluationSettings(Settings):

@@ -401,7 +401,8 @@ def orthogonalize(direction: Direction, to: Direction) -> Direction:
 
     d' = d - e <d, e> / |e|^2,  over all entries together, in float64 (Gram and Schmidt), rounded
     once to the direction's type.  Random directions are nearly orthogonal by themselves;
-    ``cosine`` says how nearly.
+    ``cosine`` says how nearly.  What was taken out, <d, e> / |e|^2, is kept as the attribute
+    ``along``: w + d lies there along ``to``, and at 1 along what is returned.
 
     Args:
         direction: The one that changes.
@@ -417,7 +418,8 @@ def orthogonalize(direction: Direction, to: Direction) -> Direction:
     rest = tuple(
         (d.double() - along * e.double()).to(d.dtype) for d, e in zip(direction, to, strict=True)
     )
-    found = Direction(direction.names, rest, {**direction.attributes, "orthogonal": True})
+    told = {**direction.attributes, "orthogonal": True, "along": along}
+    found = Direction(direction.names, rest, told)
     if not _dot(found, found) > 1e-12 * _dot(direction, direction):
         raise InputError(
             "The two directions are parallel: nothing of the second is orthogonal to the first. "

@@ -221,11 +221,11 @@ def roughness(values: np.ndarray) -> Roughness | None:
 
 @dataclass(frozen=True)
 class Barrier:
-    """How far the loss rises between two models.
+    """How much worse a metric gets between two models.
 
     Attributes:
-        over_line: Above the straight line between the two ends' losses.
-        over_mean: Above the mean of the two ends' losses.
+        over_line: Than the straight line between the two ends' values.
+        over_mean: Than the mean of the two ends' values.
         step: Where the first is largest.
     """
 
@@ -234,12 +234,18 @@ class Barrier:
     step: float
 
 
-def barrier(steps: np.ndarray, values: np.ndarray) -> Barrier | None:
+def barrier(steps: np.ndarray, values: np.ndarray, goal: str = "min") -> Barrier | None:
     """Return the barrier from step 0 to step 1; None where one is no point of the grid.
 
     over_line = max_t L(t) - ((1 - t) L(0) + t L(1)),  over_mean = max_t L(t) - (L(0) + L(1)) / 2.
-    Of the points that were measured, so a lower bound.  NaN or infinity on the way make it NaN or
-    infinite.
+    Of a metric that is to be high (``goal`` is ``max``), L is minus the metric: a fall of accuracy
+    is a barrier.  Of the points that were measured, so a lower bound, and never below zero.  NaN or
+    infinity on the way make it NaN or infinite.
+
+    Args:
+        steps: Ascending, shape (n,); 0 and 1 are the two models.
+        values: Shape (n,).
+        goal: ``min`` or ``max``: which end of the values is the good one.
 
     Source:
         Entezari et al. (2022), The Role of Permutation Invariance in Linear Mode Connectivity of
@@ -249,7 +255,7 @@ def barrier(steps: np.ndarray, values: np.ndarray) -> Barrier | None:
     if 0 not in steps or 1 not in steps:
         return None
     way = (steps >= 0) & (steps <= 1)
-    t, between = steps[way], values[way]
+    t, between = steps[way], (values[way] if goal == "min" else -values[way])
     with np.errstate(invalid="ignore"):
         above = between - ((1 - t) * between[0] + t * between[-1])
         over_mean = float(between.max() - (between[0] + between[-1]) / 2)

@@ -3,12 +3,14 @@
 import logging
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from landscape_lib.between.matching import align as align_units
 from landscape_lib.config import DirectionSettings, Experiment
 from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core.description import describe, standing_still
@@ -121,14 +123,45 @@ def _random(model: nn.Module, settings: DirectionSettings, axis: int) -> Directi
 
 
 def _target(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
-    return create_target_direction(model, load_state(str(settings.model)), settings.dir_type)
+    path = str(settings.model)
+    state = load_state(path)
+    name = "/".join(Path(path).parts[-2:])  # model.pt alone would say little
+    return toward(model, state, settings.dir_type, align=settings.align, name=name)
+
+
+def toward(
+    model: nn.Module,
+    target: nn.Module | Mapping[str, Tensor],
+    dir_type: str,
+    *,
+    align: str,
+    name: str,
+) -> Direction:
+    """Point to another model, permuted before where that is asked.
+
+    Args:
+        model: The network at its trained weights.
+        target: The other one.
+        dir_type: ``weights`` or ``states``.
+        align: ``none``, or ``permutation``: see ``landscape_lib.between.matching.align``.
+        name: What pictures call the other one.
+
+    Raises:
+        InputError: If ``align`` is unknown, or the two are not of one network.
+    """
+    if align not in ALIGNS:
+        raise InputError(f"Unknown align {align!r}; choose one of {sorted(ALIGNS)}.")
+    found = create_target_direction(model, ALIGNS[align](model, target), dir_type)
+    return replace(found, attributes={**found.attributes, "model": name, "align": align})
 
 
 def _file(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
     directions = load_directions(str(settings.path), model)
     if axis >= len(directions):
         raise InputError(f"{settings.path}: it holds one direction, but the grid has two axes.")
-    return directions[axis]
+    found = directions[axis]  # it may have been made orthogonal to what is no axis here
+    told = {name: entry for name, entry in found.attributes.items() if name != "along"}
+    return replace(found, attributes=told)
 
 
 def _components(model: nn.Module, settings: Sequence[DirectionSettings]) -> dict[int, Direction]:
@@ -148,6 +181,10 @@ def _components(model: nn.Module, settings: Sequence[DirectionSettings]) -> dict
     return found
 
 
+ALIGNS: dict[str, Callable[[nn.Module, Any], Any]] = {
+    "none": lambda model, target: target,
+    "permutation": align_units,
+}
 _MAKERS = {"random": _random, "target": _target, "file": _file}
 
 

@@ -140,11 +140,15 @@ class Evidence:
             return float(self.surface[key][self.origin])
         return float(self.centre.get("values", {}).get(key, math.nan))
 
-    def curve(self, axis: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return steps and values along an axis through the centre; None where it is not there."""
+    def curve(self, axis: int, key: str | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return steps and values along an axis through the centre; None where it is not there.
+
+        The values are those of the metric that is judged, or of the one named.
+        """
         if self.origin is None:
             return None
-        return self.steps[axis], geometry.through(self.values, self.origin, axis)
+        values = self.values if key is None else self.surface[key]
+        return self.steps[axis], geometry.through(values, self.origin, axis)
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:

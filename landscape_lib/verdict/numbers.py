@@ -251,27 +251,36 @@ def _how(evidence: Evidence, part: str, found: Mapping[str, Any] | None) -> str:
 def _barriers(evidence: Evidence) -> list[Number]:
     found = []
     for axis in evidence.targets:
-        curve, name = evidence.curve(axis), evidence.axes[axis]
-        own = geometry.barrier(*curve) if curve else None
-        missing = "" if own else " 0 and 1 are not both points of this grid."
-        found += [
-            Number(
-                f"barrier along {name}",
-                _given(own.over_line) if own else None,
-                "max_t L(t) - ((1 - t) L(0) + t L(1)) over the steps of the grid in [0, 1]: a "
-                f"lower bound.{missing}",
-                ENTEZARI,
-                key=evidence.key,
-            ),
-            Number(
-                f"barrier over the mean along {name}",
-                _given(own.over_mean) if own else None,
-                f"max_t L(t) - (L(0) + L(1)) / 2 over the same steps.{missing}",
-                FRANKLE,
-                key=evidence.key,
-            ),
-        ]
+        for key in dict.fromkeys((evidence.key, *evidence.surface.keys)):
+            found += _barrier(evidence, axis, key)
     return found
+
+
+def _barrier(evidence: Evidence, axis: int, key: str) -> list[Number]:
+    curve, name = evidence.curve(axis, key), evidence.axes[axis]
+    label = evidence.surface.labels[key]
+    own = geometry.barrier(*curve, label.goal) if curve else None
+    missing = "" if own else " 0 and 1 are not both points of this grid."
+    high = ", L minus the metric, which is to be high" if label.goal == "max" else ""
+    return [
+        Number(
+            f"barrier along {name}",
+            _given(own.over_line) if own else None,
+            f"max_t L(t) - ((1 - t) L(0) + t L(1)){high}, over the steps of the grid in "
+            f"[0, 1]: a lower bound.{missing}",
+            ENTEZARI,
+            label.units,
+            key,
+        ),
+        Number(
+            f"barrier over the mean along {name}",
+            _given(own.over_mean) if own else None,
+            f"max_t L(t) - (L(0) + L(1)) / 2{high}, over the same steps.{missing}",
+            FRANKLE,
+            label.units,
+            key,
+        ),
+    ]
 
 
 def _angle(evidence: Evidence) -> list[Number]:

@@ -1,7 +1,7 @@
-"""What the axes of a picture are called: what their directions are, where that is known."""
+"""What the axes of a picture are: what one step is, and which other models lie on them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from landscape_lib.viz.style import number_text
@@ -20,29 +20,96 @@ def axis_name(attributes: Mapping[str, Any], axis: int, *, short: bool = False) 
         axis: 0 for x, 1 for y.
         short: As little as is needed to tell the axes apart.
     """
-    try:
-        told = attributes.get("axis_directions", "[]")
-        direction = (json.loads(told) if isinstance(told, str) else told)[axis]
-        return _NAMES.get(str(direction.get("kind")), _numbered)(direction, axis, short)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return _numbered({}, axis, short)  # of a file that says nothing we know
-
-
-def _numbered(direction: Mapping[str, Any], axis: int, short: bool) -> str:
-    return LETTERS[axis] if short else f"{LETTERS[axis]} (direction {axis + 1})"
-
-
-def _component(direction: Mapping[str, Any], axis: int, short: bool) -> str:
-    name, share = int(direction["component"]), 100 * float(direction["explained_variance_ratio"])
+    told = directions_of(attributes)
+    about = told[axis] if axis < len(told) else {}
     if short:
-        return f"PC {name} ({share:.0f} %)"
-    return f"{LETTERS[axis]}: PC {name} ({share:.1f} % of the variance)"
+        return _SHORT.get(str(about.get("kind")), lambda about: LETTERS[axis])(about)
+    said = step_of(about)
+    return f"{LETTERS[axis]}: {said}" if said else f"{LETTERS[axis]} (direction {axis + 1})"
 
 
-def _eigenvector(direction: Mapping[str, Any], axis: int, short: bool) -> str:
-    number = f"eigenvector {direction['eigenvector']}"
-    value = number_text(float(direction["eigenvalue"]), 3)
-    return number if short else f"{LETTERS[axis]}: {number}, {LAMBDA} = {value}"
+def directions_of(attributes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a surface says of each direction; nothing where it says what we do not know."""
+    try:
+        told = json.loads(attributes.get("axis_directions", "[]"))
+    except (ValueError, TypeError):
+        return []
+    known = isinstance(told, list) and all(_is_whole(about) for about in told)
+    return list(told) if known else []
 
 
-_NAMES = {"pca": _component, "hessian": _eigenvector}
+def _is_whole(about: Any) -> bool:
+    try:
+        step_of(about)
+        models_on([about])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def step_of(about: Mapping[str, Any]) -> str:
+    """Say in a few words what one step of a direction is; nothing where its kind is not known.
+
+    Args:
+        about: The direction's attributes.
+    """
+    say = _SAID.get(str(about.get("kind")))
+    if say is None:
+        return ""
+    aligned = ", permutation-aligned" if about.get("align") == "permutation" else ""
+    layers = f", {about['layers']} alone" if about.get("layers") else ""
+    return say(about) + aligned + layers + (", orthogonalized" if _is_orthogonal(about) else "")
+
+
+def _is_orthogonal(about: Mapping[str, Any]) -> bool:
+    return str(about.get("orthogonal")) == "True"
+
+
+def models_on(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[float]]]:
+    """Return the names of other models, and where they lie: at 1 on the axis that leads there.
+
+    Of an axis that was made orthogonal to the other one, the model lies at 1 on it, and along the
+    other one by what was taken out; where that is not known, and where a direction moves some
+    layers alone, nothing is said of it.
+
+    Args:
+        told: The attributes of each direction.
+    """
+    found = []
+    for axis, about in enumerate(told):
+        unknown = (_is_orthogonal(about) and "along" not in about) or about.get("layers")
+        if about.get("kind") != "target" or unknown:
+            continue
+        point = [float(about.get("along", 0.0))] * len(told)
+        point[axis] = 1.0
+        found.append((str(about.get("model", "the other model")), point))
+    return found
+
+
+def _random(about: Mapping[str, Any]) -> str:
+    return f"random, {about['normalize']}-normalized, seed {about['seed']}"
+
+
+def _component(about: Mapping[str, Any]) -> str:
+    share = 100 * float(about["explained_variance_ratio"])
+    return f"PC {int(about['component'])} ({share:.1f} % of the variance)"
+
+
+def _eigenvector(about: Mapping[str, Any]) -> str:
+    value = number_text(float(about["eigenvalue"]), 3)
+    return f"eigenvector {int(about['eigenvector'])}, {LAMBDA} = {value}"
+
+
+_SAID = {
+    "random": _random,
+    "target": lambda about: f"toward {about.get('model', 'the other model')}",
+    "file": lambda about: "from a file",
+    "pca": _component,
+    "hessian": _eigenvector,
+}
+_SHORT = {
+    "pca": lambda about: (
+        f"PC {int(about['component'])} ({100 * float(about['explained_variance_ratio']):.0f} %)"
+    ),
+    "hessian": lambda about: f"eigenvector {int(about['eigenvector'])}",
+}

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
+from landscape_lib.viz.curve import FIRST
 from landscape_lib.viz.curves import Line, draw_lines
 from landscape_lib.viz.figures import (
     View,
@@ -27,6 +28,7 @@ from landscape_lib.viz.figures import (
     write_title,
 )
 from landscape_lib.viz.flat import draw_bands, draw_cells, furnish, mark_points
+from landscape_lib.viz.places import axis_label
 from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
 from landscape_lib.viz.stylesheet import figure_size, settings
 from landscape_lib.viz.units import in_drawable_units
@@ -103,7 +105,8 @@ def comparison(
         for part, block in zip(parts, blocks, strict=False):  # the last part may hold curves
             _draw_block(part, block)
         if lines:
-            draw_lines(parts[-1].subplots(), lines, next(iter(cuts.values())).labels[key], look)
+            label = next(iter(cuts.values())).labels[key]
+            draw_lines(parts[-1].subplots(), lines, label, look, _common_axis(cuts))
         figure.suptitle(name_of(next(iter(having.values())).labels[key]), parse_math=False)
         return figure
 
@@ -116,6 +119,12 @@ def _lines(
     members = {group: [cuts[n] for n in names if n in cuts] for group, names in groups.items()}
     bands = [Line.across(group, found, key) for group, found in members.items() if found]
     return bands + [Line.of(n, cut, key) for n, cut in cuts.items() if n not in grouped]
+
+
+def _common_axis(cuts: Mapping[str, Surface]) -> str:
+    """Return what one step of all curves is, where they walk along the same direction."""
+    labels = {axis_label(cut, 0, room=2.0) for cut in cuts.values()}
+    return labels.pop() if len(labels) == 1 else FIRST
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class _Panel:
             draw_cells(axes, self.view)
         elif not self.view.is_empty:
             bands = draw_bands(axes, self.view)
-        furnish(axes, self.view)
+        furnish(axes, self.view, room=0.65)
         if not self.is_difference:
             mark_points(axes, self.view)
         elif min(axes.get_xlim()) <= 0 <= max(axes.get_xlim()):

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
-from landscape_lib.viz.axis_names import ALPHA, axis_name
+from landscape_lib.viz.axis_names import ALPHA
 from landscape_lib.viz.figures import (
     WIDTH,
     best_place,
@@ -16,12 +16,14 @@ from landscape_lib.viz.figures import (
     short_name,
     write_heading,
 )
+from landscape_lib.viz.places import axis_label, draw_barrier
 from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
 from landscape_lib.viz.stylesheet import figure_size, settings
 from landscape_lib.viz.units import in_drawable_units
 
 SIZE = (WIDTH, 2.4)
 COLOUR = "#2a5d8a"
+FIRST = f"{ALPHA} (direction 1)"  # of several curves, whose directions differ
 MOST_DOTS = 101  # of a longer curve only the points without a neighbour get a dot
 
 
@@ -51,8 +53,9 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
         axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
         _mark_points(axes, surface, key, inside)
+        between = draw_barrier(axes, surface, key, scale)
         _furnish(axes, surface, key, scale)
-        said = notes(values, scale, look)
+        said = between + notes(values, scale, look)
         cut = int((heights < low).sum() + (heights > high).sum())
         if cut:
             said.append(f"{cut} of {values.size} points lie beyond the picture")
@@ -78,17 +81,17 @@ def _mark_points(axes: Axes, surface: Surface, key: str, heights: np.ndarray) ->
 
 
 def _furnish(axes: Axes, surface: Surface, key: str, scale: Scale) -> None:
-    axis_of_steps(axes, surface.grid.axes[0].steps(), axis_name(surface.attributes, 0))
+    axis_of_steps(axes, surface.grid.axes[0].steps(), axis_label(surface, 0))
     empty = not np.isfinite(surface[key]).any()
     axis_of_values(axes, scale, surface.labels[key], empty=empty)
 
 
-def axis_of_steps(axes: Axes, steps: np.ndarray, name: str = f"{ALPHA} (direction 1)") -> None:
+def axis_of_steps(axes: Axes, steps: np.ndarray, label: str = FIRST) -> None:
     """Let the horizontal axis run from the first step to the last, with a handful of numbers."""
     room = 0.02 * float(np.ptp(steps)) or 0.5
     axes.set_xlim(steps[0] - room, steps[-1] + room)
     few_ticks(axes.xaxis, steps)
-    axes.set_xlabel(name)
+    axes.set_xlabel(label, parse_math=False)
 
 
 def axis_of_values(axes: Axes, scale: Scale, label: Label, *, empty: bool) -> None:

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
-from landscape_lib.viz.axis_names import axis_name
-from landscape_lib.viz.curve import SIZE, axis_of_steps, axis_of_values
+from landscape_lib.viz.curve import FIRST, SIZE, axis_of_steps, axis_of_values
 from landscape_lib.viz.figures import name_of, short_name
 from landscape_lib.viz.names import rated_splits
+from landscape_lib.viz.places import axis_label
 from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
 from landscape_lib.viz.stylesheet import DASHES, OKABE_ITO, figure_size, settings
 
@@ -99,14 +99,16 @@ def curves(lines: Sequence[Line], label: Label, look: Look = PLAIN_LOOK) -> Figu
         return figure
 
 
-def draw_lines(axes: Axes, lines: Sequence[Line], label: Label, look: Look) -> None:
-    """Draw curves into axes, with names at the axes and a legend."""
+def draw_lines(
+    axes: Axes, lines: Sequence[Line], label: Label, look: Look, across: str = FIRST
+) -> None:
+    """Draw curves into axes, with names at the axes and a legend; ``across`` names the steps."""
     scale = choose_scale(np.concatenate([line.extent for line in lines]), look, label)
     drawn = [
         _draw(axes, line, scale, **cycled)
         for line, cycled in zip(lines, rcParams["axes.prop_cycle"](), strict=False)
     ]
-    axis_of_steps(axes, _all_steps(lines))
+    axis_of_steps(axes, _all_steps(lines), across)
     axis_of_values(axes, scale, label, empty=not any(np.isfinite(n.values).any() for n in lines))
     if len(lines) > 1 or lines[0].low is not None:
         axes.legend(handles=drawn, frameon=False)
@@ -154,7 +156,7 @@ def loss_and_accuracy(surface: Surface, look: Look = PLAIN_LOOK) -> Figure:
             ]
             label = Label(name) if name else Label("accuracy", "%", "max")
             drawn += _one_side(axes, lines, label, look if name else PLAIN_LOOK, colour)
-        axis_of_steps(left, _all_steps(lines), axis_name(surface.attributes, 0))
+        axis_of_steps(left, _all_steps(lines), axis_label(surface, 0))
         right.spines["top"].set_visible(False)
         right.spines["right"].set_visible(True)
         figure.legend(handles=drawn, loc="outside upper center", ncols=2, frameon=False)

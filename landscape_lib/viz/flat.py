@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.axis_names import ALPHA, BETA, axis_name
+from landscape_lib.viz.axis_names import ALPHA, BETA
 from landscape_lib.viz.figures import (
     MISSING,
     WIDTH,
@@ -19,6 +19,7 @@ from landscape_lib.viz.figures import (
     notes,
     write_heading,
 )
+from landscape_lib.viz.places import axis_label, mark_models
 from landscape_lib.viz.style import PLAIN_LOOK, Look
 from landscape_lib.viz.stylesheet import INK, SMALL, figure_size, settings
 from landscape_lib.viz.trajectories import name_trajectories, trace, trace_notes
@@ -203,28 +204,32 @@ def _finished(
     return figure
 
 
-def furnish(axes: Axes, view: View) -> None:
-    """Let the axes end where the picture ends, with names and a handful of numbers."""
+def furnish(axes: Axes, view: View, room: float = 1.0) -> None:
+    """Let the axes end where the picture ends, with names and a handful of numbers.
+
+    ``room``: see ``axis_label``.
+    """
     if not axes.has_data():
         axes.set(xlim=_edges(view.x, view.y)[[0, -1]], ylim=_edges(view.y, view.x)[[0, -1]])
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     flatness = (right - left) / (high - low)
     axes.set_aspect("equal" if view.has_cells and 1 / 3 <= flatness <= 3 else "auto")
-    axes.set_xlabel(axis_name(view.surface.attributes, 0))
-    axes.set_ylabel(axis_name(view.surface.attributes, 1))
+    axes.set_xlabel(axis_label(view.surface, 0, room), parse_math=False)
+    axes.set_ylabel(axis_label(view.surface, 1, room), parse_math=False)
     few_ticks(axes.xaxis, view.x)
     few_ticks(axes.yaxis, view.y, 8)
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
 def mark_points(axes: Axes, view: View) -> None:
-    """Mark the origin and the best point, and draw the way that training took."""
+    """Mark the origin, other models and the best point, and draw the way that training took."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if left <= 0 <= right and low <= 0 <= high:
         mark(axes, "origin", 0, 0)
     place = best_place(view.surface, view.key)
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]])
+    mark_models(axes, view.surface)
     trace(axes, view)
     name_trajectories(axes, view)
     axes.set(xlim=(left, right), ylim=(low, high))

@@ -126,3 +126,14 @@ def test_wide_values_are_drawn_as_log10_and_others_as_they_are():
         values, log = geometry.as_drawn(np.array(narrow))
         assert not log
         np.testing.assert_array_equal(values, narrow)
+
+
+@pytest.mark.parametrize(("sign", "goal"), [(1, "min"), (-1, "max")])
+def test_a_barrier_is_what_gets_worse_whichever_end_is_good(sign, goal):
+    t = np.linspace(-0.5, 1.5, 9)
+    found = geometry.barrier(t, sign * (1 + t + 2 * t * (1 - t)), goal)
+    assert found.over_line == pytest.approx(0.5)
+    assert found.step == 0.5
+    assert found.over_mean == pytest.approx(0.625)
+    better = geometry.barrier(t, -sign * (1 + t + 2 * t * (1 - t)), goal)
+    assert better.over_line == 0

@@ -9,7 +9,13 @@ from torch import nn
 
 from landscape_lib.core.direction import cosine
 from landscape_lib.steps.directions import load_state, make_directions
-from landscape_lib.utils.storage import content_hash, directions_attributes, load_directions
+from landscape_lib.utils.storage import (
+    axes_attributes,
+    content_hash,
+    directions_attributes,
+    load_directions,
+)
+from landscape_lib.viz.axis_names import models_on, step_of
 
 
 def made(run, **directions):
@@ -73,3 +79,24 @@ def test_a_target_saved_from_a_gpu_is_read_without_one_trap_20(tmp_path, monkeyp
         torch.load(tmp_path / "cuda.pt", weights_only=True)
     found = load_state(str(tmp_path / "cuda.pt"))
     assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_a_model_is_no_longer_marked_where_its_orthogonal_direction_is_read_alone(run):
+    state = {
+        name: tensor + 1
+        for name, tensor in nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3)).state_dict().items()
+    }
+    torch.save(state, "b.pt")
+    target = {"kind": "target", "model": "b.pt"}
+    made(run, y={**target, "orthogonal": True})
+    told = directions_attributes("directions.h5")
+    ((name, (along, up)),) = models_on(axes_attributes("directions.h5"))
+    assert (name, up) == ("b.pt", 1)
+    assert along != 0
+    load = {"kind": "file", "path": "directions.h5"}
+    make_directions(run(directions={"x": {"kind": "random"}, "y": load}), "again.h5")
+    again = directions_attributes("again.h5")
+    assert again["content"] == told["content"]
+    axes = axes_attributes("again.h5")
+    assert models_on(axes) == []
+    assert step_of(axes[1]) == "toward b.pt, orthogonalized"

@@ -37,7 +37,9 @@ class Judged:
         self.evidence = Evidence("own", self.surface, self.centre)
         self.verdict = judge(self.evidence)
         self.checks = {check["id"]: check for check in self.verdict["checks"]}
-        self.numbers = {number["name"]: number["value"] for number in self.verdict["numbers"]}
+        self.numbers = {}
+        for number in self.verdict["numbers"]:  # the loss that is judged comes first
+            self.numbers.setdefault(number["name"], number["value"])
 
     def state(self, check):
         return self.checks[check]["state"]

@@ -1,5 +1,7 @@
 """Runs beside each other share levels and colours, and differences are what they say."""
 
+import json
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -157,3 +159,21 @@ def test_equal_runs_give_equal_bytes_whatever_their_names(tmp_path):
     runs = {"_a$b$": plane(BOWL), "损" * 30: plane(BOWL + 1)}
     first, second = (plot_comparison(runs, "train_loss", tmp_path / f"{n}.pdf") for n in "12")
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["b.pt", "b.pt"], "α: toward b.pt"),
+        (["b.pt", "c.pt"], "α (direction 1)"),
+    ],
+)
+def test_curves_along_one_direction_say_which(names, said):
+    runs = {
+        str(number): Surface(CUT, {"train_loss": np.arange(7.0)}, {"axis_directions": told})
+        for number, told in enumerate(
+            json.dumps([{"kind": "target", "model": name}]) for name in names
+        )
+    }
+    (axes,) = comparison(runs, "train_loss").subfigs[-1].axes
+    assert axes.get_xlabel() == said

@@ -1,5 +1,7 @@
 """The picture of a curve shows every value at its step, with gaps where there is none."""
 
+import json
+
 import numpy as np
 import pytest
 from pypdf import PdfReader
@@ -104,3 +106,27 @@ def test_a_surface_is_refused_with_the_function_to_use(tmp_path):
         plot_curve(curve_of(X), "train_loss", tmp_path, format="jpg")
     with pytest.raises(InputError, match="no metric 'acc' here"):
         plot_curve(curve_of(X), "acc", tmp_path)
+
+
+def between(values, key="train_loss", **more):
+    grid = Grid((Axis(-0.5, 1.5, 9),))
+    about = {"kind": "target", "model": "other.pt", **more}
+    told = {"axis_directions": json.dumps([about])}
+    return curve(Surface(grid, {key: values(grid.axes[0].steps())}, told), key)
+
+
+def test_a_curve_to_another_model_says_so_and_shows_its_barrier():
+    figure = between(lambda t: 1 + t + 2 * t * (1 - t))
+    assert figure.axes[0].get_xlabel() == "α: toward other.pt"
+    assert "barrier 0.5 at α = 0.5" in words(figure)
+    (chord,) = line(figure, "chord")
+    np.testing.assert_allclose(chord[:, 1], 1 + chord[:, 0])
+    fallen = between(lambda t: 80 - 40 * t * (1 - t), "test_acc")
+    assert "barrier 10 at α = 0.5" in words(fallen)
+    assert "barrier 0\n" in words(between(lambda t: 1 + t**2)) + "\n"
+
+
+def test_a_curve_to_no_model_shows_no_barrier():
+    figure = between(lambda t: 1 + 2 * t * (1 - t), orthogonal=True)
+    assert not line(figure, "chord")
+    assert "barrier" not in words(figure)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from landscape_lib.viz.axis_names import axis_name
 from landscape_lib.viz.spectrum import blurred, plot_spectrum, spectrum
 
 TWO = {
@@ -44,17 +43,3 @@ def test_what_was_not_measured_is_said_in_the_picture():
 def test_a_spectrum_of_one_value_is_drawn():
     flat = {"nodes": [[0.0]], "weights": [[1.0]], "exact": True, "samples": 1, "size": 1}
     spectrum(flat).canvas.draw()
-
-
-def test_an_axis_is_called_what_its_direction_is():
-    told = [{"kind": "random"}, {"kind": "hessian", "eigenvector": 2, "eigenvalue": -12.3456}]
-    assert axis_name({"axis_directions": told}, 1) == "β: eigenvector 2, λ = −12.3"
-    assert axis_name({"axis_directions": told}, 1, short=True) == "eigenvector 2"
-    for axes, wanted in (
-        ('[{"kind": "random"}, {"kind": "hessian", "eigenvector": 1, "eigenvalue": 7}]', "7"),
-        ("damaged", "direction 2"),
-        ("[]", "direction 2"),
-        ("[[-1, 1, 3], [0, 1, 2]]", "direction 2"),
-    ):
-        assert wanted in axis_name({"axis_directions": axes}, 1)
-        assert axis_name({"axis_directions": axes}, 0) == "α (direction 1)"

@@ -387,3 +387,27 @@ def test_a_curve_and_wrong_names_are_refused_with_the_right_ones(tmp_path):
     with pytest.raises(InputError, match=r"no metric 'loss' here; choose one of \['train_loss'\]"):
         plot_surface(surface_of(BOWL), "loss", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_other_models_are_marked_where_they_lie_and_the_axes_say_what_leads_there():
+    grid = Grid((Axis(-1, 2, 7), Axis(-1, 1, 5)))
+    c = {"model": "c.pt", "align": "permutation", "orthogonal": "True", "along": 0.25}
+    told = [{"kind": "target", "model": "b.pt"}, {"kind": "target", **c}]
+    values = np.arange(35.0).reshape(7, 5)
+    figure = contour(Surface(grid, {"train_loss": values}, directions(told)), "train_loss")
+    axes = figure.axes[0]
+    rings = [drawn.get_xydata()[0] for drawn in axes.lines if drawn.get_gid() == "model"]
+    np.testing.assert_allclose(rings, [[1, 0], [0.25, 1]])
+    names = [text.get_text() for text in axes.texts]
+    assert {"b.pt", "c.pt"} <= set(names)
+    assert axes.get_xlabel() == "α: toward b.pt"
+    said = "β: toward c.pt, permutation-aligned, orthogonalized"
+    assert axes.get_ylabel().split() == said.split()
+    c["along"] = 5.0  # beyond the picture
+    told[1] |= c
+    figure = contour(Surface(grid, {"train_loss": values}, directions(told)), "train_loss")
+    assert "c.pt" not in [text.get_text() for text in figure.axes[0].texts]
+
+
+def directions(told):
+    return {"axis_directions": json.dumps(told)}

@@ -1,0 +1,1 @@
+"""What lies between two trained models: how one is aligned with the other."""
