@@ -923,7 +923,7 @@ def test_an_axis_that_begins_at_zero_begins_at_zero_trap_5(xrange):
         ({"ignore": "bias"}, "Unknown ignore 'bias'; choose one of"),
         (
             {"directions": "randm"},
-            r"Unknown directions 'randm'; choose one of \['random', 'target'\]",
+            r"Unknown directions 'randm'; choose one of \['random', 'target', 'hessian'\]",
         ),
         ({"directions": "target"}, "needs a target_model"),
         ({"target_model": nn.Linear(1, 1)}, "directions is 'random'; say directions='target'"),
@@ -1360,7 +1360,7 @@ def test_curvature_is_that_of_the_plain_model_whatever_the_plan():
     wanted = LossLandscape(small_net(), data()).compute_1d(
         xrange=(-1, 1, 3), save=False, curvature=True
     )
-    plan = {"points_at_once": 2, "fold": True, "batch_size": 16}
+    plan = {"points_at_once": 2, "batch_size": 16}
     found = LossLandscape(small_net(), data(), plan=plan).compute_1d(
         xrange=(-1, 1, 3), save=False, curvature=True
     )
