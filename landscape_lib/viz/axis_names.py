@@ -30,10 +30,12 @@ def axis_name(attributes: Mapping[str, Any], axis: int, *, short: bool = False) 
 
 def directions_of(attributes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return what a surface says of each direction; nothing where it says what we do not know."""
-    try:
-        told = json.loads(attributes.get("axis_directions", "[]"))
-    except (ValueError, TypeError):
-        return []
+    told = attributes.get("axis_directions", [])
+    if isinstance(told, str):  # as a file has it
+        try:
+            told = json.loads(told)
+        except ValueError:
+            return []
     known = isinstance(told, list) and all(_is_whole(about) for about in told)
     return list(told) if known else []
 
