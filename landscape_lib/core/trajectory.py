@@ -14,7 +14,7 @@ from landscape_lib.core.surface import Trajectory
 
 State = nn.Module | Mapping[str, Tensor]
 
-ENTRIES = 2**24  # in float64 at a time, over all snapshots together: 128 MiB
+ENTRIES = 2**23  # in float64 at a time, over all snapshots together: 64 MiB
 NO_VARIANCE = 1e-12  # share of the largest component's: less drowns in the Gram matrix's rounding
 PARALLEL = 1e-7  # sine of the angle: float32 rounds a multiple of a vector about so far from it
 
@@ -145,8 +145,11 @@ def _displacements(
         rows = [state[entry].detach().reshape(-1) for state in states.values()]
         for start in range(0, len(here), size):
             part = slice(start, start + size)
-            block = torch.stack([row[part].to("cpu", torch.float64) for row in rows])
-            block -= here[part].to("cpu", torch.float64)
+            origin = here[part].to("cpu", torch.float64)
+            block = torch.empty(len(rows), len(origin), dtype=torch.float64)
+            for found, row in zip(block, rows, strict=True):
+                found.copy_(row[part])
+            block -= origin
             if not torch.isfinite(block.sum()):
                 _refuse_infinite(entry, block, states)
             yield number, part, block
