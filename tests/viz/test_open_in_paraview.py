@@ -19,9 +19,14 @@ import pytest
 from PIL import Image
 
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.steps.pictures import OPENER
-from landscape_lib.viz.paraview import Height, export_flat_vtp, export_vtp
+from landscape_lib.viz.paraview import (
+    Height,
+    export_flat_vtp,
+    export_trajectory_vtp,
+    export_vtp,
+)
 
 GRID = Grid((Axis(-1, 2, 13), Axis(-0.75, 1, 8)))
 X, Y = (axis.steps() for axis in GRID.axes)
@@ -88,6 +93,18 @@ class TestParaView:
         assert image.shape == (1200, 1600, 3)
         assert (image[:20, :20] == 255).all()
         assert np.mean(np.ptp(image, axis=-1) > 40) > 0.15  # viridis, lit
+
+    def test_the_ways_of_trainings_are_drawn_in_their_colours(self, folder):
+        ways = (Trajectory([-0.9, 1.0], [0.9, -0.2], "SGD"), Trajectory([9.0], [9.0], "outside"))
+        surface = Surface(GRID, {"train_acc": 100 - BOWL}, trajectories=ways)
+        path = folder / "trajectory" / "train_acc.vtp"
+        export_trajectory_vtp(surface, "train_acc", path, Height(zscale="auto", interp=15))
+        result = opened(folder, "out.png", "train_acc")
+        assert result.returncode == 0, result.stderr
+        assert "rror" not in result.stderr
+        red, green, blue = np.asarray(Image.open(folder / "out.png").convert("RGB")).T.astype(int)
+        vermilion = (red > 120) & (np.abs(green / red - 0.44) < 0.08) & (blue < 0.1 * red)
+        assert vermilion.sum() > 1000
 
     def test_what_cannot_be_shown_is_said(self, folder):
         result = opened(folder, "out.png", "nothing")

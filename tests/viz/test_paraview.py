@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,8 @@ def test_a_way_lies_on_the_sheet_and_says_how_far_off_the_plane_it_was(tmp_path)
     assert json.loads(found.told["options"])["zscale"] == 0.5
     again = export_trajectory_vtp(surface, "train_loss", tmp_path / "b.vtp", Height(zscale=0.5))
     assert path.read_bytes() == again.read_bytes()
+    far = replace(surface, trajectories=(Trajectory([9.0], [9.0]),))
+    assert not Read(export_trajectory_vtp(far, "train_loss", tmp_path / "far.vtp")).points.size
     with pytest.raises(InputError, match="the surface has no trajectory"):
         export_trajectory_vtp(Surface(grid, {"a": values}), "a", tmp_path / "none.vtp")
 
