@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     for way in landscape.surface.trajectories:
         print(f"{way.name}: {100 * way.in_plane:.1f} % of the way lies in the plane")
-    for path in [*landscape.plot_2d_contour("auto"), *landscape.plot_2d_surface("auto")]:
+    for path in [*landscape.plot_2d_contour(), *landscape.plot_2d_surface()]:
         print(path)
     return 0
 
