@@ -129,7 +129,7 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[Inputs]) -> None:
 
 
 def _uncompiled(model: nn.Module) -> AbstractContextManager[None]:
-    """Run as Python what the user gave to ``torch.compile``: compiled, hooks may go unseen."""
+    """Run as Python what the user gave to ``torch.compile``, or each momentum is compiled anew."""
     stance = getattr(torch.compiler, "set_stance", None)  # from torch 2.6
     compiled = any(
         hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None)

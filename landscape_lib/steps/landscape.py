@@ -254,6 +254,7 @@ def _told(what: str, work: Work, about: dict[str, Any]) -> dict[str, Any]:
     config = {
         "grid": [[axis.low, axis.high, axis.count] for axis in work.grid.axes],
         "directions": [dict(direction.attributes) for direction in directions],
+        "evaluation": dict(work.bench.parts["evaluation"]),
         "plan": work.plan.canonical(),
     }
     seeds = [direction.attributes.get("seed") for direction in directions]

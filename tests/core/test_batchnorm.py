@@ -96,14 +96,17 @@ def test_a_norm_that_is_used_twice_sees_both_and_one_that_is_not_keeps_its_own()
         assert net.idle.running_mean.tolist() == [5, 5]
 
 
-def test_a_network_that_is_compiled_has_the_same_statistics():
+def test_a_network_that_is_compiled_has_the_same_statistics_and_is_not_compiled_anew():
     net, (inputs, _) = network(), data()
-    compiled = torch.compile(net, backend="eager")
+    made = []
+    compiled = torch.compile(net, backend=lambda graph, examples: made.append(graph) or graph)
     with torch.no_grad():
-        compiled(inputs)  # now there is compiled code that knows of no hooks
+        compiled(inputs)
+    count = len(made)
     with in_eval_mode(compiled):
         reestimate_statistics(compiled, [((part,), {}) for part in inputs.split(8)])
         found = statistics(net)
+    assert count == len(made) > 0
     for one, other in zip(found, estimated(net, inputs, 8), strict=True):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
