@@ -19,6 +19,7 @@ _HOMES = {
     "merge": "landscape_lib.core.surface",
     "measure": "landscape_lib.core.evaluator",
     "Problem": "landscape_lib.problems.problem",
+    "load_checkpoint": "landscape_lib.problems.checkpoint",
     "LossLandscape": "landscape_lib.api",
     "Experiment": "landscape_lib.config",
     "InputError": "landscape_lib.core.errors",

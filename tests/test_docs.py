@@ -4,8 +4,11 @@ import re
 
 import pytest
 
+from landscape_lib.core.evaluator import Evaluator, prepare
+from landscape_lib.problems.build import build_problem
 from tests.pipeline.conftest import REPO
 
+BRING = (REPO / "docs" / "bring-your-model.md").read_text()
 PICTURES = (REPO / "docs" / "pictures.md").read_text()
 LIBRARY = (REPO / "docs" / "library.md").read_text()
 
@@ -90,6 +93,20 @@ def test_the_page_of_trajectories_shows_configs_that_there_are(tmp_path):
         (run,) = config.load(tmp_path / "c.yaml").runs.values()
         assert run.auto == ("x", "y")
         assert run.trajectories
+
+
+def test_the_page_for_ones_own_model_builds_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", BRING, re.DOTALL)
+    (tmp_path / "own.py").write_text(block)
+    problem = build_problem("own.py:build", {})
+    evaluate = Evaluator(problem.model.eval(), problem.metrics, prepare(problem.data))
+    assert set(evaluate(problem.model)) == {"train_loss_ce", "train_loss_margin"}
+
+
+def test_the_page_for_ones_own_model_names_every_template():
+    named = set(re.findall(r"\| \[(\w+)\]\(\.\./examples/\1\)", BRING))
+    assert named == {path.parent.name for path in (REPO / "examples").glob("*/config.yaml")}
 
 
 def test_the_table_of_calls_has_the_real_signatures():

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.batchnorm import Reestimation, Reestimator
+from landscape_lib.core.blame import blamed_on_the_batch, blamed_on_the_metric
 from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
-from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for
+from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refuse_stray_labels
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.randomness import fixed_randomness, reseed
@@ -333,19 +334,27 @@ class Evaluator:
             "evaluation.plan."
         )
 
+    def _targets(self, split: str) -> list[Any]:
+        """Return the targets of every batch; of the first alone where others must be fetched."""
+        there = self._batches[split][:1] if self.data[split].form else self._batches[split]
+        return [split_batch(batch)[2] for batch in there]
+
     def _settle(self, model: nn.Module) -> None:
         with in_eval_mode(model), torch.no_grad(), fixed_randomness():
             for split, batches in self._batches.items():
                 batch = copied(batches[0])
                 inputs, named, targets = split_batch(batch)
                 before = _contents(batch)
-                outputs = model(*inputs, **named)
+                with blamed_on_the_batch(model, split, (inputs, named, targets)):
+                    outputs = model(*inputs, **named)
                 self._model_writes |= _contents(batch) != before
+                refuse_stray_labels(self.metrics, outputs, self._targets(split))
                 meters = meters_for(self.metrics, split, outputs, targets)
                 before = _contents([outputs, targets])
-                for meter in meters.values():
+                for key, meter in meters.items():
                     meter.reset()
-                    meter.add(outputs, meter.known(outputs, targets))
+                    with blamed_on_the_metric(key, outputs, targets):
+                        meter.add(outputs, meter.known(outputs, targets))
                 self._metrics_write |= _contents([outputs, targets]) != before
                 self._meters[split] = meters
 

@@ -1,9 +1,13 @@
-"""How much memory this process may still take."""
+"""How much memory this process may still take, and how much it took."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 SHARE = 0.5  # of the available memory that data may fill; the rest is the model's and others'
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _GROUPS = {  # of control groups, version 2 and version 1
     "memory.max": ("memory.current", "inactive_file", "active_file"),
     "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_inactive_file", "total_active_file"),
@@ -27,6 +31,32 @@ def available_memory(root: Path = Path("/")) -> int | None:
     for folder in _group_folders(root):
         rooms += _left_in(folder)
     return max(0, min(rooms)) if rooms else None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on the CPU or on a GPU."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or any(text in str(error) for text in _NO_MEMORY)
+
+
+def forget_peak(root: Path = Path("/")) -> None:
+    """Let ``peak_memory`` count from now on, where the system can: Linux.
+
+    Source:
+        Linux, Documentation/filesystems/proc.rst (clear_refs).
+    """
+    try:
+        (root / "proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:  # then it counts from the start of the process
+        return
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process had at once."""
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def _group_folders(root: Path) -> Iterator[Path]:

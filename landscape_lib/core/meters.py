@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
+from landscape_lib.core.blame import blamed_on_the_metric
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label
 
@@ -328,6 +329,35 @@ def meters_for(
     return meters
 
 
+def refuse_stray_labels(metrics: Any, outputs: Any, targets: Sequence[Any]) -> None:
+    """Refuse class numbers that no score belongs to, before a GPU stops over them.
+
+    Args:
+        metrics: A loss module, or a dict of metrics; others judge for themselves.
+        outputs: Of the first batch.
+        targets: Of every batch.
+
+    Raises:
+        InputError: With the numbers that are there, and those that may be.
+    """
+    losses = metrics.values() if isinstance(metrics, Mapping) else [metrics]
+    judging = [loss for loss in losses if isinstance(loss, CLASSIFICATIONS)]
+    if not judging or not has_classes(outputs, targets[0]):
+        return
+    for ignored in {loss.ignore_index for loss in judging}:
+        counted = [torch.where(part == ignored, 0, part) for part in targets]
+        ends = torch.stack([torch.stack(part.aminmax()) for part in counted]).T
+        low, high = min(ends[0].tolist()), max(ends[1].tolist())
+        classes = outputs.shape[1]
+        if low < 0 or high >= classes:
+            raise InputError(
+                f"Targets are class numbers from {low} to {high}, but the model returns {classes} "
+                f"scores, for classes 0 to {classes - 1}. Count classes from 0 (targets - 1?), "
+                "give the last layer as many outputs as there are classes, or name what is not to "
+                "count: nn.CrossEntropyLoss(ignore_index=...)."
+            )
+
+
 def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.device) -> Meter:
     if hasattr(metric, "update") and hasattr(metric, "compute"):
         return TorchMetricMeter(metric, device)
@@ -339,7 +369,8 @@ def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.devi
             )
         dtype = outputs.dtype if outputs.is_floating_point() else None
         loss = LossMeter(copy.deepcopy(metric).to(device, dtype), device)
-        loss.settle(outputs, targets)
+        with blamed_on_the_metric(key, outputs, targets):
+            loss.settle(outputs, targets)
         return loss
     if callable(metric):
         return FunctionMeter(key, metric, device)

@@ -130,9 +130,41 @@ def _read(loader: Any, name: str, folder: Path | None) -> Shelf:
             loader = Reading(loader, name)
         shelf = Shelf(name, _length(loader), folder)
         batches = stack.enter_context(closing(_said(loader, name)))
-        for batch in batches:
-            shelf.add(_plain(batch))
+        try:
+            for batch in batches:
+                shelf.add(_plain(batch))
+        except (TypeError, RuntimeError) as error:
+            _refuse_uncollated(error, name)
+            raise
     return shelf
+
+
+def _refuse_uncollated(error: Exception, name: str) -> None:
+    """Say what to do where samples do not make a batch; anything else stays what it is.
+
+    Raises:
+        InputError: If torch's own collating raised.
+    """
+    said = str(error)
+    if "default_collate: batch must contain" in said:
+        kind = said.rpartition("found ")[2].removeprefix("<class '").rstrip("'>")
+        image = "PIL" in kind
+        advice = (
+            "Give the data set transform=torchvision.transforms.ToTensor()"
+            if image
+            else "Let its samples be tensors, arrays and numbers"
+        )
+        raise InputError(
+            f"The samples of the {name} data hold a {kind}, of which no batch can be made; wanted "
+            f"tensors. {advice}, or bring a DataLoader with a collate_fn."
+        ) from None
+    if "stack expects each tensor to be equal size" in said:
+        raise InputError(
+            f"The samples of the {name} data have different shapes, so no batch can be made of "
+            f"them ({said.partition('expects ')[2]}). Give the data set transforms that make them "
+            "alike, as Resize and CenterCrop for images, or bring a DataLoader whose collate_fn "
+            "pads them."
+        ) from None
 
 
 def _has_indices(loader: DataLoader) -> bool:

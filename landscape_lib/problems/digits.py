@@ -3,9 +3,7 @@
 import importlib.util
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch.nn import functional
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.reading import one_thread
+from landscape_lib.problems.checkpoint import load_checkpoint
 from landscape_lib.problems.problem import Problem
 
 HELD_OUT = 360  # of the 1,797 images; 1,437 are left to train on
@@ -219,8 +218,12 @@ def build(
             f"samples is {samples}; choose 1 to {HELD_OUT}, or leave it out for all images."
         )
     net = _untrained(0, skip=skip, depth=depth, width=width)
-    state = _read_state(checkpoint)
-    _check_fit(checkpoint, state, net)
+    state = load_checkpoint(checkpoint, net)
+    if bool(state["has_skips"]) != skip:
+        raise InputError(
+            f"{checkpoint}: has_skips is {bool(state['has_skips'])}, not {skip}. Give build the "
+            "skip that the checkpoint was trained with, or train again."
+        )
     net.load_state_dict(state)
     seen, held_out = ((inputs[:samples], targets[:samples]) for inputs, targets in split())
     return Problem(net.eval(), seen, nn.CrossEntropyLoss(), splits={"test": held_out})
@@ -255,51 +258,3 @@ class _Progress:
 def _accuracy(net: nn.Module, inputs: Tensor, targets: Tensor) -> float:
     """Return percent of images named right; leaves the network in eval mode."""
     return 100 * (net.eval()(inputs).argmax(dim=1) == targets).float().mean().item()
-
-
-def _read_state(checkpoint: str) -> Mapping[str, Any]:
-    wanted = "it must be a state_dict that landscape_lib.problems.digits.train made"
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise InputError(
-            f"There is no checkpoint {checkpoint}; {wanted}. Train it first, or correct the path."
-        ) from None
-    except Exception as error:  # whatever torch raises over bytes that are no checkpoint
-        raise InputError(
-            f"The checkpoint {checkpoint} cannot be read ({type(error).__name__}); {wanted}. "
-            "Train it again, or correct the path."
-        ) from error
-    if not isinstance(state, Mapping):
-        raise InputError(f"The checkpoint {checkpoint} holds a {type(state).__name__}; {wanted}.")
-    return state
-
-
-def _check_fit(checkpoint: str, state: Mapping[str, Any], net: ResidualNet) -> None:
-    """Compare names and shapes of the state, and the bit for the skips, with the network's.
-
-    Raises:
-        InputError: If they differ.
-    """
-    found = {name: tuple(getattr(entry, "shape", ())) for name, entry in state.items()}
-    wanted = {name: tuple(entry.shape) for name, entry in net.state_dict().items()}
-    changed = [name for name in wanted if found.get(name, wanted[name]) != wanted[name]]
-    faults = {
-        "missing": [name for name in wanted if name not in found],
-        "unexpected": [str(name) for name in found if name not in wanted],
-        "of another shape": [f"{name} {found[name]}, not {wanted[name]}" for name in changed],
-    }
-    told = [f"{len(names)} {fault}: {_first(names)}" for fault, names in faults.items() if names]
-    if not told and bool(state["has_skips"]) != bool(net.has_skips):
-        told = [f"has_skips is {bool(state['has_skips'])}, not {bool(net.has_skips)}"]
-    if told:
-        raise InputError(
-            f"The checkpoint {checkpoint} does not fit the network; {'; '.join(told)}. Wanted: the "
-            f"{len(wanted)} entries of a ResidualNet(skip={bool(net.has_skips)}, "
-            f"depth={2 * len(net.blocks) + 2}, width={net.linear.in_features}). Give build the "
-            "skip, depth and width that the checkpoint was trained with, or train again."
-        )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

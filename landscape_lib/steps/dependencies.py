@@ -176,12 +176,11 @@ class Dependencies:
         return keys
 
     def shard_count(self, run: str) -> int:
-        """Return how many shards the grid is cut into; ``auto``: about two minutes each."""
+        """Return how many shards the grid is cut into."""
         experiment = self.config.run(run)
         if experiment.shards != "auto":
             return int(experiment.shards)
-        seconds = float(self.report(run)["seconds_per_point"]) * experiment.grid.size
-        return max(1, min(experiment.grid.size, math.ceil(seconds / SHARD_SECONDS)))
+        return shard_count(experiment, float(self.report(run)["seconds_per_point"]))
 
     def threads(self, run: str) -> int:
         """Return the cores that a shard keeps busy: its plan's threads, and one beside a GPU.
@@ -409,6 +408,14 @@ def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:
     """Return every list of checkpoints that a run names: of its directions, of its trajectories."""
     named = [d.checkpoints for d in experiment.directions if d.checkpoints is not None]
     return [*named, *experiment.trajectories.values()]
+
+
+def shard_count(experiment: Experiment, seconds_per_point: float) -> int:
+    """Return how many shards a grid is cut into; ``auto``: about two minutes each."""
+    if experiment.shards != "auto":
+        return int(experiment.shards)
+    seconds = seconds_per_point * experiment.grid.size
+    return max(1, min(experiment.grid.size, math.ceil(seconds / SHARD_SECONDS)))
 
 
 def _modules(room: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Which way a run walks: its directions drawn once from the seed, and kept."""
 
 import logging
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from landscape_lib.core.direction import (
     cosine,
     create_random_direction,
     create_target_direction,
+    movable,
     only_in_layers,
     orthogonalize,
 )
@@ -27,7 +27,8 @@ from landscape_lib.core.files import write_text
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.trajectory import create_pca_directions
 from landscape_lib.problems.build import build_problem
-from landscape_lib.steps.bench import set_up
+from landscape_lib.problems.checkpoint import named_like, read_state
+from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.storage import content_hash, load_directions, save_directions
@@ -47,18 +48,10 @@ def make_directions(
         out: The file.
         pause: Called now and then during long work; may raise to abandon it.
     """
-    curved = {a: s for a, s in enumerate(experiment.directions) if s.kind == "hessian"}
-    model, ready = (
-        _of_hessian(experiment, curved, pause)
-        if curved
-        else (build_problem(experiment.problem, experiment.args).model, {})
-    )
-    ready |= _components(model, experiment.directions)
-    directions = [
-        _made(model, settings, axis, ready.get(axis))
-        for axis, settings in enumerate(experiment.directions)
-    ]
-    directions = _orthogonal(directions, experiment.directions)
+    bench = set_up(experiment) if _needs_data(experiment) else None
+    problem = bench.problem if bench else build_problem(experiment.problem, experiment.args)
+    model = problem.model
+    directions = directions_of(experiment, model, bench, pause)
     table = describe(model, directions)
     for line in table:
         log.info("%s", line)
@@ -78,6 +71,32 @@ def make_directions(
     write_text(f"{out}.sha256", f"{about['content']}  {Path(out).name}\n")
 
 
+def directions_of(
+    experiment: Experiment,
+    model: nn.Module,
+    bench: Bench | None = None,
+    pause: Callable[[], None] = lambda: None,
+) -> list[Direction]:
+    """Return one direction an axis, as the run asks for them.
+
+    Args:
+        experiment: The run.
+        model: At its trained weights.
+        bench: The model's problem with its samples; only eigenvectors of the Hessian need it.
+        pause: Called now and then during long work; may raise to abandon it.
+
+    Raises:
+        InputError: If one cannot be made.
+    """
+    ready = _eigenvectors(experiment, bench, pause) if bench else {}
+    ready |= _components(model, experiment.directions)
+    directions = [
+        _made(model, settings, axis, ready.get(axis))
+        for axis, settings in enumerate(experiment.directions)
+    ]
+    return _orthogonal(directions, experiment.directions)
+
+
 def _made(
     model: nn.Module, settings: DirectionSettings, axis: int, ready: Direction | None
 ) -> Direction:
@@ -85,24 +104,30 @@ def _made(
     return only_in_layers(direction, settings.layers) if settings.layers else direction
 
 
-def _of_hessian(
-    experiment: Experiment, curved: Mapping[int, DirectionSettings], pause: Callable[[], None]
-) -> tuple[nn.Module, dict[int, Direction]]:
-    """Return a run's model, and the axes that are eigenvectors, all from one iteration.
+def _needs_data(experiment: Experiment) -> bool:
+    return any(settings.kind == "hessian" for settings in experiment.directions)
+
+
+def _eigenvectors(
+    experiment: Experiment, bench: Bench, pause: Callable[[], None]
+) -> dict[int, Direction]:
+    """Return the axes that are eigenvectors of the Hessian, all from one iteration.
 
     Raises:
         InputError: If a direction is to move more than weights.
     """
+    curved = {a: s for a, s in enumerate(experiment.directions) if s.kind == "hessian"}
+    if not curved:
+        return {}
     if any(settings.dir_type != "weights" for settings in curved.values()):
         raise InputError("Directions of kind 'hessian' move weights: say dir_type: weights.")
-    bench = set_up(experiment)
     wishes = experiment.evaluation
     size = None if wishes.batch_size == "auto" else int(wishes.batch_size)
     device = choose_device(wishes.device)
     plan = Plan(device, wishes.precision, size, torch.get_num_threads())
     numbers = {axis: settings.eigenvector or axis + 1 for axis, settings in curved.items()}
     samples = next(iter(curved.values())).samples
-    return bench.problem.model, hessian_directions(bench, plan, numbers, samples, pause)
+    return hessian_directions(bench, plan, numbers, samples, pause)
 
 
 def _orthogonal(
@@ -124,7 +149,7 @@ def _random(model: nn.Module, settings: DirectionSettings, axis: int) -> Directi
 
 def _target(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction:
     path = str(settings.model)
-    state = load_state(path)
+    state = named_like(read_state(path), movable(model, settings.dir_type), path)
     name = "/".join(Path(path).parts[-2:])  # model.pt alone would say little
     return toward(model, state, settings.dir_type, align=settings.align, name=name)
 
@@ -188,40 +213,10 @@ ALIGNS: dict[str, Callable[[nn.Module, Any], Any]] = {
 _MAKERS = {"random": _random, "target": _target, "file": _file}
 
 
-def load_state(path: str, *, mapped: bool = False) -> dict[str, Tensor]:
-    """Read a state_dict onto the CPU, wherever its tensors were saved from.
-
-    A checkpoint that holds one under ``state_dict`` or ``model`` gives that one.
-
-    Args:
-        path: The file.
-        mapped: Leave the numbers in the file until they are used, and only then; the file must
-            stay as it is meanwhile.  One that torch wrote before version 1.6 is read whole.
-
-    Raises:
-        InputError: If the file is missing, cannot be read, or holds no state_dict.
-    """
-    try:
-        mmap = mapped and zipfile.is_zipfile(path)
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file.") from error
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a state_dict: {error}") from None
-    for name in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-    if not isinstance(found, dict) or not any(torch.is_tensor(t) for t in found.values()):
-        raise InputError(
-            f"{path}: it holds a {type(found).__name__}; wanted a state_dict of the same network."
-        )
-    return found
-
-
 def open_states(named: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
     """Map the state_dicts of checkpoints into memory, by their paths in the order of training.
 
     Raises:
         InputError: If one cannot be read, or a pattern fits no file.
     """
-    return {path: load_state(path, mapped=True) for path in files_of(named)}
+    return {path: read_state(path, mapped=True) for path in files_of(named)}

@@ -17,6 +17,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Point, Values, disagreement, measure
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import to_eval
+from landscape_lib.core.memory import lacks_memory
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Shard
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
@@ -39,7 +40,6 @@ from landscape_lib.utils.storage import (
 log = logging.getLogger(__name__)
 
 FAR = 1e-3  # relative; what a plan may differ by where it is worst, before it is said
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stops: Stops) -> None:
@@ -224,9 +224,7 @@ class _Shrinking:
     def _shrink(self, error: Exception) -> None:
         """Halve the points at once, then the batch; raise again what is no lack of memory."""
         batch, points = self.plan.batch_size or self._bench.batch_size, self.plan.points_at_once
-        lacking = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        lacking = lacking or any(text in str(error) for text in _NO_MEMORY)
-        if not lacking or batch == points == 1:
+        if not lacks_memory(error) or batch == points == 1:
             raise error
         if points > 1:
             self.plan = dataclasses.replace(self.plan, points_at_once=points // 2)

@@ -3,12 +3,14 @@
 import json
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from landscape_lib.config import Experiment
-from landscape_lib.core.evaluator import Evaluator, Values, disagreement
+from landscape_lib.core.direction import create_random_direction
+from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.files import write_text
+from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.meters import labels_for
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.steps.bench import Bench, set_up
@@ -19,34 +21,56 @@ from landscape_lib.utils.hashing import canonical, hash_text
 
 log = logging.getLogger(__name__)
 
+TIMED_S = 0.5  # that timing quick points takes
+MOST_TIMED = 200  # groups of points
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What is known of a problem before its grid is evaluated.
+
+    Attributes:
+        bench: The problem with its samples.
+        plan: How its points will be evaluated.
+        centre: Every metric at the trained weights.
+        seconds_per_point: That one of many points takes here.
+    """
+
+    bench: Bench
+    plan: Plan
+    centre: Values
+    seconds_per_point: float
+
 
 def probe(experiment: Experiment, out: Path | str) -> None:
     """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``."""
     with own_gpu(choose_device(experiment.evaluation.device)):
-        report = _probed(experiment)
+        found = probed(experiment, set_up(experiment))
+    labels = labels_for(found.bench.problem.metrics, list(found.centre))
+    report = {
+        "keys": list(found.centre),
+        "centre": found.centre,
+        "labels": {key: vars(label) for key, label in labels.items()},
+        "samples_per_point": found.bench.samples_per_point,
+        "plan": vars(found.plan),
+        "seconds_per_point": found.seconds_per_point,
+        "problem": dict(found.bench.parts),
+    }
     write_text(out, json.dumps(report, indent=1))
-    for key, value in report["centre"].items():
+    for key, value in found.centre.items():
         log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
 
 
-def _probed(experiment: Experiment) -> dict[str, Any]:
-    bench = set_up(experiment)
+def probed(experiment: Experiment, bench: Bench) -> Probed:
+    """Evaluate the centre, choose the plan and time a point; the latter two are kept."""
     journal = experiment.path("journal")
     plan = settled_plan(bench, experiment.evaluation, experiment.grid, journal)
     metrics = bench.evaluator(plan)
     evaluator = with_curvature(bench, metrics)
     centre = values_along(bench, evaluator, [0.0])[0]
     _warn_of_memory(centre, values_along(bench, metrics, [0.0])[0])
-    labels = labels_for(bench.problem.metrics, list(centre))
-    return {
-        "keys": list(centre),
-        "centre": centre,
-        "labels": {key: vars(label) for key, label in labels.items()},
-        "samples_per_point": bench.samples_per_point,
-        "plan": vars(plan),
-        "seconds_per_point": _seconds_per_point(bench, evaluator, journal, plan),
-        "problem": dict(bench.parts),
-    }
+    seconds = _seconds_per_point(bench, evaluator, journal, plan)
+    return Probed(bench, plan, centre, seconds)
 
 
 def _seconds_per_point(
@@ -58,13 +82,43 @@ def _seconds_per_point(
     try:
         return float(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        start = time.perf_counter()
-        values_along(bench, evaluator, [1.0])
-        seconds = time.perf_counter() - start
+        seconds = _time_points(bench, evaluator)
     write_text(path, json.dumps(seconds))
     rate = f"{bench.samples_per_point / seconds:,.0f}"
     log.info("%.3g s a point, %s samples/s, plan %s", seconds, rate, plan.canonical())
     return seconds
+
+
+def _time_points(bench: Bench, evaluator: Evaluator | WithCurvature) -> float:
+    """Return the seconds of a point among others in a plane: its move and its evaluation.
+
+    Points that take long are timed once, from the start of an excursion; of quick ones as many as
+    fit into ``TIMED_S``, since what begins and ends an excursion comes once a shard.
+    """
+    model, together = bench.problem.model, evaluator.points_at_once
+    direction = create_random_direction(model, seed=0)
+
+    def moments(count: int) -> list[float]:
+        """Return when it began, and when each point was done."""
+        low = 0.5 if count > 1 else 1.0
+        grid = Grid((Axis(low, 1.0, count), Axis(0.0, 0.0, 1)))
+        found = [time.perf_counter()]
+        measure(
+            model,
+            evaluator,
+            [direction, direction],
+            grid,
+            range(count),
+            record=lambda point, values: found.append(time.perf_counter()),
+        )
+        return found
+
+    begin, *_, end = moments(together)
+    groups = min(int(TIMED_S / (end - begin)), MOST_TIMED)
+    if groups < 2:
+        return (end - begin) / together
+    done = moments(groups * together)
+    return (done[-1] - done[together]) / ((groups - 1) * together)
 
 
 def _warn_of_memory(once: Values, again: Values) -> None:

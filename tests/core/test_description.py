@@ -1,5 +1,6 @@
 """The table says of each parameter by what rule it moves, how far, and what is special about it."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -92,3 +93,10 @@ def test_layers_that_are_left_out_say_so_and_statistics_have_a_rule_of_their_own
     assert " filter  " in found["0.weight"]
     assert " filter not in layers " in found["1.running_var"]
     assert " biasbn not in layers " in found["1.weight"]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_a_torchscript_program_is_described():
+    model = torch.jit.script(nn.Sequential(nn.Linear(3, 2)))
+    found = rows(model, [create_random_direction(model, seed=0)])
+    assert set(found) == {"0.weight", "0.bias"}

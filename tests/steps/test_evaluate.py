@@ -129,9 +129,15 @@ def test_where_memory_runs_out_fewer_points_at_once_come_before_smaller_batches(
 
 
 def test_what_does_not_fit_one_by_one_or_is_no_lack_of_memory_is_raised():
-    for error, most in ((MemoryError("of one"), 0), (RuntimeError("another"), 5)):
-        with pytest.raises(type(error), match=str(error)):
+    broken = RuntimeError("CUDA error: broken")
+    for error, most, kind in (
+        (MemoryError("of one"), 0, MemoryError),
+        (broken, 5, RuntimeError),
+        (RuntimeError("another"), 5, InputError),  # the model's own, at its first batch
+    ):
+        with pytest.raises(kind, match=str(error)) as raised:
             work_of(Lacking(most, error), 8).evaluate(range(3), "own")
+        assert error in (raised.value, raised.value.__cause__)
 
 
 def test_data_that_take_long_are_read_by_the_probe_and_by_no_shard(run, monkeypatch, tmp_path):

@@ -12,8 +12,9 @@ from landscape_lib import config
 from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Trajectory
+from landscape_lib.problems.checkpoint import read_state
 from landscape_lib.steps.dependencies import Dependencies
-from landscape_lib.steps.directions import load_state, make_directions
+from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.shown import enclosing, load_trajectories, shown_surface
 from landscape_lib.steps.train import train_model
 from landscape_lib.utils.storage import axes_attributes, load_directions, load_surface
@@ -132,10 +133,10 @@ def test_each_axis_has_the_next_component_of_its_checkpoints(here, tmp_path):
 
 
 def test_a_checkpoint_is_read_from_its_file_as_it_is_needed(here, tmp_path):
-    whole, mapped = (load_state("epoch_8.pt", mapped=mapped) for mapped in (False, True))
+    whole, mapped = (read_state("epoch_8.pt", mapped=mapped) for mapped in (False, True))
     assert all(torch.equal(whole[name], mapped[name]) for name in whole)
     torch.save(whole, "old.pt", _use_new_zipfile_serialization=False)
-    assert all(torch.equal(w, whole[n]) for n, w in load_state("old.pt", mapped=True).items())
+    assert all(torch.equal(w, whole[n]) for n, w in read_state("old.pt", mapped=True).items())
 
 
 # ---------------------------------------------------------------------------- what runs again
@@ -230,10 +231,10 @@ def test_a_training_that_yields_leaves_checkpoints_and_the_last_is_the_model(tra
     for epochs in (4, 2):  # a shorter training leaves none of the longer one's
         train_model(trained(epochs).run("t"), "results/t/model.pt")
         found = files_of(["results/t/checkpoints/*.pt"])
-        assert [load_state(path)["weight"][0, 0].item() for path in found] == list(
+        assert [read_state(path)["weight"][0, 0].item() for path in found] == list(
             range(1, epochs + 1)
         )
-    assert torch.equal(load_state("results/t/model.pt")["weight"], torch.full((3, 2), 2.0))
+    assert torch.equal(read_state("results/t/model.pt")["weight"], torch.full((3, 2), 2.0))
     assert Dependencies(trained(4)).directions("t") == before  # watched through model.pt.sha256
 
 

@@ -1,0 +1,62 @@
+"""Start a landscape of one's own, and learn what it costs before it is paid."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from landscape_lib import cli
+from landscape_lib.utils.signals import Stops
+
+BEGAN = time.perf_counter()
+COMMAND = "uv run python -m landscape_lib"
+DRAW = "uv run snakemake --cores 1 --resources gpu=1 --configfile"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m landscape_lib", description=__doc__)
+    commands = parser.add_subparsers(dest="run", required=True, metavar="COMMAND")
+    begin = commands.add_parser("new", help="write a problem, a config and a README that run")
+    begin.add_argument("folder", type=Path, help="where; nothing in it is overwritten")
+    begin.set_defaults(work=_new)
+    look = commands.add_parser(
+        "check", help="build, evaluate the centre, say what the grid costs, and stop"
+    )
+    look.add_argument("place", type=Path, help="a config file, or a folder with a config.yaml")
+    look.add_argument("--only", metavar="RUN", help="one run of the config (default: all)")
+    look.set_defaults(work=_check)
+    parser.set_defaults(log=None)
+    args = parser.parse_args(argv)
+    return cli.execute(args.work, args)
+
+
+def _new(args: argparse.Namespace, stops: Stops) -> None:
+    from landscape_lib.start import new
+
+    written = "\n".join(f"  {path}" for path in new(args.folder))
+    sys.stdout.write(
+        f"Written:\n{written}\nNext:\n  {COMMAND} check {args.folder}\n"
+        f"  {DRAW} {args.folder / 'config.yaml'}\n"
+    )
+
+
+def _check(args: argparse.Namespace, stops: Stops) -> None:
+    from landscape_lib.core.errors import InputError
+
+    path = args.place / "config.yaml" if args.place.is_dir() else args.place
+    if not path.is_file():
+        raise InputError(
+            f"{path}: there is no such file. Name a config, or the folder of one; or make one: "
+            f"{COMMAND} new my-landscape"
+        )
+    from landscape_lib.steps.check import check
+
+    for told in check(path, args.only, BEGAN):
+        sys.stdout.write(f"{told}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"\nTo evaluate and draw it:\n  {DRAW} {path}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

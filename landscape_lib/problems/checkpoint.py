@@ -1,0 +1,178 @@
+"""How the weights in a checkpoint find their way into a model, whatever they are wrapped in."""
+
+import importlib.util
+import logging
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape_lib.core.errors import InputError
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Tensor]
+
+# Under which names training programs put a model's state_dict into their checkpoints.
+CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+SHOWN = 3  # names of a list in a message
+COUNTER = "num_batches_tracked"  # that batch norms of torch before 0.4.1 had not; torch fills it in
+
+
+def load_checkpoint(path: str | Path, model: nn.Module) -> State:
+    """Return a checkpoint's weights under the names and in the shapes that a model has.
+
+    Taken off is what training programs wrap around them: a dict that holds the state_dict under
+    one of ``CONTAINERS``, and a prefix of all names, such as ``module.`` (DataParallel),
+    ``_orig_mod.`` (torch.compile) or ``model.`` (Lightning).  Entries under other prefixes, such
+    as those of a loss, are left out, which the log says.  Nothing in the file is run.
+
+    Args:
+        path: A file of ``torch.save``, or one that ends in ``.safetensors``.
+        model: Stays as it is: ``model.load_state_dict(load_checkpoint(path, model))``.
+
+    Raises:
+        InputError: If the file cannot be read, or its weights are not those of such a model.
+    """
+    wanted: Mapping[str, Any] = model.state_dict()
+    state = named_like(read_state(path), wanted, path)
+    faults = _faults(state, wanted)
+    if faults:
+        raise InputError(
+            f"{path}: these weights do not fit the {type(model).__name__}; {'; '.join(faults)}. "
+            "Build the model as it was when the checkpoint was saved (layers, widths, classes), or "
+            "name another checkpoint."
+        )
+    return state
+
+
+def read_state(path: str | Path, *, mapped: bool = False) -> State:
+    """Read a state_dict onto the CPU, wherever its tensors were saved from.
+
+    Args:
+        path: A file of ``torch.save``, or one that ends in ``.safetensors``.
+        mapped: Leave the numbers in the file until they are used, and only then; the file must
+            stay as it is meanwhile.  One that torch wrote before version 1.6 is read whole.
+
+    Raises:
+        InputError: If the file is missing, cannot be read, or holds no state_dict.
+    """
+    if not Path(path).is_file():
+        raise InputError(
+            f"{path}: there is no such file (looked in {Path.cwd()}). Correct the path of the "
+            "checkpoint; it is relative to the folder in which you type the command."
+        )
+    found = (
+        _safetensors(path)
+        if str(path).endswith(".safetensors")
+        else _torch_file(path, mapped=mapped)
+    )
+    while isinstance(found, Mapping) and not _has_tensors(found):
+        inner = [found[n] for n in CONTAINERS if isinstance(found.get(n), Mapping)]
+        if not inner:
+            break
+        found = inner[0]
+    if not isinstance(found, Mapping) or not _has_tensors(found):
+        held = f" with {_first(list(map(str, found)))}" if isinstance(found, Mapping) else ""
+        raise InputError(
+            f"{path}: it holds a {type(found).__name__}{held}; wanted a state_dict, as "
+            f"torch.save(model.state_dict(), path) writes it, or a dict that has one under one of "
+            f"{', '.join(CONTAINERS)}."
+        )
+    return dict(found)
+
+
+def named_like(state: State, wanted: Mapping[str, Any], path: str | Path) -> State:
+    """Return the entries under the one prefix that gives all the wanted names, without it.
+
+    Where no prefix does, the state comes back as it is, and whoever uses it says what is missing.
+
+    Raises:
+        InputError: If several do, so that it would have to be guessed.
+    """
+    if not wanted or wanted.keys() <= state.keys():
+        return state
+    last = next(reversed(list(wanted)))
+    prefixes = [name.removesuffix(last) for name in state if name.endswith(f".{last}")]
+    fitting = [p for p in prefixes if all(f"{p}{name}" in state for name in wanted)]
+    if len(fitting) > 1:
+        raise InputError(
+            f"{path}: it holds several such networks, under {', '.join(sorted(fitting))}. Read the "
+            "file in your build, and keep the entries of the one that is meant, without its prefix."
+        )
+    if not fitting:
+        return state
+    (prefix,) = fitting
+    left = [name for name in state if not name.startswith(prefix)]
+    more = f"; left out: {_first(left)}" if left else ""
+    log.info("%s: names are read without the prefix %r%s", path, prefix, more)
+    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+
+
+def _torch_file(path: str | Path, *, mapped: bool) -> Any:
+    try:
+        mmap = mapped and zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # whatever torch raises over bytes that are no checkpoint
+        raise InputError(f"{path}: {_why(str(error))}") from None
+
+
+def _why(said: str) -> str:
+    """Say why torch refuses a file, and what helps."""
+    foreign = re.search(
+        r"GLOBAL ([\w.]+) was not an allowed|class `?([\w.]+)`?.* not allowed", said
+    )
+    if foreign:
+        name = foreign[1] or foreign[2]
+        return (
+            f"it holds a {name} beside tensors, and reading that would run code from the file. "
+            "Save the weights alone, torch.save(model.state_dict(), path); or, where you trust the "
+            f"file, allow it in your build: torch.serialization.add_safe_globals([{name}])."
+        )
+    if "TorchScript" in said:
+        return (
+            "it is a TorchScript program, model and weights in one. Load it in your build with "
+            "torch.jit.load(path, map_location='cpu'), and return that as the model."
+        )
+    first = said.strip().partition("\n")[0]
+    return (
+        f"it cannot be read as a checkpoint ({first:.200}); wanted a file of "
+        "torch.save(model.state_dict(), path). Is it whole? Save or copy it again."
+    )
+
+
+def _safetensors(path: str | Path) -> Any:
+    if importlib.util.find_spec("safetensors") is None:
+        raise InputError(f"{path}: reading it needs the package safetensors; install it.")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: it is no whole safetensors file: {error}.") from None
+
+
+def _has_tensors(found: Mapping[Any, Any]) -> bool:
+    return any(torch.is_tensor(entry) for entry in found.values())
+
+
+def _faults(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Say what is missing, too much, or of another shape; an empty list where all fits."""
+    found = {name: tuple(getattr(entry, "shape", ())) for name, entry in state.items()}
+    shapes = {name: tuple(getattr(entry, "shape", ())) for name, entry in wanted.items()}
+    changed = [name for name in shapes if found.get(name, shapes[name]) != shapes[name]]
+    faults = {
+        "missing": [n for n in shapes if n not in found and not n.endswith(COUNTER)],
+        "unexpected": [str(name) for name in found if name not in shapes],
+        "of another shape": [f"{name} {found[name]}, not {shapes[name]}" for name in changed],
+    }
+    return [f"{len(names)} {fault}: {_first(names)}" for fault, names in faults.items() if names]
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,102 @@
+"""From nothing to a landscape of one's own: what `new` writes runs, and `check` says its cost."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from landscape_lib import config
+from landscape_lib.__main__ import main
+from landscape_lib.start import new
+from landscape_lib.steps.train import train_model
+
+
+@pytest.fixture
+def trained_at_once(monkeypatch):
+    """Let the model be trained here when the pipeline is asked to; return what it was asked."""
+    asked, others = [], subprocess.run
+
+    def run(command, **options):
+        if "snakemake" not in command:
+            return others(command, **options)
+        asked.append(command)
+        run = config.load(command[-1]).run("mine")
+        train_model(run, run.path("model.pt"))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return asked
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in ("problem", "_problem_problem"):
+        sys.modules.pop(name, None)
+
+
+def test_what_new_writes_is_checked_at_the_first_try(here, capsys, trained_at_once):
+    assert main(["new", "work/mine"]) == 0
+    assert "check work/mine" in capsys.readouterr().out
+    text = Path("work/mine/config.yaml").read_text()
+    tree = yaml.safe_load(text)
+    tree["runs"]["mine"]["grid"] = {"x": [-1, 1, 5], "y": [-1, 1, 3]}
+    tree["runs"]["mine"]["train"]["args"]["epochs"] = 1
+    Path("work/mine/config.yaml").write_text(yaml.safe_dump(tree))
+    assert main(["check", "work/mine"]) == 0
+    (command,) = trained_at_once
+    assert "results/mine/model.pt.sha256" in command
+    told = capsys.readouterr().out
+    assert re.search(r"^0\.weight +\(64, 64\) +filter ", told, re.MULTILINE)
+    assert re.search(r"^0\.bias +\(64,\) +biasbn .* 0 +0$", told, re.MULTILINE)
+    for key in ("train_loss", "train_acc", "test_loss", "test_acc"):
+        assert re.search(rf"^{key} +\d", told, re.MULTILINE)
+    assert re.search(r"^samples +1,437 train, 360 test$", told, re.MULTILINE)
+    assert re.search(r"^a point +[\d.]+ m?s, [\d,]+ samples/s$", told, re.MULTILINE)
+    assert "5 x 3 = 15 points in 1 shard" in told
+    assert re.search(
+        r"^evaluating it +about [\d.]+ (ms|s|min|h) on this machine", told, re.MULTILINE
+    )
+    assert re.search(r"^memory +about [\d.]+ GB$", told, re.MULTILINE)
+    results = [path for path in Path("results").rglob("*") if path.suffix in {".h5", ".json"}]
+    assert all("journal" in path.parts for path in results)  # nothing that the pipeline makes
+
+
+def test_new_never_overwrites(here, capsys):
+    Path("mine").mkdir()
+    Path("mine/problem.py").write_text("precious")
+    assert main(["new", "mine"]) == 2
+    assert "mine/problem.py: there already, and not overwritten" in capsys.readouterr().err
+    assert [path.name for path in Path("mine").iterdir()] == ["problem.py"]
+    assert Path("mine/problem.py").read_text() == "precious"
+
+
+@pytest.mark.parametrize("folder", ["a b", "-x", "..", "comparison", "q$/mine"])
+def test_a_folder_that_cannot_be_a_run_is_refused(here, capsys, folder):
+    with pytest.raises(ValueError, match="A-Z a-z 0-9"):
+        new(Path(folder))
+    assert list(here.iterdir()) == []
+
+
+def test_a_check_of_nothing_says_what_there_could_be(here, capsys):
+    assert main(["check", "mine"]) == 2
+    assert "python -m landscape_lib new my-landscape" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_there_is_named(here, capsys):
+    new(Path("mine"))
+    assert main(["check", "mine", "--only", "yours"]) == 2
+    assert "there is no run 'yours'; choose one of ['mine']" in capsys.readouterr().err
+
+
+def test_training_that_fails_ends_in_a_message(here, capsys, monkeypatch):
+    new(Path("mine"))
+    failed = subprocess.CompletedProcess([], 1)
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: failed)
+    assert main(["check", "mine"]) == 2
+    assert "results/mine/model.pt.sha256: could not be made" in capsys.readouterr().err
