@@ -61,6 +61,12 @@ def _all_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
+def no_direction(model: nn.Module) -> Direction:
+    """Return the direction in which no parameter moves."""
+    moving = movable(model)
+    return Direction(tuple(moving), tuple(torch.zeros(w.shape) for w in moving.values()))
+
+
 def movable(model: nn.Module, dir_type: str = "weights") -> dict[str, Tensor]:
     """Return what a direction of this type moves, by name, in the model's order.
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.batchnorm import Reestimation, Reestimator
 from landscape_lib.core.blame import blamed_on_the_batch, blamed_on_the_metric
-from landscape_lib.core.direction import Direction, movable
+from landscape_lib.core.direction import Direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
@@ -579,10 +579,8 @@ def eval_loss(
     data = prepare(as_batches(loader))
     with borrowed(net):
         lay_out_weights(net, plan.device, dtype_of(plan), channels_last=False)
-        moving = movable(net)
-        still = Direction(tuple(moving), tuple(torch.zeros(w.shape) for w in moving.values()))
         evaluate = Evaluator(net, criterion, data, plan)
-        here = measure(net, evaluate, [still], Grid((Axis(0, 0, 1),)), [0]).values
+        here = measure(net, evaluate, [no_direction(net)], Grid((Axis(0, 0, 1),)), [0]).values
     return float(here["train_loss"][0]), float(here.get("train_acc", np.array([np.nan]))[0])
 
 

@@ -80,6 +80,14 @@ class Samples:
         pieces = self._views(size) if self.whole else list(self.batches)
         return pieces if self.form is None else Handed(pieces, self.form)
 
+    def first(self, count: int) -> "Samples":
+        """Return the first ``count`` samples; all where there are no more, or none can be cut."""
+        if not self.whole or count >= self.count:
+            return self
+        leaves, shape = tree_flatten(self.batches[0])
+        few = tree_unflatten([leaf[:count] for leaf in leaves], shape)
+        return replace(self, batches=(few,), count=count)
+
     def _views(self, size: int | None) -> list[Any]:
         size = size or self.batch_size or DEFAULT_BATCH_SIZE
         leaves, shape = tree_flatten(self.batches[0])

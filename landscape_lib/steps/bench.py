@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,12 @@ class Bench:
     def batch_size(self) -> int:
         """Samples a batch where a plan says nothing."""
         return self.data["train"].batch_size or DEFAULT_BATCH_SIZE
+
+    def first(self, count: int) -> "Bench":
+        """Return the problem on the first samples of every split; whole for a loop of its own."""
+        if self.own_loop or count >= max(samples.count for samples in self.data.values()):
+            return self
+        return replace(self, data={n: samples.first(count) for n, samples in self.data.items()})
 
     def evaluator(self, plan: Plan) -> Evaluator:
         """Move the model to where and how the plan wants it, and return what evaluates it.

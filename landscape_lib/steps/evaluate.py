@@ -39,6 +39,8 @@ from landscape_lib.utils.storage import (
 
 log = logging.getLogger(__name__)
 
+FEWEST = 24  # samples that check a plan where it is worst
+SHARE = 0.01  # of a shard's samples that this check may take, where they are more
 FAR = 1e-3  # relative; what a plan may differ by where it is worst, before it is said
 
 
@@ -168,20 +170,29 @@ class Work:
         if plain == used:
             return
         far = int(np.argmax(np.linalg.norm(self.grid.points(shard.indices), axis=1)))
-        model, point = self.bench.problem.model, [int(shard.indices[far])]
-        again = measure(model, self.bench.evaluator(plain), self.directions, self.grid, point)
-        key, apart = disagreement(
-            {key: float(values[far]) for key, values in shard.values.items()},
-            {key: float(values[0]) for key, values in again.values.items()},
-        )
+        part = self._part(len(shard.indices))
+        found = {key: float(values[far]) for key, values in shard.values.items()}
+        if part is not self.bench:
+            found = self._values_on(part, used, shard.indices[far])
+        key, apart = disagreement(found, self._values_on(part, plain, shard.indices[far]))
         if apart > FAR:
             log.warning(
                 "At %s, %s differs by %.1e between this plan and the plain model: so far from the "
                 "centre, rounding decides that much. Use 'precision: float64' if it matters.",
-                self.grid.points(point)[0].tolist(),
+                self.grid.points([shard.indices[far]])[0].tolist(),
                 key,
                 apart,
             )
+
+    def _part(self, points: int) -> Bench:
+        """Return the problem on so many of its samples that a point costs 1 % of the shard."""
+        each = self.bench.samples_per_point // len(self.bench.data)
+        return self.bench.first(max(FEWEST, int(SHARE * points * each)))
+
+    def _values_on(self, bench: Bench, plan: Plan, index: int) -> Values:
+        model, evaluator = bench.problem.model, bench.evaluator(plan)
+        values = measure(model, evaluator, self.directions, self.grid, [int(index)]).values
+        return {key: float(column[0]) for key, column in values.items()}
 
 
 class _Shrinking:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from landscape_lib.config import EvaluationSettings
-from landscape_lib.core.direction import create_random_direction
+from landscape_lib.core.direction import create_random_direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_of, measure
 from landscape_lib.core.files import write_text
@@ -21,8 +21,8 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import in_eval_mode, lay_out_weights
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.randomness import fixed_randomness
-from landscape_lib.core.samples import Samples
 from landscape_lib.steps.bench import Bench
+from landscape_lib.steps.usual import SIZES, usual_plan
 from landscape_lib.utils.hashing import canonical, hash_text
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,11 @@ COMPILE_S = 1800.0  # of a run that pays for the minute that compiling may take
 WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the best one's time
 TRIALS = 24  # about so many timings a search makes
 RUNS = 3  # of a trial, the first to get warm
+CHECKED = 24  # samples that check the plan of a tiny run
+PAYS = 32  # times as many are evaluated in a run that pays for this check
 FEWEST = 64  # samples of a trial
 LONGEST_S = 0.2  # that a trial of the plain model takes: longer ones tell no more
 TOGETHER = (4, 16, 64)  # points at once
-SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins
 
 
@@ -71,10 +72,11 @@ def _kept(path: Path) -> Plan | None:
 def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     """Find how to evaluate a problem: as the settings say, or what is fastest here.
 
-    A search costs at most 5 % of the estimated run, and tiny runs do without.  What it finds is
-    trusted after it agreed with the plain model at the centre, and at weights moved by
-    filter-normalized noise as far as 1 and as the grid's farthest corner: to 1e-5, or, where
-    rounding alone moves the plain model by more, as near to float64 as the plain model.
+    A search costs at most 5 % of the estimated run.  What it finds is trusted after it agreed with
+    the plain model at the centre, and at weights moved by filter-normalized noise as far as 1 and
+    as the grid's farthest corner: to 1e-5, or, where rounding alone moves the plain model by more,
+    as near to float64 as the plain model.  Tiny runs do without a search: they take the usual plan,
+    trusted after it agreed at the centre on a few samples.
 
     Raises:
         InputError: If the settings' ``plan:`` cannot be read.
@@ -93,11 +95,32 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
         return base
     first = bench.samples_per_point if bench.own_loop else FEWEST
     if RUNS * first > SHARE / 5 * grid.size * bench.samples_per_point:
-        return base  # even a first look would cost a share of this
-    plan = _Search(bench, base, grid.size, fixed).best()
+        return _usual(bench, base, grid)  # even a first look would cost a share of this
+    search = _Search(bench, base, grid.size, fixed)
+    if search.run_s < TINY_S:
+        return _usual(bench, base, grid)
+    plan = search.best()
     if plan == base or agrees(bench, plan, base, _distances(grid)):
         return plan
     return base
+
+
+def _usual(bench: Bench, base: Plan, grid: Grid) -> Plan:
+    """Return the usual plan where it pays for its check, on a few samples at the centre."""
+    if PAYS * CHECKED > grid.size * bench.samples_per_point:
+        return base
+    plan = usual_plan(bench, base)
+    if plan == base:
+        return base
+    size = base.batch_size
+    if size is None:  # cut unlike the plain model's: does a metric depend on the batch?
+        size = 2 * CHECKED // 3 if bench.batch_size >= CHECKED else CHECKED
+    try:
+        same = agrees(bench.first(CHECKED), replace(plan, batch_size=size), base, [0.0])
+    except Exception as error:
+        log.info("This plan does not run (%s): %s", _first_line(error), plan.canonical())
+        return base
+    return plan if same else base
 
 
 def _distances(grid: Grid) -> list[float]:
@@ -114,18 +137,16 @@ class _Search:
         self._kind = torch.device(base.device).type
         self._times: dict[Plan, float] = {}
         whole = bench.data["train"]
-        self._few = whole if bench.own_loop else _first(whole, FEWEST)
+        self._few = whole if bench.own_loop else whole.first(FEWEST)
         self._start = time.perf_counter()
         self.run_s = points * bench.samples_per_point * self._seconds(base)
         self._budget = SHARE * self.run_s
         if not bench.own_loop:
             trial_s = min(LONGEST_S, self._budget / TRIALS / RUNS)
-            self._few = _first(whole, max(FEWEST, int(trial_s / self._seconds(base))))
+            self._few = whole.first(max(FEWEST, int(trial_s / self._seconds(base))))
 
     def best(self) -> Plan:
         """Return the fastest plan found; the base where nothing is clearly faster."""
-        if self.run_s < TINY_S:
-            return self._base
         self._times.clear()
         best = self._base
         with fixed_randomness():
@@ -231,12 +252,6 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
-def _first(samples: Samples, count: int) -> Samples:
-    count = min(count, samples.count)
-    first = tuple(samples.cut(count)[:1])
-    return Samples(first, count, True, samples.batch_size, samples.dataset)
-
-
 def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) -> bool:
     """Tell whether a plan gives the plain model's values, and log what differs where not.
 
@@ -297,7 +312,7 @@ def values_along(
 ) -> list[Values]:
     """Evaluate at distances from the centre along one filter-normalized random direction."""
     model = bench.problem.model
-    direction = create_random_direction(model, seed=0)
+    direction = create_random_direction(model, seed=0) if any(distances) else no_direction(model)
     found = []
     for step in distances:
         shard = measure(model, evaluator, [direction], Grid((Axis(step, step, 1),)), [0])

@@ -346,3 +346,14 @@ def test_seeding_a_point_leaves_nothing_behind():
         reseed()
         assert torch.equal(torch.rand(2), first)
         assert len(torch.cuda._queued_calls) == before
+
+
+def test_the_first_samples_are_those_of_the_whole_and_never_more_than_there_are():
+    samples = gather(PAIRS)
+    (few,) = samples.first(4).batches
+    assert torch.equal(few[0], INPUTS[:4])
+    assert torch.equal(few[1], TARGETS[:4])
+    assert samples.first(4).count == 4
+    assert samples.first(N) is samples
+    uneven = gather([[INPUTS[:2], TARGETS[:2]], [INPUTS[2:5], TARGETS[2:5]]])
+    assert uneven.first(1) is uneven or uneven.whole

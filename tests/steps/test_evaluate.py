@@ -140,6 +140,23 @@ def test_what_does_not_fit_one_by_one_or_is_no_lack_of_memory_is_raised():
         assert error in (raised.value, raised.value.__cause__)
 
 
+def test_a_plan_is_checked_far_from_the_centre_on_a_hundredth_of_the_shards_samples(caplog):
+    seen = Lacking(1000, None)
+    bench = bench_of(seen, count=1000)
+    directions = [create_random_direction(bench.problem.model, seed=0)]
+    Work(bench, Plan(batch_size=100), directions, GRID, Stops()).evaluate(range(3), "own")
+    assert seen.sizes[-5:] == [100, 30, 30, 30, 30]  # two plans, each tried out and evaluated
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
+def test_a_plan_that_is_far_from_the_plain_model_is_told(caplog):
+    bench = bench_of(lambda outputs, targets: torch.tensor(float(len(targets))), count=20)
+    directions = [create_random_direction(bench.problem.model, seed=0)]
+    grid = Grid((Axis(-1, 2, 4),))
+    Work(bench, Plan(batch_size=10), directions, grid, Stops()).evaluate(range(4), "own")
+    assert "At [2.0], train_loss_sum differs by 5.0e-01 between this plan and the" in caplog.text
+
+
 def test_data_that_take_long_are_read_by_the_probe_and_by_no_shard(run, monkeypatch, tmp_path):
     from landscape_lib.steps import bench as bench_module
 

@@ -121,9 +121,12 @@ def test_tiny_runs_pay_nothing(monkeypatch):
     assert choose_plan(bench_of(), wishes(plan="plain"), GRID) == Plan(threads=1)
 
 
-def test_short_runs_are_not_searched(monkeypatch):
+def test_short_runs_are_not_searched_and_take_the_usual_plan(monkeypatch):
     monkeypatch.setattr(planning._Search, "_time", lambda *_: pytest.fail("searched"))
-    assert choose_plan(bench_of(), wishes(), GRID) == Plan(threads=1)
+    bench = bench_of()
+    usual = Plan(threads=1, batch_size=1024, fold=True, channels_last=True)  # 4 * 8 * 8 floats
+    assert choose_plan(bench, wishes(), GRID) == usual
+    assert agrees(bench, usual, Plan(threads=1), [0.0, 1.0, 1.5])
 
 
 def test_the_budget_ends_the_search(long, monkeypatch):
