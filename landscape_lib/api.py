@@ -119,7 +119,8 @@ class LossLandscape:
             surf_file: Where the surface is kept, ``loss_surface.h5`` by default.  A file that
                 exists, of this or of an earlier tool, can be plotted and exported as it is.
             plan: How points are evaluated.  ``auto``: long runs look for the fastest way here that
-                agrees with the plain model, to 1e-5; it is kept with the points.  ``plain``: the
+                agrees with the plain model, to 1e-5, and short ones take what usually is, told by
+                their shapes; it is kept with the points.  ``plain``: the
                 model as it is, in the loader's batches.  Or a mapping, as ``probe.json`` shows.
             batch_norm: ``frozen``: batch norms keep the running statistics of the centre.
                 ``reestimated``: at every point these are estimated anew, on the same samples of

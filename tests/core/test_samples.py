@@ -355,5 +355,6 @@ def test_the_first_samples_are_those_of_the_whole_and_never_more_than_there_are(
     assert torch.equal(few[1], TARGETS[:4])
     assert samples.first(4).count == 4
     assert samples.first(N) is samples
-    uneven = gather([[INPUTS[:2], TARGETS[:2]], [INPUTS[2:5], TARGETS[2:5]]])
-    assert uneven.first(1) is uneven or uneven.whole
+    ragged = gather(iter([(INPUTS[:2], TARGETS[:2]), (INPUTS[2:5], TARGETS[2:5])]))
+    assert not ragged.whole
+    assert ragged.first(1) is ragged
