@@ -497,7 +497,7 @@ def measure(
     points = [tuple(float(step) for step in point) for point in grid.points(indices)]
     keys = keys or next((tuple(known[point]) for point in points if point in known), ())
     missing = [point for point in points if point not in known]
-    with excursion(model, directions) as trip, fixed_randomness(), _no_autocast():
+    with excursion(model, directions) as trip, fixed_randomness(), no_autocast():
 
         def go(point: Point) -> None:
             trip.move(point)
@@ -538,7 +538,7 @@ def _values_at(
 
 
 @contextmanager
-def _no_autocast() -> Iterator[None]:
+def no_autocast() -> Iterator[None]:
     """Evaluate in the plan's own precision, whatever the caller's is.
 
     Autocast would keep the first point's weights, cast, for all the others.

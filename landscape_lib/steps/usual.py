@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from landscape_lib.core.evaluator import dtype_of
+from landscape_lib.core.evaluator import dtype_of, no_autocast
 from landscape_lib.core.folding import fold
 from landscape_lib.core.lending import batch_norms, in_eval_mode, lay_out_weights, slots
 from landscape_lib.core.plan import Plan
@@ -32,15 +32,16 @@ def usual_plan(bench: Bench, base: Plan) -> Plan:
         size * bytes a sample <= CACHE * threads
 
     Networks without convolutions gain nothing from small batches, and keep those that are larger
-    than that.  On a GPU, and for a loop of one's own, it is the base.  The same shapes and threads
-    give the same plan, on any machine.
+    than that.  On a GPU, for a loop of one's own, and for a compiled network, which would be
+    compiled anew for other batches, it is the base.  The same shapes and threads give the same
+    plan, on any machine.
 
     Args:
         bench: The problem.
         base: The plain model's plan; a batch size that it names is kept.
     """
     model = bench.problem.model
-    if bench.own_loop or torch.device(base.device).type != "cpu":
+    if bench.own_loop or torch.device(base.device).type != "cpu" or _is_compiled(model):
         return base
     images = any(isinstance(module, nn.Conv2d) for module in model.modules())
     return replace(
@@ -50,6 +51,13 @@ def usual_plan(bench: Bench, base: Plan) -> Plan:
         channels_last=images
         and base.precision == "float32"
         and torch.backends.mkldnn.is_available(),
+    )
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    return any(
+        module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
+        for module in model.modules()
     )
 
 
@@ -64,28 +72,35 @@ def _batch_size(bench: Bench, base: Plan, images: bool) -> int | None:
 
 
 def _widest(bench: Bench, base: Plan) -> int:
-    """Return the bytes of the widest result that an operation has for one sample."""
+    """Return the bytes of the widest result that an operation has for one sample.
+
+    Raises:
+        ValueError: If none was seen, as of TorchScript.
+    """
     model = bench.problem.model
     lay_out_weights(model, base.device, dtype_of(base), channels_last=False)
     one = bench.data["train"].first(1).to(base.device, dtype_of(base))
     inputs, named, _ = split_batch(copied(one.cut(1)[0]))
-    with in_eval_mode(model), torch.no_grad(), fixed_randomness(), _Watch(model) as watch:
-        model(*inputs, **named)
+    with in_eval_mode(model), torch.no_grad(), fixed_randomness(), no_autocast():
+        with _Watch(model) as watch:
+            model(*inputs, **named)
+    if not watch.widest:
+        raise ValueError("its operations cannot be seen")
     return watch.widest
 
 
-class _Watch(TorchDispatchMode):
-    """Sees every operation, and how many bytes it returns that are no weights."""
+class _Watch(TorchFunctionMode):  # one that sees what torch does inside would import for a second
+    """Sees every call of torch, and how many bytes it returns that are no weights."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._weights = {_place(weight) for *_, weight in slots(model)}
-        self.widest = 1
+        self.widest = 0
 
-    def __torch_dispatch__(
-        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        results = operation(*args, **(kwargs or {}))
+        results = function(*args, **(kwargs or {}))
         for result in tree_leaves(results):
             if isinstance(result, Tensor) and _place(result) not in self._weights:
                 self.widest = max(self.widest, result.nbytes)

@@ -1,6 +1,9 @@
 """A run too short for a search takes the plan that shapes tell, where a few samples agree."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from landscape_lib.steps.bench import lay_out
 from landscape_lib.steps.planning import CHECKED, PAYS, choose_plan
 from landscape_lib.steps.usual import usual_plan
 
+REPO = Path(__file__).resolve().parents[2]
 GRID = Grid((Axis(-1, 1, 5), Axis(-1.5, 1, 3)))
 COUNT = 64  # samples; as many as 15 points need to pay for the check
 BASE = Plan(threads=1)
@@ -96,6 +100,19 @@ def test_a_loop_of_ones_own_is_left_alone():
     assert chosen(bench_of(cnn(), metric)) == BASE
 
 
+def test_a_compiled_network_is_not_compiled_anew_for_other_batches():
+    net = cnn()
+    net._compiled_call_impl = net._call_impl  # what net.compile() does, without the compiler
+    assert usual_plan(bench_of(net), BASE) == BASE
+
+
+def test_an_autocast_around_the_call_does_not_count():
+    bench = bench_of(cnn())
+    with torch.autocast("cpu"):
+        inside = usual_plan(bench, BASE)
+    assert inside == usual_plan(bench, BASE)
+
+
 def test_a_run_that_does_not_pay_for_the_check_is_plain():
     bench = bench_of(cnn())
     points = PAYS * CHECKED // COUNT
@@ -157,8 +174,20 @@ class Paired(nn.Module):
         return x.flatten(1)[:, :10] * self.weight
 
 
-def test_a_network_that_refuses_a_single_sample_keeps_its_batches():
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_network_that_refuses_a_single_sample_or_shows_nothing_keeps_its_batches():
     assert usual_plan(bench_of(Paired()), BASE) == BASE
+    assert usual_plan(bench_of(torch.jit.trace(mlp(64), torch.ones(2, 3, 8, 8))), BASE) == BASE
+
+
+def test_looking_at_a_network_imports_no_compiler():
+    code = (
+        "import sys, torch\n"
+        "from tests.steps.test_usual import BASE, bench_of, cnn, usual_plan\n"
+        "assert usual_plan(bench_of(cnn()), BASE).fold\n"
+        "assert not {'torch._dynamo', 'sympy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPO)
 
 
 def test_the_values_of_a_short_run_are_those_of_the_plain_model():
