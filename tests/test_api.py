@@ -1202,7 +1202,10 @@ def test_ways_of_several_trainings_are_shown_in_any_plane(tmp_path):
         ({"checkpoints": "none_*.pt"}, "none_.*: no file fits this pattern"),
         ({"checkpoints": ["none.pt"]}, r"none\.pt: there is no such file"),
         ({"xrange": "auto"}, "xrange is 'auto', and nothing says how far: give checkpoints"),
-        ({"checkpoints": [], "x_target": nn.Linear(1, 1)}, "leave x_target, y_target out"),
+        (
+            {"checkpoints": [], "x_target": nn.Linear(1, 1)},
+            "leave x_target, y_target and directions out",
+        ),
     ],
 )
 def test_checkpoints_that_make_no_plane_are_refused(options, message):

@@ -43,6 +43,8 @@ def filters_of(model: nn.Module, name: str) -> Filters:
         module = model.get_submodule(place)
     except AttributeError:  # a state that the model's own state_dict() calls by another name
         return Filters()
+    except RuntimeError:  # TorchScript tells no modules apart
+        return Filters()
     if isinstance(module, _ConvTransposeNd) and own == "weight":
         return Filters(groups=module.groups, note="a filter: all that makes one output (dim 1)")
     if isinstance(module, nn.Embedding | nn.EmbeddingBag) and own == "weight":

@@ -248,7 +248,8 @@ def _timed(evaluate: Evaluator, model: nn.Module) -> float:
     return time.perf_counter() - start
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    error = error.__cause__ or error  # what the model itself raised
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 

@@ -81,9 +81,7 @@ def _draw(axes: Axes, density: Mapping[str, Any], eigenvalues: Sequence[float]) 
         "linestyle": "none",
         "color": LOOKS[0][0],
     }
-    axes.plot(
-        eigenvalues, [2 * floor] * len(eigenvalues), gid="largest", color=LOOKS[0][0], **marks
-    )
+    axes.plot(eigenvalues, [2 * floor] * len(eigenvalues), gid="largest", **marks)
     samples, count = int(density["samples"]), int(density["size"])
     said = [f"{count:,} weights, {samples:,} samples, {_way(density)}"]
     if len(eigenvalues):

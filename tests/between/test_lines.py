@@ -164,12 +164,13 @@ def test_a_plane_holds_three_models_also_where_it_is_orthogonalized(computed, mo
     surface = computed({"x": [0, 1, 2], "y": [0, 1, 3]}, {"x": x, "y": y})
     corners = [surface["train_loss"][place] for place in ((0, 0), (1, 0), (0, 2))]
     np.testing.assert_allclose(corners, own, rtol=1e-5)
-    assert json.loads(surface.attributes["models"]) == [["b.pt", [1, 0]], ["c.pt", [0, 1]]]
+    marked = models_on(directions_of(surface.attributes))
+    assert marked == [("b.pt", [1, 0]), ("c.pt", [0, 1])]
 
     turned = library(models[0])
     wishes = {"x_target": models[1], "y_target": models[2], "dir_type": "states", "save": False}
     turned.compute_2d((0, 1, 2), (0, 1, 2), **wishes, orthogonal=True)
-    _, (name, (along, up)) = json.loads(turned.surface.attributes["models"])
+    _, (name, (along, up)) = models_on(directions_of(turned.surface.attributes))
     assert (name, up) == ("y_target", 1)
     assert abs(along) > 0.1
     with excursion(models[0], turned.directions) as trip:

@@ -34,7 +34,7 @@ def bench_of(net, metrics=None, shape=(3, 8, 8), batch_size=None):
     data = (torch.randn(COUNT, *shape, generator=noise), torch.arange(COUNT) % 10)
     given = DataLoader(TensorDataset(*data), batch_size) if batch_size else data
     problem = Problem(net.eval(), given, metrics or nn.CrossEntropyLoss())
-    return lay_out("own", problem, code="", args={}, precision="float32")
+    return lay_out("own", problem, code="", args={}, wishes=EvaluationSettings())
 
 
 def chosen(bench, grid=GRID, **told):
@@ -219,9 +219,9 @@ def test_the_check_evaluates_few_samples(monkeypatch):
     counts = []
     real = Evaluator.__init__
 
-    def counting(self, model, metrics, data, plan=None):
+    def counting(self, model, metrics, data, *others):
         counts.append(sum(samples.count for samples in data.values()))
-        real(self, model, metrics, data, plan)
+        real(self, model, metrics, data, *others)
 
     monkeypatch.setattr(Evaluator, "__init__", counting)
     chosen(bench_of(cnn()))
