@@ -6,12 +6,15 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 from benchmarks import library
 from benchmarks.children import child
 from benchmarks.problems import CASES, metrics
 from benchmarks.project import RUN, project, run
 from benchmarks.table import REPO, Table
 from benchmarks.timing import Settings, enough, odd
+from landscape_lib.steps.bench import settings_kept
 
 SECONDS, QUICK_SECONDS = 300.0, 30.0  # of evaluation
 LINE = re.compile(r"(\d+) of (\d+) points, ([\d,]+) samples/s")
@@ -36,7 +39,9 @@ def row(settings: Settings) -> list[Table]:
     """Run the pipeline once on the small CNN, with shards as it chooses itself."""
     wanted = QUICK_SECONDS if settings.quick else SECONDS
     case = CASES["cnn"](None)
-    points = enough(lambda points: library.run(case, metrics(), points), 1, wanted / 10)
+    with settings_kept():
+        torch.set_num_threads(1)  # as the pipeline has with one core
+        points = enough(lambda points: library.run(case, metrics(), points), 1, wanted / 10)
     across = odd(10 * points / SIDE)
     grid = {"x": [-1, 1, SIDE], "y": [-1, 1, across], "shards": "auto"}
     with project("build", args={"name": "cnn"}, grid=grid) as folder:
