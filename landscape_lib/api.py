@@ -31,6 +31,7 @@ from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out
+from landscape_lib.steps.bending import bent
 from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.landscape import Place, compute, judged
@@ -186,6 +187,10 @@ class LossLandscape:
         hessian_samples: int | None = None,
         curvature: bool | int = False,
         align: str = "none",
+        curve: str = "none",
+        bend_epochs: int = 50,
+        bend_rate: float = 0.001,
+        bend_seed: int = 0,
     ) -> dict[str, Any]:
         """Evaluate the model along one direction:  w(a) = w0 + a d.
 
@@ -220,6 +225,11 @@ class LossLandscape:
             align: ``permutation``: the target's hidden units are put in the order that brings it
                 nearest to this model, which leaves its function alone; see
                 ``landscape_lib.between.matching.align``.
+            curve: ``bezier`` or ``chain``: to the target on a path with one bend, trained so that
+                the loss along it is low; see ``docs/between-models.md``.
+            bend_epochs: For how many epochs; 0 leaves the bend half-way between the models.
+            bend_rate: Adam's rate at the start; it falls to zero.
+            bend_seed: The order of the samples, and where on the path each batch is judged.
 
         Returns:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
@@ -237,6 +247,8 @@ class LossLandscape:
         _refuse_other_kind("target", "target_model", target_model, directions)
         _refuse_other_kind("pca", "checkpoints", checkpoints, directions)
         _refuse_align_without(target_model, align=align)
+        if curve != "none" and target_model is None:
+            raise InputError(f"curve is {curve!r}, but there is no other model: give a target.")
         if checkpoints is not None:
             found = self._components(checkpoints, 1, dir_type, layers)
         elif directions == "hessian":
@@ -244,6 +256,8 @@ class LossLandscape:
         else:
             draw = (dir_type, normalize, ignore, seed, layers)
             found = (self._direction(target_model, 0, *draw, align=align, name="target_model"),)
+            told = {"bend_epochs": bend_epochs, "bend_rate": bend_rate, "bend_seed": bend_seed}
+            found = (self._bent(found[0], {"curve": curve, **told}, save=save),)
         ways = self._projected(found, {} if checkpoints is None else {"": checkpoints})
         return self._compute(_grid({"xrange": xrange}, ways), found, save, curvature)
 
@@ -662,6 +676,26 @@ class LossLandscape:
         else:
             found = create_random_direction(self.net, dir_type, ignore, norm, seed, axis)
         return _in_layers(found, layers)
+
+    def _bent(self, chord: Direction, told: Mapping[str, Any], *, save: bool) -> Direction:
+        """Return the path to a target, its bend trained or read; the straight line where asked.
+
+        Raises:
+            InputError: If an option makes no sense.
+        """
+        if told["curve"] == "none":
+            return chord
+        try:
+            asked = DirectionSettings.model_validate({"kind": "target", **told})
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
+            raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
+        plan = replace(plain_plan(self.net, self._device), threads=torch.get_num_threads())
+        with _speaking():
+            bench = self._bench(plan.precision, save=save)
+            folder = Place(Path(self.surf_file)).journal if save else None
+            return bent(bench, plan, chord, asked, folder)
 
     def _refuse_two_ways(self, dir_type: str) -> None:
         if dir_type == "states" and self.batch_norm != "frozen":

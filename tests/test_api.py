@@ -124,6 +124,10 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("hessian_samples", None),
         ("curvature", False),
         ("align", "none"),
+        ("curve", "none"),
+        ("bend_epochs", 50),
+        ("bend_rate", 0.001),
+        ("bend_seed", 0),
     ]
     assert known("compute_2d") == [
         ("xrange", (-1, 1, 51)),

@@ -368,7 +368,8 @@ FUNCTION = "'path/to/file.py:function', 'package.module:function'"
 LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
 DIRECTION = (
-    "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'align', 'path', 'layers', "
+    "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'align', 'curve', "
+    "'bend_epochs', 'bend_rate', 'bend_seed', 'path', 'layers', "
     "'checkpoints', 'eigenvector', 'samples', 'orthogonal'"
 )
 CHECKPOINTS = "a path, a pattern as 'epochs/*.pt', a list of them"

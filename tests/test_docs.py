@@ -47,6 +47,7 @@ def test_the_page_between_models_runs_and_shows_its_config(tmp_path, monkeypatch
     assert list(config.load(folder / "between_models.yaml").runs) == [
         "straight",
         "aligned",
+        "path",
         "plane",
     ]
     monkeypatch.chdir(tmp_path)

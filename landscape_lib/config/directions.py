@@ -86,7 +86,18 @@ def directions(
     if len({settings.dir_type for settings in found}) > 1:
         entry = choices[-1].kept.get("dir_type") or choices[0].kept["dir_type"]
         mistakes.add(entry.path, entry.value, "the same dir_type on both axes")
+    _refuse_bends_in_planes(choices, found, mistakes)
     return _eigenvectors(choices, found, mistakes)
+
+
+def _refuse_bends_in_planes(
+    choices: Sequence[_Choice], found: Sequence[DirectionSettings], mistakes: Mistakes
+) -> None:
+    for choice, settings in zip(choices, found, strict=True):
+        if settings.kind == "target" and settings.curve != "none" and len(found) > 1:
+            entry = choice.kept["curve"]
+            mistakes.add(entry.path, entry.value, "'none' where the grid has 'y'")
+            return
 
 
 def _eigenvectors(

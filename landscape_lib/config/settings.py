@@ -11,9 +11,10 @@ from landscape_lib.config.readers import FLAG, FUNCTION, NULL, NULL_AS_NONE, PLA
 from landscape_lib.core.grid import Axis, Grid
 
 AXES = ("x", "y")
+BEND = ("curve", "bend_epochs", "bend_rate", "bend_seed")
 KEYS_OF_KIND = {
     "random": ("seed", "normalize", "ignore"),
-    "target": ("model", "align"),
+    "target": ("model", "align", *BEND),
     "file": ("path",),
     "pca": ("checkpoints",),
     "hessian": ("eigenvector", "samples"),
@@ -251,6 +252,27 @@ class DirectionSettings(Settings):
         "that brings it nearest, by weight matching, before the direction leads to it; null means "
         "`none`.",
     )
+    curve: Annotated[
+        Literal["none", "bezier", "chain"], readers.words("none", "bezier", "chain") | NULL_AS_NONE
+    ] = Field(
+        default="none",
+        description="Kind `target`, on a grid without `y`: a path with one bend, trained so that "
+        "the loss along it is low: a quadratic Bezier curve, or two straight lines. `none`, as "
+        "null: the straight line.",
+    )
+    bend_epochs: Annotated[int, readers.whole(0)] = Field(
+        default=50,
+        description="Beside `curve`: epochs for which the bend is trained, from half-way between "
+        "the models.",
+    )
+    bend_rate: Annotated[float, readers.number("a number above 0", above=0)] = Field(
+        default=0.001, description="Beside `curve`: Adam's rate at the start; it falls to zero."
+    )
+    bend_seed: Annotated[int, readers.whole(0)] = Field(
+        default=0,
+        description="Beside `curve`: the order of the samples, and where on the path each batch "
+        "is judged.",
+    )
     path: _TEXT_OR_NULL = Field(
         default=None,
         description="Kind `file`, required there: a `directions.h5` of ours or of the original "
@@ -287,7 +309,9 @@ class DirectionSettings(Settings):
         """Return kind and dir_type with the keys that belong to the kind, and no others."""
         asked = {name for name in ("orthogonal", "layers") if getattr(self, name)}
         keys = {"kind", "dir_type", *KEYS_OF_KIND[self.kind], *asked}
-        return self.model_dump(include=keys - ({"align"} if self.align == "none" else set()))
+        unasked = {"align"} if self.align == "none" else set()
+        unasked |= set(BEND) if self.curve == "none" else set()
+        return self.model_dump(include=keys - unasked)
 
 
 class EvaluationSettings(Settings):

@@ -1,7 +1,7 @@
 """How the loss changes with the weights, to second order, and how it differs between samples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from landscape_lib.core.direction import Direction, movable
-from landscape_lib.core.lending import in_eval_mode
+from landscape_lib.core.lending import in_eval_mode, with_batch_statistics
 from landscape_lib.core.meters import AccuracyMeter, FunctionMeter, LossMeter, meters_for
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
@@ -175,6 +175,28 @@ class Objective:
                     held.add_(self.flat(_product(first, vector, leaves)))
                 total, weight = total + float(part.detach()), weight + float(share)
         return Derivatives(total / weight, gradient / weight, tuple(s / weight for s in sums))
+
+    def slope(
+        self,
+        weights: Mapping[str, Tensor],
+        by: Sequence[Tensor],
+        batch: Any,
+        *,
+        batch_statistics: bool = False,
+    ) -> tuple[float, list[Tensor]]:
+        """Return the loss of one batch at other weights, and its gradient.
+
+        Args:
+            weights: What stands for the model's own entries, by name, as a graph.
+            by: What the gradient is taken by.
+            batch: On the samples' device.
+            batch_statistics: Batch norms use those of the batch, as in training.
+        """
+        with self._reading(), torch.enable_grad():
+            with with_batch_statistics(self.model) if batch_statistics else nullcontext():
+                part, share = self._judge(weights, batch)
+                loss = part / share
+                return float(loss.detach()), _gradient(loss, by, deeper=False)
 
     def spread(self, pause: Callable[[], None] = lambda: None) -> Spread:
         """Return the loss of every sample at the model's weights.

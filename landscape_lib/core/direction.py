@@ -27,11 +27,14 @@ class Direction:
         names: The parameters' names, in the model's order.
         tensors: One tensor a name, in weight units per step, on the CPU.
         attributes: How it came about: kind, seed, stream, dir_type, normalize, ignore.
+        bend: Of a path to what lies at 1, theta - w0 for its bend theta, which its attribute
+            ``curve`` says the shape of; None: the way is straight.  See ``core.bend``.
     """
 
     names: tuple[str, ...]
     tensors: tuple[Tensor, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    bend: "Direction | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -54,6 +57,23 @@ class Direction:
 
     def __getitem__(self, number: int) -> Tensor:
         return self.tensors[number]
+
+
+def refuse_bent(directions: Sequence[Direction], what: str) -> None:
+    """Raise where straight directions are needed, and one is a path with a bend.
+
+    Args:
+        directions: Those that are given.
+        what: What a path cannot do.
+
+    Raises:
+        InputError: If one is.
+    """
+    if any(direction.bend is not None for direction in directions):
+        raise InputError(
+            f"A path with a bend cannot {what}: it is no straight line. Say curve: none, or leave "
+            "the other wish out."
+        )
 
 
 def _all_finite(tensor: Tensor) -> bool:
@@ -354,8 +374,10 @@ def only_in_layers(direction: Direction, globs: Sequence[str]) -> Direction:
         globs: On the entries' names; see ``filters.chosen``.
 
     Raises:
-        InputError: If a glob matches nothing, or what is left stands still altogether.
+        InputError: If a glob matches nothing, what is left stands still altogether, or the
+            direction is a path with a bend.
     """
+    refuse_bent([direction], "move in some layers alone")
     moving = set(chosen(direction.names, globs))
     tensors = tuple(
         tensor if name in moving else torch.zeros_like(tensor)
@@ -415,8 +437,10 @@ def orthogonalize(direction: Direction, to: Direction) -> Direction:
         to: The one that stays, of the same entries.
 
     Raises:
-        InputError: If they move different entries, or one is a multiple of the other.
+        InputError: If they move different entries, one is a multiple of the other, or one is a
+            path with a bend.
     """
+    refuse_bent([direction, to], "be an axis of a plane")
     if direction.names != to.names:
         raise InputError("The two directions move different parameters; use one dir_type.")
     length = _dot(to, to)

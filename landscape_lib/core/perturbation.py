@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landscape_lib.core.bend import steps_along, straightened
 from landscape_lib.core.direction import DIR_TYPES, Direction, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.lending import can_be_written, slots, to_eval
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 class Excursion:
     """Moves a model along directions, always from the weights it was found with.
 
-    ``move(steps)`` sets  w = w0 + (a * d1 + b * d2),  computed in the wider type of weight and
+    ``move(steps)`` sets  w = w0 + (a * d1 + b * d2)  (along a path with a bend, both of it; see
+    ``core.bend``),  computed in the wider type of weight and
     direction and rounded once; everything that is not moved (buffers, ``requires_grad``) is as at
     the start, with the model in eval mode and without gradients.  ``restore()`` puts everything
     back, bit for bit.
@@ -51,6 +53,8 @@ class Excursion:
         every = {id(tensor): tensor for _, _, tensor in self._slots}
         self._tensors = [tensor for tensor in every.values() if can_be_written(tensor)]
         self._data = [tensor.data for tensor in self._tensors]
+        self._directions = tuple(directions)
+        directions = straightened(directions)
         moving = _check_fit(model, directions)
         place = {id(tensor): number for number, tensor in enumerate(self._tensors)}
         numbers = [place[id(tensor)] for tensor in moving.values()]
@@ -58,10 +62,9 @@ class Excursion:
         self._variances = [
             self._data[place[id(tensor)]] for name, tensor in moving.items() if _is_variance(name)
         ]
-        self._axes = len(directions)
         types = _working_types(targets, directions)
         if resident is None:
-            resident = fits(needs(self._data, targets, types, self._axes))
+            resident = fits(needs(self._data, targets, types, len(directions)))
         self._saved = [data.clone() if resident else _in_host_memory(data) for data in self._data]
         base = [self._saved[number] for number in numbers]
         self._steps: _Resident | _Streamed = (
@@ -77,11 +80,11 @@ class Excursion:
         Raises:
             InputError: If the number of steps is not the number of directions.
         """
-        if len(steps) != self._axes:
-            raise InputError(f"{len(steps)} steps for {self._axes} directions.")
+        if len(steps) != len(self._directions):
+            raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
         self._undo()
         to_eval(self.model)
-        self._steps.take(steps)
+        self._steps.take(steps_along(self._directions, steps))
         self.clamped += _hold(self._variances)
 
     @torch.no_grad()

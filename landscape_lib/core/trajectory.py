@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape_lib.core.direction import Direction, movable
+from landscape_lib.core.direction import Direction, movable, refuse_bent
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.reading import one_thread
 from landscape_lib.core.surface import Trajectory
@@ -247,8 +247,9 @@ class _Plane:
         """Measure the directions.
 
         Raises:
-            InputError: If one is zero, or the two are parallel.
+            InputError: If one is zero or has a bend, or the two are parallel.
         """
+        refuse_bent(directions, "have trajectories projected onto it")
         slant = cls(directions, 0.0, torch.ones(len(directions)))
         gram = slant._products()
         for number, square in enumerate(gram.diagonal().tolist()):

@@ -154,7 +154,7 @@ class Centre:
 
     def _told(self, direction: Direction) -> Found:
         squares = sum(float(t.double().square().sum()) for t in direction)
-        kept = ("kind", "dir_type", "normalize", "ignore", "orthogonal")
+        kept = ("kind", "dir_type", "normalize", "ignore", "orthogonal", "curve")
         about = {
             name: str(direction.attributes[name]) for name in kept if name in direction.attributes
         }

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from landscape_lib import config as configs
@@ -76,13 +77,19 @@ def _looked_at(run: Experiment, start_s: float) -> str:
     start_s += time.perf_counter() - begin
     found = probed(run, bench)
     forget_peak()
-    directions = directions_of(run, bench.problem.model, bench)
+    directions = directions_of(_untrained(run), bench.problem.model, bench)
     points = range(min(run.grid.size, _GROUPS * found.plan.points_at_once))
     Work(bench, found.plan, directions, run.grid, Stops()).evaluate(points, run.name)
     lines = [f"{run.name}: {run.problem}", "", *describe(bench.problem.model, directions), ""]
     lines += [f"{'metric':<24} at the centre"]
     lines += [f"{key:<24} {value:.6g}" for key, value in found.centre.items()]
     return "\n".join([*lines, "", *_costs(run, found, start_s, peak_memory())])
+
+
+def _untrained(run: Experiment) -> Experiment:
+    """Leave the bends of paths where training begins: their points cost the same."""
+    straight = (one.model_copy(update={"bend_epochs": 0}) for one in run.directions)
+    return replace(run, directions=tuple(straight))
 
 
 def _costs(run: Experiment, found: Probed, start_s: float, memory: int) -> list[str]:

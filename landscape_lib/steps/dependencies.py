@@ -69,14 +69,19 @@ class Dependencies:
         return self._saved([*parts, *self._curved(experiment)])
 
     def _curved(self, experiment: Experiment) -> list[str]:
-        """Return what eigenvectors of the Hessian depend on beside the model: the loss's code."""
+        """Return what derivatives depend on beside the model: the loss's code."""
         if not self.bends(experiment.name):
             return []
-        return [code_hash(split_name(experiment.problem)[0]), experiment.evaluation.precision]
+        wishes = experiment.evaluation
+        told = [code_hash(split_name(experiment.problem)[0]), wishes.precision]
+        if any(one.curve != "none" for one in experiment.directions):
+            told += [wishes.batch_norm, str(wishes.batch_norm_samples), str(wishes.batch_size)]
+        return told
 
     def bends(self, run: str) -> bool:
         """Tell whether directions take derivatives, and so want a GPU where there is one."""
-        return any(settings.kind == "hessian" for settings in self.config.run(run).directions)
+        asked = self.config.run(run).directions
+        return any(one.kind == "hessian" or one.curve != "none" for one in asked)
 
     def trajectory(self, run: str) -> str:
         """Return what trajectories depend on beside the directions: checkpoints, and the model."""

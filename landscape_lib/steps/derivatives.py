@@ -48,7 +48,8 @@ class AtCentre:
         refuse_reestimation(self.hessian.bench)
         model, objective = self.hessian.bench.problem.model, self.hessian.objective
         moving = tuple(objective.names)
-        fitting = all(direction.names == moving for direction in self.directions)
+        bent = any(direction.bend is not None for direction in self.directions)
+        fitting = not bent and all(direction.names == moving for direction in self.directions)
         vectors = [objective.flat(d) for d in self.directions] if fitting else []
         here = objective.derivatives(vectors, self.hessian.pause)
         norm = float(here.gradient.norm())
@@ -57,7 +58,11 @@ class AtCentre:
         (along,) = objective.derivatives([downhill], self.hessian.pause).products
         seconds = time.perf_counter() - start
         weights = objective.flat(list(movable(model).values()))
-        curvature: Found = {"unknown": "the directions move running statistics, too"}
+        curvature: Found = {
+            "unknown": "the axis is a path with a bend, not a straight line"
+            if bent
+            else "the directions move running statistics, too"
+        }
         if fitting:
             table = [[float(v @ p) for p in here.products] for v in vectors]
             curvature = {"plane": table, "samples": self.hessian.samples.count}

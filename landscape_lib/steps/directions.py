@@ -21,6 +21,7 @@ from landscape_lib.core.direction import (
     movable,
     only_in_layers,
     orthogonalize,
+    refuse_bent,
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
@@ -29,6 +30,7 @@ from landscape_lib.core.trajectory import create_pca_directions
 from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.checkpoint import named_like, read_state
 from landscape_lib.steps.bench import Bench, set_up
+from landscape_lib.steps.bending import bent
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.storage import content_hash, load_directions, save_directions
@@ -82,7 +84,8 @@ def directions_of(
     Args:
         experiment: The run.
         model: At its trained weights.
-        bench: The model's problem with its samples; only eigenvectors of the Hessian need it.
+        bench: The model's problem with its samples; only eigenvectors of the Hessian and bends of
+            paths need it.
         pause: Called now and then during long work; may raise to abandon it.
 
     Raises:
@@ -94,6 +97,11 @@ def directions_of(
         _made(model, settings, axis, ready.get(axis))
         for axis, settings in enumerate(experiment.directions)
     ]
+    if bench is not None and _bends(experiment.directions[0]):
+        plan, folder = _plan(experiment), experiment.path("journal")
+        directions = [bent(bench, plan, directions[0], experiment.directions[0], folder, pause)]
+    if len(directions) > 1:
+        refuse_bent(directions, "be an axis of a plane")  # it may come from a file
     return _orthogonal(directions, experiment.directions)
 
 
@@ -105,7 +113,19 @@ def _made(
 
 
 def _needs_data(experiment: Experiment) -> bool:
-    return any(settings.kind == "hessian" for settings in experiment.directions)
+    return any(one.kind == "hessian" or _bends(one) for one in experiment.directions)
+
+
+def _bends(settings: DirectionSettings) -> bool:
+    return settings.kind == "target" and settings.curve != "none"
+
+
+def _plan(experiment: Experiment) -> Plan:
+    """Return where and how derivatives are taken."""
+    wishes = experiment.evaluation
+    size = None if wishes.batch_size == "auto" else int(wishes.batch_size)
+    device = choose_device(wishes.device)
+    return Plan(device, wishes.precision, size, torch.get_num_threads())
 
 
 def _eigenvectors(
@@ -121,13 +141,9 @@ def _eigenvectors(
         return {}
     if any(settings.dir_type != "weights" for settings in curved.values()):
         raise InputError("Directions of kind 'hessian' move weights: say dir_type: weights.")
-    wishes = experiment.evaluation
-    size = None if wishes.batch_size == "auto" else int(wishes.batch_size)
-    device = choose_device(wishes.device)
-    plan = Plan(device, wishes.precision, size, torch.get_num_threads())
     numbers = {axis: settings.eigenvector or axis + 1 for axis, settings in curved.items()}
     samples = next(iter(curved.values())).samples
-    return hessian_directions(bench, plan, numbers, samples, pause)
+    return hessian_directions(bench, _plan(experiment), numbers, samples, pause)
 
 
 def _orthogonal(

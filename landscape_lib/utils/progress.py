@@ -18,10 +18,12 @@ class Progress:
         what: What is being worked on, as ``digits shard 2 of 4``.
         total: Points to evaluate now.
         samples_per_point: Samples that one point costs.
+        unit: What is counted in place of points.
     """
 
-    def __init__(self, what: str, total: int, samples_per_point: int) -> None:
+    def __init__(self, what: str, total: int, samples_per_point: int, unit: str = "point") -> None:
         self.what = what
+        self._unit = unit
         self.total = total
         self.done = 0
         self._samples = samples_per_point
@@ -29,7 +31,7 @@ class Progress:
         self._bar = tqdm(
             total=total,
             desc=what,
-            unit="point",
+            unit=unit,
             file=sys.stderr,
             disable=not sys.stderr.isatty(),
             leave=False,
@@ -45,10 +47,11 @@ class Progress:
             self._said = now
             left = (now - self._start) / self.done * (self.total - self.done)
             log.info(
-                "%s: %d of %d points, %s samples/s, %s left",
+                "%s: %d of %d %ss, %s samples/s, %s left",
                 self.what,
                 self.done,
                 self.total,
+                self._unit,
                 f"{self._rate():,.0f}",
                 clock(left),
             )

@@ -32,6 +32,7 @@ SURFACE_FORMAT = "landscape surface"
 LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unreadable
 COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
+BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
@@ -310,13 +311,18 @@ def _earlier_surface(handle: h5py.File, grid: Grid, path: Path | str) -> Surface
 
 
 def content_hash(directions: Sequence["Direction"]) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of directions."""
+    """Return the SHA-256 over names, types, shapes and bytes of directions, bends among them."""
+    from landscape_lib.core.bend import straightened
+
     digest = hashlib.sha256()
-    for direction in directions:
+    for direction in straightened(directions):
         digest.update(b"direction")
         for name, tensor in zip(direction.names, direction.tensors, strict=True):
             digest.update(f"{name}\0{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().reshape(-1).numpy().data)
+    for direction in directions:
+        if direction.bend is not None:
+            digest.update(f"along {direction.attributes['curve']}".encode())
     return digest.hexdigest()
 
 
@@ -324,6 +330,8 @@ def save_directions(
     path: Path | str, directions: Sequence["Direction"], attributes: Mapping[str, Any] | None = None
 ) -> None:
     """Write one or two directions in the original program's layout, with names and a hash.
+
+    The bend of a path is a group beside its direction: ``xbend``.
 
     Args:
         path: The file.
@@ -341,12 +349,17 @@ def save_directions(
         if len(directions) > 1 and "cosine" not in told:
             told["cosine"] = cosine(*directions)
         handle.attrs.update(_told(told))
-        for group_name, direction in zip(GROUPS, directions, strict=False):
-            group = handle.create_group(group_name)
-            group.attrs.update(_told(direction.attributes))
-            for number, (name, tensor) in enumerate(zip(direction.names, direction, strict=True)):
-                dataset = _put(group, str(number), tensor.numpy(), gzip=False)
-                dataset.attrs["name"] = name
+        for group_name, bend_name, direction in zip(GROUPS, BENDS, directions, strict=False):
+            _put_direction(handle.create_group(group_name), direction)
+            if direction.bend is not None:
+                _put_direction(handle.create_group(bend_name), direction.bend)
+
+
+def _put_direction(group: h5py.Group, direction: "Direction") -> None:
+    group.attrs.update(_told(direction.attributes))
+    for number, (name, tensor) in enumerate(zip(direction.names, direction, strict=True)):
+        dataset = _put(group, str(number), tensor.numpy(), gzip=False)
+        dataset.attrs["name"] = name
 
 
 def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -369,7 +382,11 @@ def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tupl
         groups = [handle[name] for name in GROUPS if name in handle]
         if not groups:
             raise InputError(f"{path}: there is no group 'xdirection' in it.")
-        directions = tuple(_direction(group, model, path) for group in groups)
+        straight = tuple(_direction(group, model, path) for group in groups)
+        directions = tuple(
+            replace(one, bend=_direction(handle[bend], model, path)) if bend in handle else one
+            for one, bend in zip(straight, BENDS, strict=False)
+        )
         if handle.attrs.get("content", content := content_hash(directions)) != content:
             raise DamagedFileError(
                 f"{path}: its content is not what its checksum says. Remove it and type the same "

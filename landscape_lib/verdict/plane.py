@@ -49,6 +49,11 @@ def other_models(evidence: Evidence) -> Check | None:
         "A loss that rises on the straight line between two models says that they lie in different "
         "basins for this line; it does not say that no other path is low."
     )
+    if any(one.get("curve") for one in evidence.centre.get("directions", ())):
+        why = (
+            "A path was trained so that the loss along it is low. A loss that rises on it does not "
+            "say that no other path, or more training of this one, is lower."
+        )
     lines = [_line(evidence, axis) for axis in evidence.targets]
     state = max((state for state, _ in lines), key=("good", "note", "unknown").index)
     do = "Take ends and a count that have steps at exactly 0 and 1." if state == "unknown" else ""

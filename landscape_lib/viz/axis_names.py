@@ -58,9 +58,16 @@ def step_of(about: Mapping[str, Any]) -> str:
     say = _SAID.get(str(about.get("kind")))
     if say is None:
         return ""
+    curve = _CURVES.get(str(about.get("curve")), "")
     aligned = ", permutation-aligned" if about.get("align") == "permutation" else ""
     layers = f", {about['layers']} alone" if about.get("layers") else ""
-    return say(about) + aligned + layers + (", orthogonalized" if _is_orthogonal(about) else "")
+    return (
+        say(about)
+        + curve
+        + aligned
+        + layers
+        + (", orthogonalized" if _is_orthogonal(about) else "")
+    )
 
 
 def _is_orthogonal(about: Mapping[str, Any]) -> bool:
@@ -102,6 +109,7 @@ def _eigenvector(about: Mapping[str, Any]) -> str:
     return f"eigenvector {int(about['eigenvector'])}, {LAMBDA} = {value}"
 
 
+_CURVES = {"bezier": " along a trained Bezier curve", "chain": " along a trained chain"}
 _SAID = {
     "random": _random,
     "target": lambda about: f"toward {about.get('model', 'the other model')}",

@@ -201,3 +201,36 @@ def test_a_wrong_way_to_align_and_one_without_a_target_are_refused(models):
     for compute in (landscape.compute_1d, landscape.compute_2d):
         with pytest.raises(InputError, match="there is no other model: give a target"):
             compute(align="permutation")
+
+
+def test_a_trained_path_is_lower_than_the_line_and_is_trained_once(computed, models, monkeypatch):
+    towards = {"kind": "target", "model": "b.pt", "dir_type": "states"}
+    grid = {"x": [0, 1, 9]}
+    line = computed(grid, towards)["train_loss"]
+    path = computed(grid, {**towards, "curve": "bezier", "bend_epochs": 20, "bend_rate": 0.01})
+    assert path["train_loss"].max() < 0.5 * line.max()
+    np.testing.assert_allclose(path["train_loss"][[0, -1]], line[[0, -1]], rtol=1e-6)
+    assert axis_name(path.attributes, 0) == "α: toward b.pt along a trained Bezier curve"
+
+    found = library(models[0]).compute_1d(
+        *("target", (0, 1, 9), "states"),
+        target_model=models[1],
+        save=False,
+        curve="bezier",
+        bend_epochs=20,
+        bend_rate=0.01,
+    )
+    np.testing.assert_array_equal(found["losses"], path["train_loss"])
+
+    monkeypatch.setattr(torch.optim, "Adam", None)  # calling it would fail
+    here = config.load("config.yaml").run("own")
+    kept = here.path("directions.h5").read_bytes()
+    here.path("directions.h5").unlink()
+    make_directions(here, here.path("directions.h5"))
+    assert here.path("directions.h5").read_bytes() == kept
+
+
+def test_a_path_is_no_axis_of_a_plane(computed):
+    towards = {"kind": "target", "model": "b.pt", "curve": "chain"}
+    with pytest.raises(InputError, match="allowed: 'none' where the grid has 'y'"):
+        computed({"x": [0, 1, 2], "y": [0, 1, 3]}, {"x": towards})
