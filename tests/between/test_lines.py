@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.problems.digits import split
 from landscape_lib.steps.centre import measure_centre
+from landscape_lib.steps.check import check
+from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.evaluate import evaluate_shard
 from landscape_lib.steps.merge import merge_shards
@@ -228,6 +231,41 @@ def test_a_trained_path_is_lower_than_the_line_and_is_trained_once(computed, mod
     here.path("directions.h5").unlink()
     make_directions(here, here.path("directions.h5"))
     assert here.path("directions.h5").read_bytes() == kept
+    (told,) = check(Path("config.yaml"), "own", 0.0)  # what a run costs: nothing is trained
+    assert "evaluating it" in told
+
+
+def test_a_path_that_is_interrupted_leaves_nothing_half_done(computed, monkeypatch):
+    towards = {"kind": "target", "model": "b.pt", "curve": "chain", "bend_epochs": 2}
+    whole = computed({"x": [0, 1, 3]}, towards)["train_loss"]
+    here = config.load("config.yaml").run("own")
+    for path in (here.path("directions.h5"), *here.path("journal").glob("bend-*.h5")):
+        path.unlink()
+    pauses = []
+
+    def pause():
+        pauses.append(1)
+        if len(pauses) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_directions(here, here.path("directions.h5"), pause)
+    assert not here.path("directions.h5").exists()
+    assert not list(here.path("journal").glob("bend-*.h5"))
+    np.testing.assert_array_equal(computed({"x": [0, 1, 3]}, towards)["train_loss"], whole)
+
+
+def test_a_path_wants_a_gpu_and_the_losses_code_and_a_line_does_not(computed):
+    towards = {"kind": "target", "model": "b.pt", "bend_epochs": 0}
+    for curve, wanted in (("none", False), ("chain", True)):
+        computed({"x": [0, 1, 2]}, {**towards, "curve": curve})
+        depends = Dependencies(config.load("config.yaml"))
+        assert depends.bends("own") == wanted
+        before = depends.directions("own")
+        Path("own.py").write_text(PROBLEM + "MORE = 1\n")
+        after = Dependencies(config.load("config.yaml")).directions("own")
+        Path("own.py").write_text(PROBLEM)
+        assert (after != before) == wanted
 
 
 def test_a_path_is_no_axis_of_a_plane(computed):
