@@ -192,7 +192,7 @@ class Objective:
             batch: On the samples' device.
             batch_statistics: Batch norms use those of the batch, as in training.
         """
-        with self._reading(), torch.enable_grad():
+        with self._reading(), _differentiable(self.model):
             with with_batch_statistics(self.model) if batch_statistics else nullcontext():
                 part, share = self._judge(weights, batch)
                 loss = part / share
@@ -310,13 +310,17 @@ def _product(gradient: Sequence[Tensor], vector: Sequence[Tensor], by: Any) -> l
 @contextmanager
 def _twice_differentiable(model: nn.Module) -> Iterator[None]:
     """Choose kernels that can be differentiated twice: fused attention and cuDNN's RNN cannot."""
-    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        stack.enter_context(torch.enable_grad())
-        if recurrent:
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+    with sdpa_kernel(SDPBackend.MATH), _differentiable(model):
         yield
+
+
+@contextmanager
+def _differentiable(model: nn.Module) -> Iterator[None]:
+    """Choose kernels that can be differentiated in eval mode: cuDNN's RNN cannot."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    with torch.enable_grad():
+        with torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext():
+            yield
 
 
 def _is_real(leaf: Any) -> bool:

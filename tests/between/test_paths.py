@@ -181,6 +181,31 @@ def test_what_makes_no_path_is_refused(wish, told):
         computed(ring(), **wish)
 
 
+def test_a_loss_without_a_derivative_makes_no_path():
+    landscape = LossLandscape(Ring(1.0, 0.0), (ONES, ONES), lambda net, data, cuda: {"mse": 0.0})
+    with pytest.raises(InputError, match="curve: chain: the metrics are a function that runs its"):
+        computed(landscape, "chain")
+
+
+def test_a_recurrent_networks_path_is_trained():
+    torch.manual_seed(0)
+
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.memory = nn.GRU(2, 3, batch_first=True)
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, inputs):
+            return self.head(self.memory(inputs)[0][:, -1])
+
+    inputs = torch.randn(24, 4, 2)
+    landscape = LossLandscape(Last(), (inputs, inputs[:, -1, 0].gt(0).long()), plan="plain")
+    line = computed(landscape, "none", 5, Last())["losses"]
+    path = computed(landscape, "bezier", 5, Last(), bend_epochs=10)["losses"]
+    assert path[2] < line[2]
+
+
 def test_a_path_to_no_model_is_refused():
     with pytest.raises(InputError, match="curve is 'chain', but there is no other model"):
         ring().compute_1d(curve="chain")
