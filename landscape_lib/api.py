@@ -730,14 +730,14 @@ class LossLandscape:
         layers: str | Sequence[str] | None,
     ) -> tuple[Direction, ...]:
         self._refuse_two_ways(dir_type)
-        found = create_pca_directions(self.net, states_of(checkpoints), count, dir_type)
+        found = create_pca_directions(self.net, states_of(checkpoints, self.net), count, dir_type)
         return tuple(_in_layers(direction, layers) for direction in found)
 
     def _projected(
         self, directions: Sequence[Direction], named: Mapping[str, Checkpoints]
     ) -> list[Trajectory]:
         return [
-            project_snapshots(self.net, directions, states_of(checkpoints), name)
+            project_snapshots(self.net, directions, states_of(checkpoints, self.net), name)
             for name, checkpoints in named.items()
         ]
 

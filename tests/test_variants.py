@@ -122,6 +122,18 @@ def test_a_layer_is_one_glob_or_a_list_of_them(tmp_path):
             {"evaluation": {"batch_norm": "live"}},
             "runs.mine.evaluation.batch_norm: found 'live'; allowed: 'frozen', 'reestimated'",
         ),
+        (
+            {"evaluation": {"batch_norm": "reestimated", "curvature": True}},
+            "runs.mine.evaluation.batch_norm: found 'reestimated'; allowed: 'frozen' beside",
+        ),
+        (
+            {"evaluation": {"batch_norm": "reestimated"}, "directions": {"kind": "hessian"}},
+            "runs.mine.evaluation.batch_norm: found 'reestimated'; allowed: 'frozen' beside",
+        ),
+        (
+            {"compare_batch_norm": True, "evaluation": {"curvature": 5}},
+            "one of compare_batch_norm and evaluation.curvature in a run",
+        ),
     ],
     ids=str,
 )

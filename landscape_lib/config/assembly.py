@@ -137,11 +137,17 @@ def _refuse_two_ways(
     own: Written,
     mistakes: Mistakes,
 ) -> None:
-    """Refuse statistics that move along the directions and are then estimated anew."""
-    if evaluation.batch_norm != "frozen" and any(one.dir_type == "states" for one in found):
+    """Refuse statistics that are estimated anew, where they move or hold still by another wish."""
+    if evaluation.batch_norm == "frozen":
+        return
+    reasons = []
+    if any(one.dir_type == "states" for one in found):
+        reasons.append("where dir_type is 'states': it moves the same running statistics")
+    if evaluation.curvature or any(one.kind == "hessian" for one in found):
+        reasons.append("beside curvature and kind 'hessian': derivatives hold statistics")
+    for reason in reasons:
         place = own["evaluation"]["batch_norm"].path
-        allowed = "'frozen' where dir_type is 'states': it moves the same running statistics"
-        mistakes.add(place, evaluation.batch_norm, allowed)
+        mistakes.add(place, evaluation.batch_norm, f"'frozen' {reason}")
 
 
 def comparison_of(

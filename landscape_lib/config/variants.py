@@ -79,6 +79,10 @@ def _ways(run: Experiment, asked: Written, mistakes: Mistakes) -> Iterator[Exper
         wanted = f"with directions of kind {' and '.join(map(repr, _WITH_STATES))} only"
         mistakes.say(asked.path, f"true beside kind {strange[0]!r}", wanted)
         return
+    if run.evaluation.curvature:
+        wanted = "one of compare_batch_norm and evaluation.curvature in a run"
+        mistakes.say(asked.path, "true beside evaluation.curvature", wanted)
+        return
     yield from (make(run) for way, make in _WAYS.items() if way != way_of(run))
 
 

@@ -54,7 +54,7 @@ PLACES = 2  # along each axis, where bumps are compared with their sampling erro
 def measure_centre(experiment: Experiment, out: Path | str, stops: Stops) -> None:
     """Measure a run's centre, and write what was found as JSON."""
     report = read_probe(experiment.path("probe.json"))
-    with own_gpu(str(report["plan"]["device"]), stops):
+    with own_gpu(str(report["plan"]["device"]), stops.check):
         found = _measured(experiment, report, stops)
     write_text(out, json.dumps(found, indent=1))
 

@@ -32,6 +32,7 @@ from landscape_lib.problems.checkpoint import named_like, read_state
 from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.steps.bending import bent
 from landscape_lib.steps.eigendirections import hessian_directions
+from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.storage import content_hash, load_directions, save_directions
 
@@ -50,10 +51,14 @@ def make_directions(
         out: The file.
         pause: Called now and then during long work; may raise to abandon it.
     """
-    bench = set_up(experiment) if _needs_data(experiment) else None
-    problem = bench.problem if bench else build_problem(experiment.problem, experiment.args)
-    model = problem.model
-    directions = directions_of(experiment, model, bench, pause)
+    if _needs_data(experiment):
+        with own_gpu(choose_device(experiment.evaluation.device), pause):
+            bench = set_up(experiment)
+            model = bench.problem.model
+            directions = directions_of(experiment, model, bench, pause)
+    else:
+        model = build_problem(experiment.problem, experiment.args).model
+        directions = directions_of(experiment, model)
     table = describe(model, directions)
     for line in table:
         log.info("%s", line)
@@ -216,7 +221,7 @@ def _components(model: nn.Module, settings: Sequence[DirectionSettings]) -> dict
             axes_of.setdefault(one.checkpoints, []).append(axis)
     found: dict[int, Direction] = {}
     for checkpoints, axes in axes_of.items():
-        states = open_states(checkpoints)
+        states = open_states(checkpoints, model)
         made = create_pca_directions(model, states, len(axes), settings[axes[0]].dir_type)
         found |= dict(zip(axes, made, strict=True))
     return found
@@ -229,10 +234,15 @@ ALIGNS: dict[str, Callable[[nn.Module, Any], Any]] = {
 _MAKERS = {"random": _random, "target": _target, "file": _file}
 
 
-def open_states(named: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
+def open_states(named: Sequence[str], model: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
     """Map the state_dicts of checkpoints into memory, by their paths in the order of training.
+
+    Names come without the prefix that training programs put before the model's own.
 
     Raises:
         InputError: If one cannot be read, or a pattern fits no file.
     """
-    return {path: read_state(path, mapped=True) for path in files_of(named)}
+    wanted = movable(model)
+    return {
+        path: named_like(read_state(path, mapped=True), wanted, path) for path in files_of(named)
+    }

@@ -59,7 +59,7 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
     """
     experiment = with_range(experiment)
     report = read_probe(experiment.path("probe.json"))
-    with own_gpu(str(report["plan"]["device"]), stops):
+    with own_gpu(str(report["plan"]["device"]), stops.check):
         _evaluate(experiment, report, number, of, out, stops)
 
 

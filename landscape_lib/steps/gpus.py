@@ -1,19 +1,18 @@
 """Which GPU a process works on, where there are several."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
 from landscape_lib.utils.claims import claimed
-from landscape_lib.utils.signals import Stops
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def own_gpu(device: str, stops: Stops | None = None) -> Iterator[None]:
+def own_gpu(device: str, pause: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Let ``cuda`` mean a GPU that no other process of the pipeline has, until the end.
 
     Among the GPUs that this process sees: ``CUDA_VISIBLE_DEVICES``, parts of a GPU (MIG) and what a
@@ -22,12 +21,12 @@ def own_gpu(device: str, stops: Stops | None = None) -> Iterator[None]:
 
     Args:
         device: As in a plan: ``cpu``, ``cuda`` or ``cuda:N``.
-        stops: Told when to end, also while it waits.
+        pause: Called while it waits; may raise to give up.
     """
     if device != "cuda" or torch.cuda.device_count() < 2:
         yield
         return
-    with claimed(names_of_gpus(), stops.check if stops else lambda: None) as number:
+    with claimed(names_of_gpus(), pause) as number:
         torch.cuda.set_device(number)
         log.info("GPU %d of %d", number, torch.cuda.device_count())
         yield

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import refuse_changed, set_up
 from landscape_lib.steps.evaluate import Work
+from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.objective import objective_of, train_losses
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.shown import enclosing, load_trajectories
@@ -49,14 +50,21 @@ def choose_range(experiment: Experiment, out: Path | str, stops: Stops) -> None:
     if experiment.trajectories:
         _write(experiment, out, {"range": _around_trajectories(experiment)})
         return
-    scan = _scan(experiment, stops)
+    report = read_probe(experiment.path("probe.json"))
+    with own_gpu(str(report["plan"]["device"]), stops.check):
+        found = _looked_for(experiment, report, stops)
+    _write(experiment, out, found)
+
+
+def _looked_for(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> dict[str, Any]:
+    scan = _scan(experiment, report, stops)
     kept = experiment.path("journal", f"range-{scan.fingerprint}.json")
     try:
         found = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = {name: list(_ends(scan, name)) for name in experiment.auto}
         write_text(kept, json.dumps(found))
-    _write(experiment, out, {"range": found, "level": scan.level})
+    return {"range": found, "level": scan.level}
 
 
 def _write(experiment: Experiment, out: Path | str, found: dict[str, Any]) -> None:
@@ -127,8 +135,7 @@ def rim(loss: Callable[[float], float], level: float) -> float:
     return float(2 ** ((low + high) / 2))
 
 
-def _scan(experiment: Experiment, stops: Stops) -> Scan:
-    report = read_probe(experiment.path("probe.json"))
+def _scan(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> Scan:
     bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment.name)
     directions = load_directions(experiment.path("directions.h5"))

@@ -30,7 +30,7 @@ def project_trajectory(experiment: Experiment, out: Path | str) -> None:
     directions = load_directions(experiment.path("directions.h5"), model)
     named = experiment.trajectories
     found = [
-        project_snapshots(model, directions, open_states(paths), name_of(name, len(named)))
+        project_snapshots(model, directions, open_states(paths, model), name_of(name, len(named)))
         for name, paths in named.items()
     ]
     save_trajectories(out, found)
@@ -47,7 +47,7 @@ def project_trajectory(experiment: Experiment, out: Path | str) -> None:
         )
 
 
-def states_of(checkpoints: Any) -> Mapping[str, State]:
+def states_of(checkpoints: Any, model: nn.Module) -> Mapping[str, State]:
     """Return checkpoints by name, in order: paths, patterns, state_dicts or models, one or a list.
 
     Raises:
@@ -57,7 +57,7 @@ def states_of(checkpoints: Any) -> Mapping[str, State]:
     found: dict[str, State] = {}
     for number, one in enumerate([checkpoints] if single else checkpoints):
         if isinstance(one, str | Path):
-            found |= open_states([str(one)])
+            found |= open_states([str(one)], model)
         elif isinstance(one, Mapping | nn.Module):
             found[f"checkpoint {number}"] = one
         else:

@@ -139,6 +139,17 @@ def test_a_checkpoint_is_read_from_its_file_as_it_is_needed(here, tmp_path):
     assert all(torch.equal(w, whole[n]) for n, w in read_state("old.pt", mapped=True).items())
 
 
+def test_names_of_checkpoints_come_without_what_training_programs_put_before_them(here, tmp_path):
+    plain = here(directions={"kind": "pca", "checkpoints": "epoch_*.pt"})
+    make_directions(plain, "plain.h5")
+    for path in tmp_path.glob("epoch_*.pt"):
+        state = {f"module.{name}": entry for name, entry in read_state(path).items()}
+        torch.save({"state_dict": state, "epoch": 3}, path)
+    make_directions(plain, "wrapped.h5")
+    for one, other in zip(load_directions("plain.h5"), load_directions("wrapped.h5"), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 # ---------------------------------------------------------------------------- what runs again
 
 
