@@ -29,6 +29,7 @@ from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
+from landscape_lib.problems.checkpoint import fitted
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out
 from landscape_lib.steps.bending import bent
@@ -36,6 +37,7 @@ from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
+from landscape_lib.steps.over_training import by_moment
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
 
@@ -147,6 +149,7 @@ class LossLandscape:
         self.surface: Surface | None = None
         self.directions: list[Direction] | None = None
         self._surfaces: dict[int, Surface] = {}
+        self._moments: dict[str, Surface] = {}
         self._read: tuple[Any, dict[str, Samples]] | None = None
 
     @property
@@ -369,6 +372,42 @@ class LossLandscape:
         self._show([*(one for one in self.surface.trajectories if one.name != name), way])
         return way
 
+    def compute_over_training(
+        self, checkpoints: Checkpoints, save: bool = True
+    ) -> dict[str, dict[str, Any]]:
+        """Evaluate what was computed last around each checkpoint of a training, in one plane.
+
+        w_t(a, b) = w_t + a d1 + b d2, with the weights w_t of a checkpoint; grid and directions
+        are those of the last ``compute_1d`` or ``compute_2d``.  ``plot_over_training`` shows it.
+        The model has its own weights again afterwards, also after an exception or Ctrl-C.
+
+        Args:
+            checkpoints: As for ``compute_1d``, in the order of training.
+            save: Keep every moment in ``<surf_file>_over_training/``, and every finished point; the
+                same call after an interruption goes on from there.
+
+        Returns:
+            By the names of the moments, what ``compute_1d`` or ``compute_2d`` returns.
+
+        Raises:
+            InputError: If nothing was computed yet, or a checkpoint is of another network.
+        """
+        last, directions = self._last()
+        precision = plain_plan(self.net, self._device).precision
+        found: dict[str, Surface] = {}
+        own = {name: entry.clone() for name, entry in self.net.state_dict().items()}
+        try:
+            for number, (name, state) in enumerate(states_of(checkpoints, self.net).items()):
+                weights = state.state_dict() if isinstance(state, nn.Module) else dict(state)
+                self.net.load_state_dict(fitted(weights, self.net, name))
+                folder = Path(f"{self.surf_file}_over_training")
+                place = Place(folder / f"{number:02d}.h5") if save else None
+                found[name] = self._surface(last.grid, directions, place, precision)
+        finally:
+            self.net.load_state_dict(own)
+        self._moments = by_moment(list(found), list(found.values()))
+        return {name: self._result(surface) for name, surface in self._moments.items()}
+
     def to_xarray(self) -> "xarray.Dataset":
         """Return what was computed last, or what ``surf_file`` holds, with named axes.
 
@@ -569,6 +608,32 @@ class LossLandscape:
             paths = h5_to_vtp(self._source(2), surf_name, log, zmax, interp, prefix=self.surf_file)
         return paths if surf_name == "auto" or len(paths) > 1 else paths[0]
 
+    def plot_over_training(
+        self, surf_name: str = "train_loss", film: str = "gif", show: bool = False
+    ) -> "Pictures":
+        """Draw what ``compute_over_training`` computed: side by side, as a film, as a page.
+
+        ``<surf_file>_<key>_over_training.pdf`` and ``.gif`` of every metric that is meant, and
+        ``<surf_file>_over_training.html``, where a slider goes through the training.
+
+        Args:
+            surf_name: As for ``plot_2d_contour``.
+            film: ``gif``, or ``mp4``, which needs the program ffmpeg.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths of the pictures, one a metric; a notebook shows them.
+
+        Raises:
+            InputError: If nothing was computed yet, or there is no such metric or format.
+        """
+        from landscape_lib.viz.over_training import write_over_training
+
+        if not self._moments:
+            raise InputError("There are no moments of a training yet; compute_over_training first.")
+        with _speaking():
+            return write_over_training(self._moments, self.surf_file, surf_name, film, show=show)
+
     def explorer(self) -> Path:
         """Write ``<surf_file>_explorer.html``, a page to explore what was computed last with.
 
@@ -709,18 +774,29 @@ class LossLandscape:
     ) -> dict[str, Any]:
         precision = plain_plan(self.net, self._device).precision
         place = Place(Path(self.surf_file)) if save else None
+        surface = self._surface(grid, directions, place, precision, curvature)
+        self.directions = list(directions)
+        self.surface = self._surfaces[len(grid.axes)] = surface
+        return self._result(surface)
+
+    def _surface(
+        self,
+        grid: Grid,
+        directions: Sequence[Direction],
+        place: Place | None,
+        precision: str,
+        curvature: bool | int = False,
+    ) -> Surface:
         with _speaking():
             wishes = self._wishes(precision, curvature)
-            surface = compute(
+            save = place is not None
+            return compute(
                 lambda: self._bench(precision, save=save, curvature=wishes.curvature),
                 wishes,
                 directions,
                 grid,
                 place,
             )
-        self.directions = list(directions)
-        self.surface = self._surfaces[len(grid.axes)] = surface
-        return self._result(surface)
 
     def _components(
         self,

@@ -36,12 +36,12 @@ def parser(description: str | None, *, one_run: bool = True) -> argparse.Argumen
     return found
 
 
-def add_format(parser: argparse.ArgumentParser) -> None:
-    """Add the argument of every script that draws."""
+def add_format(parser: argparse.ArgumentParser, *, films: bool = False) -> None:
+    """Add the argument of every script that draws; some draw what moves, too."""
     parser.add_argument(
         "--format",
         default="pdf",
-        choices=("pdf", "png", "svg"),
+        choices=("pdf", "png", "svg", *(("gif", "mp4") if films else ())),
         help="of the pictures (default: pdf)",
     )
 

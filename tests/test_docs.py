@@ -57,6 +57,23 @@ def test_the_page_between_models_runs_and_shows_its_config(tmp_path, monkeypatch
     assert (tmp_path / "loss_surface.h5_train_loss_2dcontour.pdf").exists()
 
 
+def test_the_page_over_training_runs_and_shows_its_config(tmp_path, monkeypatch, capsys):
+    from landscape_lib import config
+
+    page = (REPO / "docs" / "over-training.md").read_text()
+    small, shown = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert (REPO / "docs" / "over_training.yaml").read_text().endswith(shown)
+    assert len(config.load(REPO / "docs" / "over_training.yaml").runs) == 1 + 6
+    (tmp_path / "c.yaml").write_text(f"{small}    grid: {{x: [-1, 1, 5]}}\n")
+    assert len(config.load(tmp_path / "c.yaml").runs) == 1 + 10
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/over-training.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.endswith("checkpoint 5 (9, 7)\n")
+    for written in ("train_loss_over_training.pdf", "train_loss_over_training.gif"):
+        assert (tmp_path / f"mine.h5_{written}").exists()
+
+
 def test_the_page_of_pictures_shows_options_that_there_are(tmp_path):
     from landscape_lib import config
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from landscape_lib.config.assembly import assemble, comparison_of
-from landscape_lib.config.experiment import Config, Experiment
+from landscape_lib.config.experiment import Config, Experiment, Frame
 from landscape_lib.config.mistakes import Mistakes
 from landscape_lib.config.schema import schema
 from landscape_lib.config.settings import (
@@ -25,6 +25,7 @@ __all__ = [
     "EvaluationSettings",
     "Experiment",
     "FigureSettings",
+    "Frame",
     "ParaviewSettings",
     "Train",
     "VerdictSettings",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from landscape_lib.config.directions import directions, split
@@ -128,7 +129,9 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
         verdict=verdict,
         auto=grid.auto,
     )
-    return [run, *variants(run, problem, own, mistakes)]
+    besides = variants(run, problem, own, mistakes)
+    frames = tuple(one.name for one in besides if one.frame is not None)
+    return [replace(run, frames=frames, film=problem.film), *besides]
 
 
 def _refuse_two_ways(

@@ -1,4 +1,4 @@
-"""Which files a name of checkpoints means, in the order of training."""
+"""Which files a name of checkpoints means, in the order of training, and how they are called."""
 
 import glob
 import re
@@ -41,3 +41,9 @@ def is_pattern(name: str) -> bool:
 def _by_numbers(path: str) -> list[tuple[int, str]]:
     parts = re.split(r"([0-9]+)", path)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def moment_of(checkpoint: str) -> str:
+    """Return what pictures call a moment of a training: its checkpoint's file, without ending."""
+    stem = Path(checkpoint).stem
+    return f"checkpoint {int(stem)}" if stem.isdecimal() else stem

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from landscape_lib.config.checkpoints import files_of
 from landscape_lib.config.settings import (
     AXES,
     ComparisonSettings,
@@ -18,6 +19,39 @@ from landscape_lib.config.settings import (
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Which checkpoint of a training stands in a film for a moment of it.
+
+    Attributes:
+        film: Name of the run whose film it is: its directions, and the ends of its axes, hold.
+        checkpoints: All of the training, as they are named.
+        number: Which frame, from 0.
+        count: How many frames the film has.
+    """
+
+    film: str
+    checkpoints: tuple[str, ...]
+    number: int
+    count: int
+
+    @property
+    def checkpoint(self) -> str:
+        """The checkpoint's file, found when it is asked for: training may still be to come.
+
+        Raises:
+            InputError: If there are fewer checkpoints than frames, or a pattern fits no file.
+        """
+        files = files_of(self.checkpoints)
+        if len(files) < self.count:
+            raise InputError(
+                f"{self.film}: over_training has {len(files)} checkpoints for {self.count} frames; "
+                f"say 'frames: {max(len(files), 2)}', or name more of them."
+            )
+        last, gaps = len(files) - 1, self.count - 1
+        return files[(2 * self.number * last + gaps) // (2 * gaps)]  # rounded: exact at both ends
 
 
 @dataclass(frozen=True)
@@ -40,6 +74,9 @@ class Experiment:
         figures: How the pictures look.
         paraview: What the ParaView files hold.
         verdict: What is measured for the verdict beside the surface.
+        frame: Which moment of a training it shows, where it belongs to a film.
+        frames: Names of the runs that are the frames of its film.
+        film: The film's file format, ``gif`` or ``mp4``.
     """
 
     name: str
@@ -56,6 +93,9 @@ class Experiment:
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
     auto: tuple[str, ...] = ()
     trajectory: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    frame: Frame | None = None
+    frames: tuple[str, ...] = ()
+    film: str = "gif"
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -70,6 +110,12 @@ class Experiment:
     def folder(self) -> Path:
         """Where everything of this run is written, relative to the working directory."""
         return Path("results") / self.name
+
+    @property
+    def range_path(self) -> Path:
+        """The file with the ends of its axes, where they are found: of a frame, its film's."""
+        owner = self.folder if self.frame is None else self.folder.with_name(self.frame.film)
+        return owner / "range.json"
 
     @property
     def trajectories(self) -> dict[str, tuple[str, ...]]:
@@ -152,9 +198,14 @@ class Config:
     comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The names of the runs that have pictures of their own: all but the frames of films."""
+        return tuple(name for name, run in self.runs.items() if run.frame is None)
+
+    @property
     def compared(self) -> tuple[str, ...]:
         """The names of the runs that are compared: none where they are fewer than two."""
-        names = tuple(self.runs) if self.comparison.runs is None else self.comparison.runs
+        names = self.shown if self.comparison.runs is None else self.comparison.runs
         return names if len(names) > 1 else ()
 
     def run(self, name: str) -> Experiment:

@@ -489,6 +489,20 @@ class ProblemSettings(Settings):
         description="Also draw a run for each of these globs, in which that layer moves alone: "
         "`<run>_<layer>`.",
     )
+    over_training: Annotated[_CHECKPOINTS | None, _paths_reader(null=True)] = Field(
+        default=None,
+        description="Checkpoints along the training. The landscape around `frames` of them, each "
+        "in the plane of the run's directions, is drawn as a film, `over_training/`.",
+    )
+    frames: Annotated[int, readers.whole(2)] = Field(
+        default=10,
+        description="Beside `over_training`: how many of the checkpoints, evenly spread, the first "
+        "and the last among them; runs `<run>_t00`, `<run>_t01`, ...",
+    )
+    film: Annotated[Literal["gif", "mp4"], readers.words("gif", "mp4")] = Field(
+        default="gif",
+        description="Beside `over_training`: the format of what moves. `mp4` needs ffmpeg.",
+    )
     trajectory: Annotated[
         dict[
             Annotated[str, readers.text("a name; put it in quotes")],

@@ -1,14 +1,14 @@
 """Runs that a run brings along: the same in all but one respect, to be seen beside it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from landscape_lib.config.experiment import Experiment
+from landscape_lib.config.experiment import Experiment, Frame
 from landscape_lib.config.layers import Written
 from landscape_lib.config.mistakes import Mistakes
-from landscape_lib.config.settings import ProblemSettings
+from landscape_lib.config.settings import DirectionSettings, ProblemSettings
 
 _WITH_STATES = ("random", "target")  # kinds of directions that can move running statistics
 
@@ -16,20 +16,16 @@ _WITH_STATES = ("random", "target")  # kinds of directions that can move running
 def variants(
     run: Experiment, asked: ProblemSettings, own: Written, mistakes: Mistakes
 ) -> list[Experiment]:
-    """Return the runs that ``compare_batch_norm`` and ``per_layer`` ask for beside a run.
+    """Return the runs that one of ``_MAKERS`` asks for beside a run.
 
     A variant is another run in everything that follows: a folder, a journal, pictures of its own.
     The run itself stays what it is, and alone trains its model.
     """
-    if asked.compare_batch_norm and asked.per_layer:
-        told = "one of compare_batch_norm and per_layer in a run"
-        mistakes.say(own["per_layer"].path, "both", told)
+    wishes = [name for name in _MAKERS if getattr(asked, name)]
+    if len(wishes) > 1:
+        mistakes.say(own[wishes[1]].path, "both", f"one of {' and '.join(wishes)} in a run")
         return []
-    if asked.compare_batch_norm:
-        return list(_ways(run, own["compare_batch_norm"], mistakes))
-    if asked.per_layer:
-        return list(_layers(run, asked.per_layer, own["per_layer"], mistakes))
-    return []
+    return [one for name in wishes for one in _MAKERS[name](run, asked, own[name], mistakes)]
 
 
 def _changed(run: Experiment, ending: str, directions: Any = None, **evaluation: Any) -> Experiment:
@@ -73,7 +69,9 @@ def way_of(run: Experiment) -> str:
     return "states" if moving else run.evaluation.batch_norm
 
 
-def _ways(run: Experiment, asked: Written, mistakes: Mistakes) -> Iterator[Experiment]:
+def _ways(
+    run: Experiment, wishes: ProblemSettings, asked: Written, mistakes: Mistakes
+) -> Iterator[Experiment]:
     strange = [one.kind for one in run.directions if one.kind not in _WITH_STATES]
     if strange:
         wanted = f"with directions of kind {' and '.join(map(repr, _WITH_STATES))} only"
@@ -87,14 +85,39 @@ def _ways(run: Experiment, asked: Written, mistakes: Mistakes) -> Iterator[Exper
 
 
 def _layers(
-    run: Experiment, globs: tuple[str, ...], asked: Written, mistakes: Mistakes
+    run: Experiment, wishes: ProblemSettings, asked: Written, mistakes: Mistakes
 ) -> Iterator[Experiment]:
     if any(one.layers for one in run.directions):
         mistakes.say(asked.path, "a list beside directions.layers", "one of the two")
         return
-    for glob in globs:
+    for glob in wishes.per_layer or ():
         ending = re.sub(r"[^A-Za-z0-9_.-]+", "-", glob).strip("-.")
         if glob.startswith("!") or not ending:
             mistakes.add(asked.path, glob, "globs that name something, as 'layer3.*'")
         else:
             yield _changed(run, ending, {"layers": (glob,)})
+
+
+def _frames(
+    run: Experiment, wishes: ProblemSettings, asked: Written, mistakes: Mistakes
+) -> Iterator[Experiment]:
+    """Give each moment of a training a run around its checkpoint, along the film's directions."""
+    if any(one.curve != "none" for one in run.directions):
+        mistakes.say(asked.path, "checkpoints beside directions.curve", "one of the two")
+        return
+    digits = max(2, len(str(wishes.frames - 1)))
+    along = DirectionSettings(kind="file", path=run.path("directions.h5").as_posix())
+    for number in range(wishes.frames):
+        yield replace(
+            _changed(run, f"t{number:0{digits}d}"),
+            directions=tuple(
+                along.model_copy(update={"dir_type": one.dir_type}) for one in run.directions
+            ),
+            trajectory={},
+            frame=Frame(run.name, wishes.over_training or (), number, wishes.frames),
+        )
+
+
+_MAKERS: Mapping[
+    str, Callable[[Experiment, ProblemSettings, Written, Mistakes], Iterator[Experiment]]
+] = {"compare_batch_norm": _ways, "per_layer": _layers, "over_training": _frames}

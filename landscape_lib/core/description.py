@@ -27,7 +27,8 @@ def describe(model: nn.Module, directions: Sequence[Direction]) -> list[str]:
         norm = float(weight.detach().double().norm())
         lengths = [float(direction[number].double().norm()) for direction in directions]
         mine = list(dict.fromkeys(rule[name] for rule in rules))
-        notes = [*_still(model, name, weight, mine), filters_of(model, name).note]
+        ways = [direction[number] for direction in directions]
+        notes = [*_still(model, name, [weight.detach(), *ways], mine), filters_of(model, name).note]
         notes += [f"also {', '.join(shared[name])}"] if name in shared else []
         told = "  ".join([*(f"{length:10.4g}" for length in lengths), *filter(None, notes)])
         lines.append(
@@ -45,8 +46,9 @@ def standing_still(model: nn.Module, directions: Sequence[Direction]) -> list[st
     rules = [_rules(model, direction) for direction in directions]
     return [
         name
-        for name, weight in movable(model, dir_type).items()
-        if not weight.any() and any(rule[name] in MATCHING for rule in rules)
+        for number, (name, weight) in enumerate(movable(model, dir_type).items())
+        if any(rule[name] in MATCHING for rule in rules)
+        and not any(tensor.any() for tensor in (weight, *(d[number] for d in directions)))
     ]
 
 
@@ -73,17 +75,20 @@ def _rule(direction: Direction, dimensions: int, *, of_statistics: bool) -> str:
     return rule
 
 
-def _still(model: nn.Module, name: str, weight: Tensor, rules: Sequence[str]) -> list[str]:
+def _still(
+    model: nn.Module, name: str, tensors: Sequence[Tensor], rules: Sequence[str]
+) -> list[str]:
+    """Say what of a weight stands still: where it and its directions, ``tensors``, are all zero."""
     if not MATCHING.intersection(rules):
         return []
-    if not weight.any():
+    if not any(tensor.any() for tensor in tensors):
         return ["zero weight: stands still"]
     if "filter" not in rules:
         return []
-    rows = torch.atleast_1d(filters_of(model, name).swapped(weight.detach()))
-    rows = rows.reshape(len(rows), -1)
-    zero = int((~rows.any(dim=1)).sum())
-    return [f"{zero} of {len(rows)} filters are zero: stand still"] if zero else []
+    filters = [torch.atleast_1d(filters_of(model, name).swapped(tensor)) for tensor in tensors]
+    moving = [rows.reshape(len(rows), -1).any(dim=1).cpu() for rows in filters]
+    zero = int((~torch.stack(moving).any(dim=0)).sum())
+    return [f"{zero} of {len(moving[0])} filters are zero: stand still"] if zero else []
 
 
 def _shared_names(model: nn.Module) -> dict[str, list[str]]:

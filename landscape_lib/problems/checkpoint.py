@@ -38,8 +38,17 @@ def load_checkpoint(path: str | Path, model: nn.Module) -> State:
     Raises:
         InputError: If the file cannot be read, or its weights are not those of such a model.
     """
+    return fitted(read_state(path), model, path)
+
+
+def fitted(state: State, model: nn.Module, path: str | Path) -> State:
+    """Return a state_dict under the names of a model; ``path`` is what messages call it.
+
+    Raises:
+        InputError: If its weights are not those of such a model.
+    """
     wanted: Mapping[str, Any] = model.state_dict()
-    state = named_like(read_state(path), wanted, path)
+    state = named_like(state, wanted, path)
     faults = _faults(state, wanted)
     if faults:
         raise InputError(

@@ -18,6 +18,7 @@ from landscape_lib.core.lending import lay_out_weights
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import DEFAULT_BATCH_SIZE, Samples
 from landscape_lib.problems.build import build_problem
+from landscape_lib.problems.checkpoint import load_checkpoint
 from landscape_lib.problems.problem import Problem
 from landscape_lib.problems.source import code_hash, split_name
 from landscape_lib.utils.fingerprint import problem_fingerprint
@@ -105,7 +106,7 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
         experiment: The run.
         probed: What the probe found the problem to be; None when it is the probe that asks.
     """
-    problem = build_problem(experiment.problem, experiment.args)
+    problem = problem_of(experiment)
     sets = {"train": problem.data, **problem.splits}
     folder, hashes = experiment.path("journal"), dict((probed or {}).get("data", {}))
     known = load_samples(folder, hashes, sets) if hashes else None
@@ -122,6 +123,19 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
     if probed is None and time.monotonic() - start > WORTH_KEEPING_S:
         store_samples(folder, bench.parts["data"], bench.data)
     return bench
+
+
+def problem_of(experiment: Experiment) -> Problem:
+    """Build a run's problem: of a frame of a film, at its checkpoint's weights.
+
+    Raises:
+        InputError: If it cannot be built, or the checkpoint does not fit the model.
+    """
+    problem = build_problem(experiment.problem, experiment.args)
+    if experiment.frame is not None:
+        checkpoint = experiment.frame.checkpoint
+        problem.model.load_state_dict(load_checkpoint(checkpoint, problem.model))
+    return problem
 
 
 def reestimation_of(wishes: EvaluationSettings) -> Reestimation | None:

@@ -7,13 +7,14 @@ code is run: settings are read from the config, contents are hashed, code is par
 import json
 import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from landscape_lib.config import Config, Experiment, FigureSettings
+from landscape_lib.config import Config, Experiment, FigureSettings, Frame
 from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
@@ -34,6 +35,9 @@ DRAWING_SCRIPTS = (
     "compare_runs.py",
     "make_explorer.py",
     "make_all_explorer.py",
+    "plot_over_training.py",
+    "export_over_training.py",
+    "explore_over_training.py",
 )
 _LIBRARY = Path(__file__).resolve().parents[1]
 
@@ -52,6 +56,7 @@ class Dependencies:
         for experiment in config.runs.values():
             self._check_files(experiment)
             self._check_style(experiment.figures, f"runs.{experiment.name}.figures")
+            self._check_film(experiment)
         self._check_style(config.comparison, "comparison")
         self._cache.save()
 
@@ -203,9 +208,13 @@ class Dependencies:
         """Return every file that the run is for."""
         experiment = self.config.run(run)
         surface = experiment.path("surface.h5").as_posix()
+        if experiment.frame is not None:
+            return [surface]
         verdict = [experiment.path(name).as_posix() for name in VERDICTS]
         explorer = experiment.path("explorer.html").as_posix()
-        return [surface, explorer, *picture_targets(experiment, self.keys(run)), *verdict]
+        keys = self.keys(run)
+        film = film_targets(experiment, keys)
+        return [surface, explorer, *picture_targets(experiment, keys), *verdict, *film]
 
     def sharing(self, key_file: str) -> list[str]:
         """Return the surfaces of the runs that are compared and have a metric.
@@ -238,7 +247,8 @@ class Dependencies:
 
     @cached_property
     def _drawing(self) -> str:
-        drawing = ["steps/pictures.py", "steps/explorer.py", "steps/shown.py", *_modules("viz")]
+        steps = ("pictures", "explorer", "shown", "over_training")
+        drawing = [*(f"steps/{name}.py" for name in steps), *_modules("viz")]
         return _code(drawing, DRAWING_SCRIPTS)
 
     @cached_property
@@ -255,8 +265,7 @@ class Dependencies:
     @property
     def shared_targets(self) -> list[str]:
         """What all runs together are for: with more than one, a page that shows them all."""
-        runs = list(self.config.runs.values())
-        return [(runs[0].folder.parent / "explorer.html").as_posix()] if len(runs) > 1 else []
+        return ["results/explorer.html"] if len(self.config.shown) > 1 else []
 
     @cached_property
     def _page(self) -> str:
@@ -290,7 +299,7 @@ class Dependencies:
             *self._direction_files(experiment),
             *self._found(experiment),
         ]:
-            if _plain(path) not in made and not Path(path).exists():
+            if _plain(path) not in made | self._planes() and not Path(path).exists():
                 raise InputError(
                     f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
                     f"(looked in {Path.cwd()})."
@@ -324,6 +333,19 @@ class Dependencies:
                 f"{Path.cwd()})."
             )
 
+    def _check_film(self, experiment: Experiment) -> None:
+        """Refuse now what would stop a film after everything was evaluated.
+
+        Raises:
+            InputError: If there are too few checkpoints, or ffmpeg is missing for an mp4.
+        """
+        place = f"{self.config.path}: runs.{experiment.name}"
+        if experiment.frames and experiment.film == "mp4" and shutil.which("ffmpeg") is None:
+            raise InputError(f"{place}.film: mp4 needs the program ffmpeg; say 'film: gif'.")
+        frame = experiment.frame
+        if frame is not None and not any(map(self._trained_with, frame.checkpoints)):
+            frame.checkpoint  # noqa: B018 - raises where there is none
+
     def _direction_files(self, experiment: Experiment) -> list[str]:
         named = [p for d in experiment.directions for p in (d.model, d.path)]
         return [path for path in named if path is not None]
@@ -333,8 +355,13 @@ class Dependencies:
             e.path("model.pt").as_posix() for e in self.config.runs.values() if e.train is not None
         }
 
+    def _planes(self) -> set[str]:
+        """Return the directions that films' frames take over from their run."""
+        films = [e for e in self.config.runs.values() if e.frames]
+        return {film.path("directions.h5").as_posix() for film in films}
+
     def _made_for(self, experiment: Experiment) -> list[str]:
-        made = self._made()
+        made = self._made() | (self._planes() if experiment.frame else set())
         named = [*_texts(experiment.args), *experiment.files, *self._direction_files(experiment)]
         lists = _checkpoint_lists(experiment)
         makers = {self._trained_with(name) for names in lists for name in names}
@@ -358,7 +385,15 @@ class Dependencies:
 
     def _content_of(self, experiment: Experiment) -> list[Any]:
         files = [self._content(path) for path in experiment.files]
-        return [experiment.problem, self._by_content(experiment.args), files]
+        parts = [experiment.problem, self._by_content(experiment.args), files]
+        return parts if experiment.frame is None else [*parts, self._moment(experiment.frame)]
+
+    def _moment(self, frame: Frame) -> list[Any]:
+        """Return the content of a frame's checkpoint; of one made here, that of its model."""
+        makers = [self._trained_with(name) for name in frame.checkpoints]
+        if any(makers):
+            return [frame.number, frame.count, self._checkpoints(frame.checkpoints)]
+        return [self._content(frame.checkpoint)]
 
     def _by_content(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -371,6 +406,8 @@ class Dependencies:
 
     def _content(self, path: str) -> str:
         """Hash a file.  One that the pipeline makes is watched through its hash file instead."""
+        if _plain(path) in self._planes():
+            return "made"
         if _plain(path) not in self._made():
             return self._cache.hash(path)
         return self._by_hand(Path(path))
@@ -409,10 +446,27 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     return figures + [f"{folder}/paraview/{name}" for name in files]
 
 
+def film_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
+    """Return every file that shows a run's training; none where it has no frames."""
+    if not experiment.frames:
+        return []
+    folder = experiment.folder.as_posix()
+    names = [file_name(key) for key in keys]
+    endings = (*experiment.figures.formats, experiment.film)
+    drawn = [f"{folder}/over_training/{name}.{ending}" for name in names for ending in endings]
+    lists = [f"{folder}/paraview/over_training/{name}.pvd" for name in names]
+    return [
+        f"{folder}/over_training.html",
+        *drawn,
+        *(lists if len(experiment.grid.axes) > 1 else ()),
+    ]
+
+
 def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:
     """Return every list of checkpoints that a run names: of its directions, of its trajectories."""
     named = [d.checkpoints for d in experiment.directions if d.checkpoints is not None]
-    return [*named, *experiment.trajectories.values()]
+    frame = [] if experiment.frame is None else [experiment.frame.checkpoints]
+    return [*named, *experiment.trajectories.values(), *frame]
 
 
 def shard_count(experiment: Experiment, seconds_per_point: float) -> int:

@@ -27,9 +27,8 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.trajectory import create_pca_directions
-from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.checkpoint import named_like, read_state
-from landscape_lib.steps.bench import Bench, set_up
+from landscape_lib.steps.bench import Bench, problem_of, set_up
 from landscape_lib.steps.bending import bent
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.gpus import own_gpu
@@ -57,7 +56,7 @@ def make_directions(
             model = bench.problem.model
             directions = directions_of(experiment, model, bench, pause)
     else:
-        model = build_problem(experiment.problem, experiment.args).model
+        model = problem_of(experiment).model
         directions = directions_of(experiment, model)
     table = describe(model, directions)
     for line in table:

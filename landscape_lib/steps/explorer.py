@@ -37,7 +37,7 @@ def make_all_explorer(config: Config, out: Path | str) -> None:
     """
     from landscape_lib.viz.explorer import Entry, write_explorer
 
-    runs = list(config.runs.values())
+    runs = [config.run(name) for name in config.shown]
     entries = [
         Entry(run.name, shown_surface(run), read_verdict(run.path("verdict.json"))) for run in runs
     ]

@@ -18,7 +18,7 @@ def with_range(experiment: Experiment) -> Experiment:
     """
     if not experiment.auto:
         return experiment
-    path = experiment.path("range.json")
+    path = experiment.range_path
     with reading(path, "choose_range"):
         found = json.loads(path.read_text(encoding="utf-8"))["range"]
         axes = tuple(

@@ -10,7 +10,7 @@ from landscape_lib.config import Experiment
 from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
-from landscape_lib.steps.dependencies import picture_targets
+from landscape_lib.steps.dependencies import film_targets, picture_targets
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.steps.report import read_probe
@@ -24,7 +24,14 @@ from landscape_lib.utils.storage import (
 
 log = logging.getLogger(__name__)
 
-ENDINGS = ("pdf", "png", "svg", "vtp")
+ENDINGS = ("pdf", "png", "svg", "vtp", "gif", "mp4", "pvd")
+FOLDERS = (
+    "figures",
+    "paraview",
+    "paraview/trajectory",
+    "over_training",
+    "paraview/over_training",
+)
 
 
 def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path | str) -> None:
@@ -73,7 +80,9 @@ def _refuse_other_problem(
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:
     parts = ("problem", "grid", "directions", "evaluation")
-    return provenance(
+    frame = experiment.frame
+    moment = {} if frame is None else {"checkpoint": frame.checkpoint}
+    return moment | provenance(
         experiment.name,
         {part: experiment.settings(part) for part in parts},
         [settings.seed for settings in experiment.directions],
@@ -84,8 +93,9 @@ def _provenance(experiment: Experiment) -> dict[str, Any]:
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:
     """Move to ``stale/`` what shows another surface: a vanished metric, other kinds, formats."""
-    wanted = {Path(target) for target in picture_targets(experiment, surface.keys)}
-    for folder in ("figures", "paraview", "paraview/trajectory"):
+    targets = picture_targets(experiment, surface.keys) + film_targets(experiment, surface.keys)
+    wanted = {Path(target) for target in targets}
+    for folder in FOLDERS:
         for path in sorted(experiment.path(folder).glob("*.*")):
             if path not in wanted and path.suffix[1:] in ENDINGS:
                 aside = experiment.path("stale", folder, path.name)

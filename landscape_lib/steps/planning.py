@@ -42,7 +42,13 @@ TOGETHER = (4, 16, 64)  # points at once
 START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins
 
 
-def settled_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid, folder: Path | None) -> Plan:
+def settled_plan(
+    bench: Bench,
+    wishes: EvaluationSettings,
+    grid: Grid,
+    folder: Path | None,
+    others: Plan | None = None,
+) -> Plan:
     """Return the plan of a problem; once chosen it is kept in a folder and used again.
 
     It is the same whatever the grid: choosing anew must never throw points away.
@@ -52,14 +58,25 @@ def settled_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid, folder: P
         wishes: What the settings say.
         grid: How large the run is.
         folder: The journal's; None keeps nothing.
+        others: What another model of this network is evaluated with: taken over, where it is
+            right here too, so that both are evaluated alike.
     """
     told = canonical([bench.parts["fingerprint"], wishes.settings()])
     name = f"plan-{hash_text(told)}.json"
     kept = _kept(folder / name) if folder else None
-    plan = kept or choose_plan(bench, wishes, grid)
+    plan = kept or _taken_over(bench, wishes, others) or choose_plan(bench, wishes, grid)
     if folder and not kept:
         write_text(folder / name, plan.canonical())
     return plan
+
+
+def _taken_over(bench: Bench, wishes: EvaluationSettings, others: Plan | None) -> Plan | None:
+    """Return another model's plan where settings leave it open, and it agrees on a few samples."""
+    if others is None or wishes.plan != "auto":
+        return None
+    base = others.plain()
+    right = others == base or agrees(bench.first(CHECKED), others, base, [0.0])
+    return others if right else None
 
 
 def _kept(path: Path) -> Plan | None:

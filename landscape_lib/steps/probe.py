@@ -17,6 +17,7 @@ from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
+from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import canonical, hash_text
 
 log = logging.getLogger(__name__)
@@ -64,13 +65,23 @@ def probe(experiment: Experiment, out: Path | str) -> None:
 def probed(experiment: Experiment, bench: Bench) -> Probed:
     """Evaluate the centre, choose the plan and time a point; the latter two are kept."""
     journal = experiment.path("journal")
-    plan = settled_plan(bench, experiment.evaluation, experiment.grid, journal)
+    plan = settled_plan(
+        bench, experiment.evaluation, experiment.grid, journal, _plan_of_film(experiment)
+    )
     metrics = bench.evaluator(plan)
     evaluator = with_curvature(bench, metrics)
     centre = values_along(bench, evaluator, [0.0])[0]
     _warn_of_memory(centre, values_along(bench, metrics, [0.0])[0])
     seconds = _seconds_per_point(bench, evaluator, journal, plan)
     return Probed(bench, plan, centre, seconds)
+
+
+def _plan_of_film(experiment: Experiment) -> Plan | None:
+    """Return how the run is evaluated in whose film this one is a moment; None outside of films."""
+    if experiment.frame is None:
+        return None
+    film = experiment.folder.with_name(experiment.frame.film)
+    return Plan(**read_probe(film / "probe.json")["plan"])
 
 
 def _seconds_per_point(

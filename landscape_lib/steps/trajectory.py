@@ -10,7 +10,7 @@ from torch import nn
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.trajectory import State, project_snapshots
-from landscape_lib.problems.build import build_problem
+from landscape_lib.steps.bench import problem_of
 from landscape_lib.steps.directions import open_states
 from landscape_lib.steps.shown import save_trajectories
 from landscape_lib.utils.storage import load_directions
@@ -26,7 +26,7 @@ def project_trajectory(experiment: Experiment, out: Path | str) -> None:
     Raises:
         InputError: If a checkpoint is missing, of another network, or holds NaN or infinity.
     """
-    model = build_problem(experiment.problem, experiment.args).model
+    model = problem_of(experiment).model
     directions = load_directions(experiment.path("directions.h5"), model)
     named = experiment.trajectories
     found = [

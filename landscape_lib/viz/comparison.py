@@ -74,12 +74,15 @@ def comparison(
     key: str,
     look: Look = PLAIN_LOOK,
     groups: Mapping[str, Sequence[str]] = NO_GROUPS,
+    *,
+    differences: bool = True,
 ) -> Figure:
     """Draw one metric of several runs: surfaces side by side, curves over each other.
 
-    All surfaces share levels and colours.  Below them, or beside two of them, stands what each
-    run on the first one's grid is less the first; on a log scale log10 of their ratio.  Curves of
-    a group are one line, their median, in a band from the lowest to the highest.
+    All surfaces share levels and colours.  With ``differences``, below them, or beside two of
+    them, stands what each run on the first one's grid is less the first; on a log scale log10 of
+    their ratio.  Curves of a group are one line, their median, in a band from the lowest to the
+    highest.
 
     Raises:
         InputError: If fewer than two runs have the metric, or curves of a group differ in grid.
@@ -96,7 +99,8 @@ def comparison(
     cuts = {name: s for name, s in having.items() if len(s.grid.axes) == 1}
     lines = _lines(cuts, key, groups)
     with settings(look.style):
-        blocks = _blocks(_panels(planes, key, look)) if planes else []
+        panels = _panels(planes, key, look) if planes else []
+        blocks = _blocks([p for p in panels if differences or not p.is_difference])
         heights = [ROW * _rows(block) + BAR for block in blocks] + [ROW] * bool(lines)
         size = figure_size(look.style, WIDTH, sum(heights) + 0.25)
         figure = Figure(figsize=size, layout="constrained")

@@ -37,7 +37,7 @@ STATES = ("good", "note", "warning", "unknown")
 KNOWN = "run date fingerprint seed cosine directions config versions git_revision".split()
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("numbers.js", "landscape.js", "pictures.js", "words.js", "page.js")
+_SCRIPTS = ("numbers.js", "landscape.js", "pictures.js", "words.js", "moments.js", "page.js")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Entry:
             _check_verdict(self.name, self.verdict)
 
 
-def write_explorer(entries: Sequence[Entry], path: Path | str, cmap: str = CMAPS[0]) -> Path:
+def write_explorer(
+    entries: Sequence[Entry], path: Path | str, cmap: str = CMAPS[0], *, series: str = ""
+) -> Path:
     """Write one HTML file that shows the runs, whole or not at all; equal data, equal bytes.
 
     The file holds its data and plotly.js, and its content security policy forbids every request.
@@ -70,14 +72,17 @@ def write_explorer(entries: Sequence[Entry], path: Path | str, cmap: str = CMAPS
         entries: The runs, at least one; with several the page has a menu of them.
         path: Where the file goes; folders are made where they are missing.
         cmap: The colours to begin with, one of ``CMAPS``.
+        series: What the runs are together, where they are moments of one training: a slider goes
+            through them, all with the same scale, colours and clip.
 
     Returns:
         The path.
 
     Raises:
-        InputError: If there is no run, two have one name, or there is no such colour map.
+        InputError: If there is no run, two have one name, there is no such colour map, or runs of
+            a series differ in grid or metrics.
     """
-    write_text(path, explorer_page(entries, cmap))
+    write_text(path, explorer_page(entries, cmap, series=series))
     return Path(path)
 
 
@@ -106,16 +111,18 @@ def explore(
     return write_explorer([Entry(name, surface)], f"{stem}_explorer.html", cmap)
 
 
-def explorer_page(entries: Sequence[Entry], cmap: str = CMAPS[0]) -> str:
+def explorer_page(entries: Sequence[Entry], cmap: str = CMAPS[0], *, series: str = "") -> str:
     """Return the page that ``write_explorer`` writes.
 
     Raises:
         InputError: As ``write_explorer``.
     """
     _refuse(entries, cmap)
+    shared = _shared(entries) if series else {}
     stride, exact = _economy(entries)
-    told = [_Told.of(number, entry, stride, exact) for number, entry in enumerate(entries)]
+    told = [_Told.of(n, entry, stride, exact, shared) for n, entry in enumerate(entries)]
     data = {
+        "series": series,
         "cmaps": {name: _colours(name) for name in CMAPS},
         "cmap": cmap,
         "runs": [entry.words for entry in told],
@@ -123,7 +130,7 @@ def explorer_page(entries: Sequence[Entry], cmap: str = CMAPS[0]) -> str:
     blocks = {"plotly": _packed_plotly()}
     for entry in told:
         blocks |= entry.blocks
-    names = ", ".join(entry.name for entry in entries)
+    names = series or ", ".join(entry.name for entry in entries)
     script = "".join(_part(name) for name in _SCRIPTS)
     return _filled(
         _part("page.html"),
@@ -146,6 +153,25 @@ def _refuse(entries: Sequence[Entry], cmap: str) -> None:
         raise InputError(f"Unknown colour map {cmap!r}; choose one of {list(CMAPS)}.")
 
 
+def _shared(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+    """Return every value of each metric, of all moments of a series.
+
+    Raises:
+        InputError: If they differ in grid or metrics.
+    """
+    first = entries[0].surface
+    for entry in entries:
+        if entry.surface.grid != first.grid or entry.surface.keys != first.keys:
+            raise InputError(
+                f"{entry.name!r} has the grid {entry.surface.grid.axes} and the metrics "
+                f"{list(entry.surface.keys)}, {entries[0].name!r} has {first.grid.axes} and "
+                f"{list(first.keys)}; the moments of a training share them."
+            )
+    return {
+        key: np.concatenate([entry.surface[key].ravel() for entry in entries]) for key in first.keys
+    }
+
+
 def _economy(entries: Sequence[Entry]) -> tuple[int, bool]:
     """Return which steps of surfaces are kept, every so-and-so-many-th, and whether as float64."""
     total = sum(entry.surface.grid.size * len(entry.surface.keys) for entry in entries)
@@ -160,7 +186,14 @@ class _Told:
     blocks: Mapping[str, str]
 
     @classmethod
-    def of(cls, number: int, entry: Entry, stride: int, exact: bool) -> "_Told":
+    def of(
+        cls,
+        number: int,
+        entry: Entry,
+        stride: int,
+        exact: bool,
+        shared: Mapping[str, np.ndarray],
+    ) -> "_Told":
         surface = entry.surface
         kept = [_kept(axis.count, stride) for axis in surface.grid.axes]
         blocks: dict[str, str] = {}
@@ -170,7 +203,8 @@ class _Told:
             single = not exact and _fits_single(values)
             block = f"values-{number}-{place}"
             blocks[block] = _packed(values.astype("<f4" if single else "<f8").tobytes())
-            metrics.append({**_metric(surface, key), "block": block, "single": single})
+            told = _metric(surface, key, shared.get(key))
+            metrics.append({**told, "block": block, "single": single})
         steps = [axis.steps()[own] for axis, own in zip(surface.grid.axes, kept, strict=True)]
         words = {
             "name": entry.name,
@@ -199,9 +233,9 @@ def _fits_single(values: np.ndarray) -> bool:
     )
 
 
-def _metric(surface: Surface, key: str) -> dict[str, Any]:
+def _metric(surface: Surface, key: str, shared: np.ndarray | None) -> dict[str, Any]:
     label, values = surface.labels[key], surface[key]
-    scale = choose_scale(values, PLAIN_LOOK, label)
+    scale = choose_scale(values if shared is None else shared, PLAIN_LOOK, label)
     clip = {"max": scale.levels[-1], "min": scale.levels[0]}.get(scale.extend)
     place = best_place(surface, key)
     best = None
@@ -217,6 +251,18 @@ def _metric(surface: Surface, key: str) -> dict[str, Any]:
         "log": scale.log,
         "clip": clip,
         "best": best,
+        "shared": None if shared is None else _extremes(shared),
+    }
+
+
+def _extremes(values: np.ndarray) -> dict[str, float | None]:
+    """Return the lowest, the lowest positive and the highest finite value; null where none is."""
+    finite = values[np.isfinite(values)]
+    positive = finite[finite > 0]
+    return {
+        "low": float(finite.min()) if finite.size else None,
+        "lowPositive": float(positive.min()) if positive.size else None,
+        "high": float(finite.max()) if finite.size else None,
     }
 
 

@@ -64,8 +64,8 @@ def show(chromium, tmp_path):
     """Return what opens the page of some runs; nothing may go wrong or leave the page meanwhile."""
     troubles, pages = [], []
 
-    def opened(*entries, deep=False, **options):
-        path = write_explorer(entries, tmp_path / "page.html")
+    def opened(*entries, deep=False, series="", **options):
+        path = write_explorer(entries, tmp_path / "page.html", series=series)
         options = {"viewport": {"width": 1300, "height": 900}, **options}
         page = chromium["deep" if deep else "flat"].new_page(**options)
         pages.append(page)
@@ -381,6 +381,28 @@ ODD = {
     "a column": ((1, 3), np.arange(3.0)[None, :], ""),
     "a point": ((1, 1), np.ones((1, 1)), "constant 1"),
 }
+
+
+def test_a_slider_goes_through_a_training_on_one_scale(show):
+    """Scale, clip and the marked point stay; the numbers are the moment's own."""
+    moments = [BOWL * scale for scale in (1, 10, 100)]
+    entries = [Entry(f"epoch {n}", Surface(GRID, {"loss": m})) for n, m in enumerate(moments)]
+    page = show(*entries, series="training")
+    assert page.locator("#title").inner_text() == "training: epoch 0"
+    assert page.locator("#run-field").is_hidden()
+    bounds = drawn(page, "map", "data[0].zmax")
+    page.locator("#map").press("ArrowRight")
+    at = drawn(page, "map", "layout.shapes")
+    time_slider = page.locator("#time")
+    time_slider.fill("2")
+    until(page, "document.getElementById('title').textContent === 'training: epoch 2'")
+    assert drawn(page, "map", "layout.shapes") == at
+    assert drawn(page, "map", "data[0].zmax") == bounds
+    assert time_slider.get_attribute("aria-valuetext") == "epoch 2"
+    page.locator("#play").click()
+    until(page, "document.getElementById('title').textContent === 'training: epoch 0'")
+    page.locator("#play").click()
+    assert page.locator("#play").inner_text() == "Play"
 
 
 def test_odd_surfaces_say_what_is_there(show):

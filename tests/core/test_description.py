@@ -100,3 +100,17 @@ def test_a_torchscript_program_is_described():
     model = torch.jit.script(nn.Sequential(nn.Linear(3, 2)))
     found = rows(model, [create_random_direction(model, seed=0)])
     assert set(found) == {"0.weight", "0.bias"}
+
+
+def test_a_weight_of_zeros_that_a_direction_of_another_moment_moves_does_not_stand_still():
+    """A training's first checkpoint may be zero where the directions of its last one move it."""
+    model = nn.Linear(2, 3, bias=False)
+    nn.init.ones_(model.weight)
+    direction = create_random_direction(model, seed=0)
+    with torch.no_grad():
+        model.weight[1:] = 0
+    assert "zero" not in describe(model, [direction])[1]
+    with torch.no_grad():
+        model.weight.zero_()
+    assert standing_still(model, [direction]) == []
+    assert "zero" not in describe(model, [direction])[1]

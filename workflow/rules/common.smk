@@ -37,6 +37,7 @@ def read_config():
 
 CONFIG, DEPENDS = read_config()
 RUNS = list(DEPENDS.config.runs)
+SHOWN = DEPENDS.config.shown  # all but the moments of trainings
 SURFACE_PICTURES = {  # kinds, and what the report calls them
     "2dcontour": "contour lines",
     "2dcontourf": "filled contours",
@@ -95,6 +96,12 @@ def made_files(wildcards):
     return [*hashes, *(ancient(path.removesuffix(".sha256")) for path in hashes)]
 
 
+def films_probe(wildcards):
+    """Return the probe of the run in whose film this one is a moment: its plan is taken over."""
+    frame = DEPENDS.config.run(wildcards.run).frame
+    return [] if frame is None else [ancient(f"results/{frame.film}/probe.json")]
+
+
 def shards_of(wildcards):
     """Return the run's shards; how many they are is known after the probe."""
     checkpoints.probe.get(run=wildcards.run)
@@ -104,14 +111,28 @@ def shards_of(wildcards):
 
 def range_of(wildcards):
     """Return the file with the ends of the axes, where the config leaves them open."""
-    auto = DEPENDS.config.run(wildcards.run).auto
-    return [f"results/{wildcards.run}/range.json"] if auto else []
+    run = DEPENDS.config.run(wildcards.run)
+    return [run.range_path.as_posix()] if run.auto else []
 
 
 def trajectory_of(wildcards):
     """Return the file with the ways of trainings, where the run shows any."""
     shown = DEPENDS.config.run(wildcards.run).trajectories
     return [f"results/{wildcards.run}/trajectory.json"] if shown else []
+
+
+def moments_of(wildcards):
+    """Return the surfaces of a run's moments of training, once all their probes are there."""
+    frames = DEPENDS.config.run(wildcards.run).frames
+    for frame in frames:
+        checkpoints.probe.get(run=frame)
+    return expand("results/{run}/surface.h5", run=frames)
+
+
+def sheets_of(wildcards):
+    """Return what ParaView plays, one file a moment of training."""
+    frames = DEPENDS.config.run(wildcards.run).frames
+    return expand("results/{run}/paraview/{key}.vtp", run=frames, key=wildcards.key)
 
 
 def surface_of(wildcards):
@@ -151,11 +172,11 @@ def surfaces_with(wildcards):
 
 def every_surface(wildcards):
     """Return every run's surface, trajectories and verdict, once all probes are there: nothing waits in vain."""
-    for run in RUNS:
+    for run in SHOWN:
         checkpoints.probe.get(run=run)
-    shown = [run for run in RUNS if DEPENDS.config.run(run).trajectories]
+    shown = [run for run in SHOWN if DEPENDS.config.run(run).trajectories]
     return [
-        *expand("results/{run}/{file}", run=RUNS, file=["surface.h5", "verdict.json"]),
+        *expand("results/{run}/{file}", run=SHOWN, file=["surface.h5", "verdict.json"]),
         *expand("results/{run}/trajectory.json", run=shown),
     ]
 

@@ -3,6 +3,7 @@
 checkpoint probe:
     input:
         made_files,
+        films_probe,
     output:
         "results/{run}/probe.json",
     log:

@@ -33,8 +33,8 @@ rule make_all_explorer:
     params:
         scripts=the_scripts,
         config=the_config,
-        runs=RUNS,
-        content=DEPENDS.explorer(RUNS[0]),
+        runs=list(SHOWN),
+        content=DEPENDS.explorer(SHOWN[0]),
     shell:
         "python {params.scripts:q}/make_all_explorer.py --config {params.config:q}"
         " --out {output} --log {log}"

@@ -112,11 +112,15 @@ class View {
     return high - low <= 1e-12 * Math.max(Math.abs(low), Math.abs(high));
   }
 
-  /** Return lowest and highest height without a clip, a little apart where they are equal. */
+  /**
+   * Return lowest and highest height without a clip, a little apart where they are equal: of all
+   * moments of a training, so that one can be compared with the next.
+   */
   get range() {
     if (this.isEmpty) return [0, 1];
-    const low = this.height(this.log ? this.census.lowPositive : this.census.low);
-    const high = this.height(this.census.high);
+    const ends = this.metric.shared ?? this.census;
+    const low = this.height(this.log ? ends.lowPositive : ends.low);
+    const high = this.height(ends.high);
     const room = 1e-12 * Math.max(Math.abs(low), Math.abs(high));
     return high - low > room ? [low, high] : [low - (0.05 * Math.abs(low) || 1), high + (0.05 * Math.abs(high) || 1)];
   }

@@ -48,7 +48,9 @@ function hasWebGL() {
 function fillMenus() {
   const options = (names) => names.map((name, k) => element("option", { value: String(k) }, name));
   $("run").replaceChildren(...options(runs.map((run) => run.name)));
-  $("run-field").hidden = runs.length === 1;
+  $("run-field").hidden = runs.length === 1 || data.series !== "";
+  $("time-field").hidden = data.series === "";
+  $("time").max = String(runs.length - 1);
   $("cmap").replaceChildren(...Object.keys(data.cmaps).map((name) => element("option", { value: name }, name)));
   $("cmap").value = state.cmap;
 }
@@ -57,21 +59,27 @@ function fillMenus() {
 
 async function showRun(run) {
   if (!run.values.size) await run.load();
-  state.run = run;
-  page.number = runs.indexOf(run);
-  document.body.className = run.isCurve ? "curve" : "surface";
-  $("title").textContent = run.name;
-  const points = run.told.measured.join(" × ");
-  $("about").textContent = `Loss ${run.isCurve ? "curve" : "landscape"}, ${points} points, ${count(run.metrics.length, "metric")}`;
+  present(run);
   $("metric").replaceChildren(...run.metrics.map((metric, k) => element("option", { value: String(k) }, metric.key)));
-  $("path-field").hidden = !run.told.trajectories.length;
-  fillVerdict(run.told.verdict);
-  fillProvenance(run.told.provenance);
   const kept = run.metric(state.key) || run.metrics[0]; // the metric of the run before, if it has it
   $("metric").value = String(run.metrics.indexOf(kept));
   state.at = startOf(run, kept);
   if (run.isCurve) startCurves();
   else showMetric(kept);
+}
+
+/** Let the page be about a run: its names, its verdict, where it comes from. */
+function present(run) {
+  state.run = run;
+  page.number = runs.indexOf(run);
+  document.body.className = run.isCurve ? "curve" : "surface";
+  $("title").textContent = data.series ? `${data.series}: ${run.name}` : run.name;
+  fillTime(run);
+  const points = run.told.measured.join(" × ");
+  $("about").textContent = `Loss ${run.isCurve ? "curve" : "landscape"}, ${points} points, ${count(run.metrics.length, "metric")}`;
+  $("path-field").hidden = !run.told.trajectories.length;
+  fillVerdict(run.told.verdict);
+  fillProvenance(run.told.provenance);
 }
 
 /** Return the point that is marked first: the trained weights, else the best, else the middle. */
@@ -107,6 +115,11 @@ function pathShown() {
   return state.path ? state.run.told.trajectories : [];
 }
 
+/** Return a name for what zoom and camera belong to: a run, or all moments of a training. */
+function zoomedAs() {
+  return data.series ? "series" : `run ${page.number}`;
+}
+
 function drawMap() {
   const { run, at } = state;
   $("map").hidden = !run.hasCells;
@@ -114,7 +127,7 @@ function drawMap() {
   $("no-map").textContent = `A map needs two steps or more along both axes; here they have ${run.x.length} and ${run.y.length}. The slices below show every value.`;
   if (!run.hasCells) return;
   const traces = mapTraces(page.view, data.cmaps[state.cmap], pathShown());
-  page.plotly.react("map", traces, mapLayout(run, at, `run ${page.number}`), CONFIG);
+  page.plotly.react("map", traces, mapLayout(run, at, zoomedAs()), CONFIG);
   hear($("map"), pointHeard, (points) => chooseNear(points));
 }
 
@@ -127,7 +140,7 @@ function drawRelief() {
   $("relief-note").textContent = "";
   if (missing) return;
   const traces = reliefTraces(page.view, data.cmaps[state.cmap], pathShown(), at);
-  page.plotly.react("relief", traces, reliefLayout(page.view, `run ${page.number}`), CONFIG);
+  page.plotly.react("relief", traces, reliefLayout(page.view, zoomedAs()), CONFIG);
   hear($("relief"), pointHeard, (points) => chooseNear(points));
   const drawn = [run.x, run.y].map((steps) => Math.min(steps.length, FACETS));
   const thinned = drawn[0] < run.x.length || drawn[1] < run.y.length;
@@ -386,6 +399,11 @@ function download() {
 function listen() {
   const on = (id, event, react) => $(id).addEventListener(event, react);
   on("run", "change", () => showRun(runs[Number($("run").value)]));
+  on("time", "input", () => {
+    pause();
+    showMoment(Number($("time").value));
+  });
+  on("play", "click", play);
   on("metric", "change", () => showMetric(state.run.metrics[Number($("metric").value)]));
   on("log", "change", () => {
     state.log = $("log").checked;
