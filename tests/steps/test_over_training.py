@@ -1,4 +1,4 @@
-"""The plane of a run around each checkpoint of a training: from the config to film, page, ParaView."""
+"""One plane around each checkpoint of a training: from the config to film, page, ParaView."""
 
 import sys
 import xml.etree.ElementTree as ET
@@ -88,7 +88,7 @@ def evaluated(*names):
 
 
 def test_every_moment_is_the_quadratic_around_its_own_weights(here, tmp_path):
-    """Known answer, through the config and through the library; the last is the run's, bit for bit."""
+    """Known answer, through config and library; the last is the run's own, bit for bit."""
     loaded = here()
     mine = loaded.run("mine")
     assert mine.frames == ("mine_t00", "mine_t01", "mine_t02")
