@@ -71,7 +71,7 @@ def read(path: Path) -> dict[Any, Any]:
         InputError: If the file cannot be read, is not YAML, or holds no mapping; one line.
     """
     try:
-        tree = yaml.load(_text(path), _Loader)
+        tree = yaml.load(_text(path), _Loader)  # noqa: S506  (a kind of the safe loader)
     except yaml.YAMLError as error:
         raise InputError(f"{path}: {_what_is_wrong(error)}") from error
     if tree is None:

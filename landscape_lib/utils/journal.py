@@ -123,7 +123,7 @@ class Journal:
     def _open(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._descriptor = descriptor = os.open(self._path, flags, 0o644)
+        self._descriptor = descriptor = os.open(self._path, flags, 0o666)  # less the umask
         sync_folder(self.folder)
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
         self._syncer.start()

@@ -19,6 +19,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
+from landscape_lib.utils.foreign import refuse_foreign
 
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
     from torch import Tensor, nn
@@ -97,6 +98,7 @@ def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
     _refuse_damage(path, remedy)
     try:
         with h5py.File(path, "r") as handle:
+            refuse_foreign(handle, path)
             yield handle
     except DamagedFileError:
         raise

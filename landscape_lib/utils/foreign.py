@@ -1,0 +1,81 @@
+"""What an HDF5 file may not do, whoever wrote it: lead elsewhere, or ask for more than it holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from landscape_lib.core.errors import InputError
+
+FILTERS = {  # of HDF5 itself and of h5py, so that no plugin is loaded to read a file
+    h5py.h5z.FILTER_DEFLATE,
+    h5py.h5z.FILTER_SHUFFLE,
+    h5py.h5z.FILTER_FLETCHER32,
+    h5py.h5z.FILTER_SZIP,
+    h5py.h5z.FILTER_NBIT,
+    h5py.h5z.FILTER_SCALEOFFSET,
+    h5py.h5z.FILTER_LZF,
+}
+DENSEST = 1100  # bytes out of one that is stored: deflate packs no more than 1032 into one
+FREE = 2**16  # bytes that may be asked for although nothing is stored: fill values of small arrays
+
+
+def refuse_foreign(handle: h5py.File, path: Path | str) -> None:
+    """Refuse a file whose reading would read another, load code, or take memory for nothing.
+
+    Looks at every object before any is read, at headers alone.
+
+    Raises:
+        InputError: If there is a soft or external link, a virtual or external data set, a filter
+            that a plugin would be loaded for, or a data set that claims more than it can hold.
+    """
+    for name, link in _links(handle):
+        if not isinstance(link, h5py.HardLink):
+            target = (
+                f"{link.filename}:{link.path}" if isinstance(link, h5py.ExternalLink) else link.path
+            )
+            raise InputError(
+                f"{path}: {name!r} is a link to {target!r}; a file must hold what it shows. Copy "
+                "what is meant into one file, for example with h5repack or h5py's copy()."
+            )
+        found = handle[name]
+        if isinstance(found, h5py.Dataset):
+            _refuse_dataset(found, name, path)
+
+
+def _links(handle: h5py.File) -> Iterator[tuple[str, Any]]:
+    """Yield every link of a file by its path; each group is looked into once."""
+    waiting, seen = [""], {h5py.h5o.get_info(handle.id).addr}
+    while waiting:
+        place = waiting.pop()
+        group = handle[place or "/"]
+        for name in group:
+            link = group.get(name, getlink=True)
+            yield f"{place}/{name}", link
+            if isinstance(link, h5py.HardLink) and isinstance(group[name], h5py.Group):
+                address = h5py.h5o.get_info(group[name].id).addr
+                if address not in seen:
+                    seen.add(address)
+                    waiting.append(f"{place}/{name}")
+
+
+def _refuse_dataset(dataset: h5py.Dataset, name: str, path: Path | str) -> None:
+    if dataset.is_virtual or dataset.external:
+        raise InputError(
+            f"{path}: the numbers of {name!r} lie in another file; a file must hold what it shows. "
+            "Copy them into one file, for example with h5repack."
+        )
+    how = dataset.id.get_create_plist()
+    filters = {how.get_filter(number)[0] for number in range(how.get_nfilters())}
+    if not filters <= FILTERS:
+        raise InputError(
+            f"{path}: {name!r} is packed with the HDF5 filters {sorted(filters - FILTERS)}, which "
+            "need a plugin. Save it packed with gzip, or not at all: h5repack -f NONE."
+        )
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > DENSEST * stored + FREE:
+        raise InputError(
+            f"{path}: {name!r} claims {dataset.nbytes:,} bytes, but {stored:,} are stored, which "
+            "cannot hold them. The file is damaged, or it was made to exhaust memory."
+        )
