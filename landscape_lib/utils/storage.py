@@ -1,4 +1,4 @@
-"""How surfaces, shards and directions lie on disk: the only place that knows HDF5."""
+"""How surfaces, shards and directions lie on disk: the only place that reads and writes HDF5."""
 
 import hashlib
 import io
