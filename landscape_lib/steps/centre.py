@@ -1,6 +1,5 @@
 """What can be measured at the centre of a landscape with the model at hand, beside its values."""
 
-import json
 import logging
 import math
 import time
@@ -19,7 +18,6 @@ from landscape_lib.core import geometry
 from landscape_lib.core.curvature import Objective, Spread, UnmeasurableError, combined, drawn
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.evaluator import Evaluator, Values
-from landscape_lib.core.files import write_text
 from landscape_lib.core.lending import batch_norms, in_eval_mode, with_batch_statistics
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan
@@ -40,6 +38,7 @@ from landscape_lib.steps.objective import (
     tried,
 )
 from landscape_lib.steps.report import read_probe
+from landscape_lib.utils.records import write_record
 from landscape_lib.utils.signals import Stops
 from landscape_lib.utils.storage import load_directions, load_surface
 
@@ -56,7 +55,7 @@ def measure_centre(experiment: Experiment, out: Path | str, stops: Stops) -> Non
     report = read_probe(experiment.path("probe.json"))
     with own_gpu(str(report["plan"]["device"]), stops.check):
         found = _measured(experiment, report, stops)
-    write_text(out, json.dumps(found, indent=1))
+    write_record(out, found)
 
 
 def _measured(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The pipeline asks this while it reads its rules, so nothing heavy is imported he
 code is run: settings are read from the config, contents are hashed, code is parsed.
 """
 
-import json
 import math
 import os
 import shutil
@@ -20,6 +19,7 @@ from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
+from landscape_lib.utils.records import read_record
 from landscape_lib.viz.names import LOSS_AND_ACCURACY, SPECTRUM, file_name, rated_splits
 
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
@@ -161,18 +161,15 @@ class Dependencies:
         Raises:
             InputError: If it is damaged.
         """
+        path = self.config.run(run).path("probe.json")
         try:
-            found = json.loads(self.config.run(run).path("probe.json").read_text("utf-8"))
+            return read_record(path)
         except OSError:
             return {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
+        except ValueError as error:
             raise InputError(
-                f"{self.config.run(run).path('probe.json')}: it is damaged. Remove it and type the "
-                "same command again."
-            )
-        return found
+                f"{path}: it is damaged ({error}). Remove it and type the same command again."
+            ) from None
 
     def keys(self, run: str, key_file: str | None = None) -> list[str]:
         """Return the run's metric keys.

@@ -1,6 +1,5 @@
 """Where the axes of a run end that leaves it open."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ from landscape_lib.config import Experiment
 from landscape_lib.config.settings import AXES
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.steps.report import reading
+from landscape_lib.utils.records import read_record
 
 
 def with_range(experiment: Experiment) -> Experiment:
@@ -20,7 +20,7 @@ def with_range(experiment: Experiment) -> Experiment:
         return experiment
     path = experiment.range_path
     with reading(path, "choose_range"):
-        found = json.loads(path.read_text(encoding="utf-8"))["range"]
+        found = read_record(path)["range"]
         axes = tuple(
             _between(found[name], axis.count) if name in experiment.auto else axis
             for name, axis in zip(AXES, experiment.grid.axes, strict=False)

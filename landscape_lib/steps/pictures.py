@@ -1,6 +1,5 @@
 """How a run's surface becomes its pictures and its ParaView files."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.report import reading
 from landscape_lib.steps.shown import shown_surface
+from landscape_lib.utils.records import read_record
 from landscape_lib.utils.storage import load_surface
 from landscape_lib.viz.names import SPECTRUM, file_name
 
@@ -59,7 +59,7 @@ def draw_spectrum(experiment: Experiment, ending: str) -> Path:
 
     centre_path = experiment.path("centre.json")
     with reading(centre_path, "measure_centre"):
-        centre = json.loads(centre_path.read_text("utf-8"))
+        centre = read_record(centre_path)
         density = dict(centre["density"])
         largest = list(centre["eigenvalues"].get("values", ()))
     path = experiment.path("figures", f"{SPECTRUM}.{ending}")

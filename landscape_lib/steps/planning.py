@@ -1,6 +1,5 @@
 """How a problem is evaluated fastest on this machine, and whether that can be trusted."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import create_random_direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_of, measure
-from landscape_lib.core.files import write_text
 from landscape_lib.core.folding import fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import in_eval_mode, lay_out_weights
@@ -24,6 +22,7 @@ from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.steps.bench import Bench
 from landscape_lib.steps.usual import SIZES, usual_plan
 from landscape_lib.utils.hashing import canonical, hash_text
+from landscape_lib.utils.records import read_record, write_record
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def settled_plan(
     kept = _kept(folder / name) if folder else None
     plan = kept or _taken_over(bench, wishes, others) or choose_plan(bench, wishes, grid)
     if folder and not kept:
-        write_text(folder / name, plan.canonical())
+        write_record(folder / name, vars(plan))
     return plan
 
 
@@ -81,7 +80,7 @@ def _taken_over(bench: Bench, wishes: EvaluationSettings, others: Plan | None) -
 
 def _kept(path: Path) -> Plan | None:
     try:
-        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+        return Plan(**read_record(path))
     except (OSError, ValueError, TypeError):
         return None
 

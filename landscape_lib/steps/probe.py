@@ -1,6 +1,5 @@
 """What the problem's metrics are called, what a point costs, and how it is best evaluated."""
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from pathlib import Path
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
-from landscape_lib.core.files import write_text
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.meters import labels_for
 from landscape_lib.core.plan import Plan, choose_device
@@ -19,6 +17,7 @@ from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import canonical, hash_text
+from landscape_lib.utils.records import read_record, write_record
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "seconds_per_point": found.seconds_per_point,
         "problem": dict(found.bench.parts),
     }
-    write_text(out, json.dumps(report, indent=1))
+    write_record(out, report)
     for key, value in found.centre.items():
         log.info("%s: %s = %.6g at the centre", experiment.name, key, value)
 
@@ -91,10 +90,10 @@ def _seconds_per_point(
     parts = [bench.parts["fingerprint"], plan.canonical()]
     path = journal / f"probe-{hash_text(canonical(parts))}.json"
     try:
-        return float(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return float(read_record(path)["seconds_per_point"])
+    except (OSError, ValueError, TypeError, KeyError):
         seconds = _time_points(bench, evaluator)
-    write_text(path, json.dumps(seconds))
+    write_record(path, {"seconds_per_point": seconds})
     rate = f"{bench.samples_per_point / seconds:,.0f}"
     log.info("%.3g s a point, %s samples/s, plan %s", seconds, rate, plan.canonical())
     return seconds

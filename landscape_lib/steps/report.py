@@ -1,6 +1,5 @@
 """What the probe found out, for the steps that come after it."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.plan import Plan
+from landscape_lib.utils.records import read_record
 
 
 def read_probe(path: Path | str) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def read_probe(path: Path | str) -> dict[str, Any]:
         InputError: If it is missing or damaged.
     """
     with reading(path, "the probe"):
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = read_record(path)
         Plan(**found["plan"])
         float(found["seconds_per_point"]), list(found["keys"]), dict(found["problem"])
     return found

@@ -1,6 +1,5 @@
 """How far to look along axes whose ends the config leaves open: as far as shows the basin."""
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -13,7 +12,6 @@ from landscape_lib.config.settings import AXES
 from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import measure
-from landscape_lib.core.files import write_text
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label
@@ -23,6 +21,7 @@ from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.objective import objective_of, train_losses
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.shown import enclosing, load_trajectories
+from landscape_lib.utils.records import read_record, write_record
 from landscape_lib.utils.signals import Stops
 from landscape_lib.utils.storage import load_directions
 from landscape_lib.verdict.plane import around
@@ -60,17 +59,17 @@ def _looked_for(experiment: Experiment, report: Mapping[str, Any], stops: Stops)
     scan = _scan(experiment, report, stops)
     kept = experiment.path("journal", f"range-{scan.fingerprint}.json")
     try:
-        found = json.loads(kept.read_text(encoding="utf-8"))
+        found = read_record(kept)
     except (OSError, ValueError):
         found = {name: list(_ends(scan, name)) for name in experiment.auto}
-        write_text(kept, json.dumps(found))
+        write_record(kept, found)
     return {"range": found, "level": scan.level}
 
 
 def _write(experiment: Experiment, out: Path | str, found: dict[str, Any]) -> None:
     for name, (low, high) in found["range"].items():
         log.info("%s: %s goes from %g to %g", experiment.name, name, low, high)
-    write_text(out, json.dumps(found))
+    write_record(out, found)
 
 
 def _around_trajectories(experiment: Experiment) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What pictures show of a run: its surface, and the ways that trainings took in it."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -11,10 +10,10 @@ import numpy as np
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.files import write_text
 from landscape_lib.core.grid import Axis
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.steps.report import reading
+from landscape_lib.utils.records import read_record, write_record
 from landscape_lib.utils.storage import load_surface
 
 MARGIN = 0.15  # of the path's extent, left free on either side
@@ -38,7 +37,7 @@ def shown_surface(experiment: Experiment) -> Surface:
 
 def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> None:
     """Write trajectories as JSON, whole or not at all; every number reads back bit for bit."""
-    write_text(path, json.dumps({"trajectories": [_told(way) for way in trajectories]}))
+    write_record(path, {"trajectories": [_told(way) for way in trajectories]})
 
 
 def load_trajectories(path: Path | str) -> tuple[Trajectory, ...]:
@@ -48,7 +47,7 @@ def load_trajectories(path: Path | str) -> tuple[Trajectory, ...]:
         InputError: If the file is missing or damaged.
     """
     with reading(path, "project_trajectory"):
-        told = json.loads(Path(path).read_text("utf-8"))["trajectories"]
+        told = read_record(path)["trajectories"]
         return tuple(Trajectory(**{**way, "labels": _labels(way["labels"])}) for way in told)
 
 

@@ -1,6 +1,5 @@
 """How a run's surface and what was measured at its centre become its verdict."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from landscape_lib.config import Experiment
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
+from landscape_lib.utils.records import read_record
 from landscape_lib.utils.storage import load_surface
 from landscape_lib.verdict.evidence import Evidence
 from landscape_lib.verdict.judge import as_json, judge, tell
@@ -42,11 +42,11 @@ def read_centre(path: Path) -> Mapping[str, Any]:
         InputError: If it is missing or damaged.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_record(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; run measure_centre first.") from error
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or found.get("format") != "landscape centre":
+        found = {}
+    if found.get("format") != "landscape centre":
         raise InputError(f"{path}: it is damaged. Remove it and type the same command again.")
     return found
