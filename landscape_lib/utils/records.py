@@ -17,17 +17,16 @@ def write_record(path: Path | str, found: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path | str) -> dict[str, Any]:
-    """Read a mapping; one without a checksum is taken as it is.
+    """Read a mapping that ``write_record`` wrote.
 
     Raises:
         OSError: If there is no such file.
-        ValueError: If it is no mapping, or not what was written.
+        ValueError: If it is no mapping, has no checksum, or is not what was written.
     """
     found = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError(f"wanted a JSON object, found a {type(found).__name__}")
-    stated = found.pop(CHECKSUM, None)
-    if stated is not None and stated != _checksum(found):
+    if found.pop(CHECKSUM, None) != _checksum(found):
         raise ValueError("its content is not what its checksum says")
     return found
 

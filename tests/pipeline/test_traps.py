@@ -14,6 +14,7 @@ from landscape_lib.core.evaluator import Evaluator, measure, prepare
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import merge
 from landscape_lib.steps.dependencies import Dependencies
+from landscape_lib.utils.records import write_record
 from landscape_lib.utils.storage import load_surface, save_surface
 from landscape_lib.viz.paraview import export_vtp
 from landscape_lib.viz.plot_1d import plot_curve
@@ -105,7 +106,7 @@ def test_every_key_is_drawn_the_plain_ones_too_traps_32_and_40(tmp_path, monkeyp
     )
     (tmp_path / "results/own").mkdir(parents=True)
     keys = ["train_loss", "train_acc", "train_loss_own", "test_loss"]
-    (tmp_path / "results/own/probe.json").write_text(json.dumps({"keys": keys}))
+    write_record(tmp_path / "results/own/probe.json", {"keys": keys})
     targets = Dependencies(config.load("c.yaml")).targets("own")
     assert {f"results/own/paraview/{key}.vtp" for key in keys} <= set(targets)
     assert sum("/figures/" in target for target in targets) == 4 * len(keys)

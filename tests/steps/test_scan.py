@@ -14,6 +14,7 @@ from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.merge import merge_shards
 from landscape_lib.steps.probe import probe
 from landscape_lib.steps.scan import choose_range, rim
+from landscape_lib.utils.records import write_record
 from landscape_lib.utils.signals import Stops
 from landscape_lib.utils.storage import load_surface
 
@@ -96,7 +97,7 @@ def test_a_range_once_chosen_is_kept_beside_the_journal(auto):
     choose_range(here, here.path("range.json"), Stops())
     first = here.path("range.json").read_text()
     (kept,) = here.path("journal").glob("range-*.json")
-    kept.write_text(json.dumps({"x": [-0.5, 0.5]}))
+    write_record(kept, {"x": [-0.5, 0.5]})
     here.path("range.json").unlink()
     choose_range(here, here.path("range.json"), Stops())
     assert json.loads(here.path("range.json").read_text())["range"] == {"x": [-0.5, 0.5]}

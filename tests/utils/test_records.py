@@ -39,10 +39,15 @@ def test_any_flipped_bit_is_found_or_changes_nothing_that_was_said(tmp_path):
     assert refused > 300
 
 
-def test_a_file_without_a_checksum_is_taken_as_it_is_and_a_list_is_no_record(tmp_path):
-    path = tmp_path / "r.json"
-    path.write_text('{"a": 1}')
-    assert read_record(path) == {"a": 1}
-    path.write_text("[1]")
-    with pytest.raises(ValueError, match="wanted a JSON object, found a list"):
-        read_record(path)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "wanted a JSON object, found a list"),
+        ('{"a": 1}', "its content is not what its checksum says"),
+        ("", "Expecting value"),
+    ],
+)
+def test_what_was_not_written_as_a_record_is_none(tmp_path, text, message):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_record(tmp_path / "r.json")
