@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
+from landscape_lib.viz.axis_names import directions_of
 from landscape_lib.viz.curve import FIRST
 from landscape_lib.viz.curves import Line, draw_lines
 from landscape_lib.viz.figures import (
@@ -35,6 +36,7 @@ from landscape_lib.viz.units import in_drawable_units
 
 WIDTH = 7.1  # inches, 180 mm: both columns of most journals
 ROW, BAR = 2.45, 0.65  # heights of a row of panels and of the colour bars under them, inches
+TITLE = 0.45  # room for the title above them, where labels of axes have two lines, inches
 MOST_COLUMNS = 3
 DIFFERENCES = "RdBu_r"  # red is higher, blue lower, white the same: told apart with any eyes
 NO_GROUPS: Mapping[str, Sequence[str]] = {}
@@ -102,7 +104,7 @@ def comparison(
         panels = _panels(planes, key, look) if planes else []
         blocks = _blocks([p for p in panels if differences or not p.is_difference])
         heights = [ROW * _rows(block) + BAR for block in blocks] + [ROW] * bool(lines)
-        size = figure_size(look.style, WIDTH, sum(heights) + 0.25)
+        size = figure_size(look.style, WIDTH, sum(heights) + TITLE)
         figure = Figure(figsize=size, layout="constrained")
         places = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
         parts: list[SubFigure] = list(places.ravel())
@@ -186,7 +188,9 @@ def _difference(surface: Surface, first: Surface, key: str, scale: Scale, look: 
     one, other = (scale.shown(s[key]).filled(np.nan) for s in (surface, first))
     name = "log₁₀ of the ratio" if scale.log else "difference"
     label = Label(name, "" if scale.log else first.labels[key].units)
-    values = Surface(surface.grid, {key: one - other}, labels={key: label})
+    axes = [directions_of(s.attributes) for s in (surface, first)]
+    told = {"axis_directions": axes[0]} if axes[0] == axes[1] else {}
+    values = Surface(surface.grid, {key: one - other}, labels={key: label}, attributes=told)
     return View(values, key, Look(cmap=DIFFERENCES, scale="linear", style=look.style))
 
 

@@ -177,3 +177,30 @@ def test_curves_along_one_direction_say_which(names, said):
     }
     (axes,) = comparison(runs, "train_loss").subfigs[-1].axes
     assert axes.get_xlabel() == said
+
+
+NAMED = json.dumps(
+    [{"kind": "random", "normalize": "filter", "seed": seed} for seed in (0, 1)]
+)  # names of two lines below panels that are as high as they are wide
+
+
+def named_axes(first, second):
+    square = Grid((Axis(-1, 1, 7), Axis(-1, 1, 5)))
+    told = [{"axis_directions": axes} for axes in (first, second)]
+    return {
+        name: Surface(square, {"train_loss": BOWL + number}, attributes)
+        for number, (name, attributes) in enumerate(zip(("one", "two"), told, strict=True))
+    }
+
+
+def test_the_title_stands_above_the_names_of_the_panels():
+    figure = comparison(named_axes(NAMED, NAMED), "train_loss")
+    FigureCanvasAgg(figure).draw()
+    below = figure._suptitle.get_window_extent().y0
+    assert all(axes.title.get_window_extent().y1 < below for axes in panels(figure).values())
+
+
+def test_the_axes_of_a_difference_are_named_where_both_runs_have_the_same():
+    for others, said in ((NAMED, "random, filter-normalized"), ("[]", "direction 1")):
+        *_, difference = panels(comparison(named_axes(NAMED, others), "train_loss")).values()
+        assert said in difference.get_xlabel().replace("\n", " ")
