@@ -100,9 +100,7 @@ def main() -> int:
     """Draw three ways of being misled; return the exit code."""
     model = trained()
     figure = Figure(figsize=(10.6, 3.2), layout="constrained")
-    for panel, draw in zip(
-        figure.subplots(1, 3), (draw_seeds, draw_scales, draw_log), strict=True
-    ):
+    for panel, draw in zip(figure.subplots(1, 3), (draw_seeds, draw_scales, draw_log), strict=True):
         draw(panel, model)
     out = HERE / "reading.png"
     figure.savefig(out, dpi=110)
