@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from PIL import Image
 
 from landscape_lib import Axis, Grid, Surface, config, measure
 from landscape_lib.core.plan import Plan
@@ -53,7 +54,8 @@ def draw(surfaces: dict[str, Surface]) -> Figure:
     figure.colorbar(drawn, ax=panels, label="train loss", ticks=10.0 ** np.arange(-3, 5))
     cut.set(title="close to the minimum", xlabel="distance from it, in steps of α or β")
     cut.set(ylabel="train loss above that of the minimum")
-    cut.legend(frameon=False, fontsize=7.5)
+    cut.set_xticks([-0.05, 0, 0.05])
+    cut.legend(frameon=False, fontsize=7.5, loc="upper center")
     return figure
 
 
@@ -62,7 +64,9 @@ def draw_cut(cut: Axes, run: str) -> None:
     (axis,) = NEAR.axes
     for values, name, line in zip(near(run), "αβ", ("-", "--"), strict=True):
         rise = values - values[axis.count // 2]
-        cut.plot(axis.steps(), rise, line, color=COLOURS[run], label=f"{RUNS[run]}, along {name}")
+        cut.plot(
+            axis.steps(), rise, line, color=COLOURS[run], label=f"{run.replace('_', ' ')}, {name}"
+        )
 
 
 def main() -> int:
@@ -76,7 +80,9 @@ def main() -> int:
             f"{len(minima(values))} local minima, "
             f"held-out accuracy {surface['test_acc'][middle]:.1f} %\n"
         )
-    draw(surfaces).savefig(Path(__file__).with_name("demo.png"), dpi=110)
+    out = Path(__file__).with_name("demo.png")
+    draw(surfaces).savefig(out, dpi=110)
+    Image.open(out).convert("RGB").quantize(128).save(out, optimize=True)
     return 0
 
 
