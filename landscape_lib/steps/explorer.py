@@ -8,6 +8,7 @@ from typing import Any
 
 from landscape_lib.config import Config, Experiment
 from landscape_lib.core.errors import InputError
+from landscape_lib.steps.pictures import put_aside_comparisons
 from landscape_lib.steps.shown import shown_surface
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ def make_all_explorer(config: Config, out: Path | str) -> None:
     ]
     write_explorer(entries, out, first_colours(runs[0]))
     log.info("%s: %d runs written.", out, len(runs))
+    # here, since no picture of several runs is drawn where none of their metrics is shared
+    put_aside_comparisons(e.surface for e in entries if e.name in config.compared)
 
 
 def first_colours(experiment: Experiment) -> str:

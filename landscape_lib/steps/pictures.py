@@ -78,12 +78,12 @@ def compare(config: Config, key: str, ending: str) -> Path:
     settings = config.comparison
     plot_comparison(found, key, path, look_of(settings), settings.groups)
     log.info("%s: %s of %s.", path, key, ", ".join(found))
-    _put_aside(surfaces.values())
+    put_aside_comparisons(surfaces.values())
     return path
 
 
-def _put_aside(surfaces: Iterable[Surface]) -> None:
-    """Move to ``stale/`` what shows a metric that no two runs share any more."""
+def put_aside_comparisons(surfaces: Iterable[Surface]) -> None:
+    """Move to ``stale/`` what shows a metric that no two of the runs compared share any more."""
     counts = Counter(key for surface in surfaces for key in surface.keys)
     wanted = {file_name(key) for key, count in counts.items() if count > 1}
     for path in sorted(COMPARISON.glob("*.*")):

@@ -59,6 +59,17 @@ def test_all_runs_are_in_one_page_in_the_configs_order(folder):
     np.testing.assert_array_equal(found.values(1, "train_loss"), [[1, 2], [3, 4], [5, 6]])
 
 
+def test_pictures_of_metrics_that_no_two_runs_share_any_more_are_put_aside(folder):
+    """No picture of several runs may be drawn then, which would put them aside itself."""
+    place = folder / "results/comparison"
+    place.mkdir()
+    for name in ("train_loss", "train_loss_gone"):
+        (place / f"{name}.pdf").write_text("")
+    assert call("make_all_explorer") == 0
+    assert [path.name for path in sorted(place.glob("*.pdf"))] == ["train_loss.pdf"]
+    assert (place / "stale/train_loss_gone.pdf").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
