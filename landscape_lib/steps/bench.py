@@ -225,7 +225,8 @@ def refuse_changed(found: Mapping[str, Any], wanted: Mapping[str, Any], experime
     if changed:
         raise InputError(
             f"{experiment}: the problem is not the one that was probed: its {', '.join(changed)} "
-            "changed (of files that args name, the content counts). Does it read a file that the config doesn't name under 'files:', or draw "
-            f"random numbers without a seed? To start anew: rm -f results/{experiment}/probe.json "
-            f"results/{experiment}/directions.h5, and type the same command again."
+            "changed (of files that args name, the content counts). Does it read a file that the "
+            "config doesn't name under 'files:', or draw random numbers without a seed? To start "
+            f"anew: rm -f results/{experiment}/probe.json results/{experiment}/directions.h5, and "
+            "type the same command again."
         )

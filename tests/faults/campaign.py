@@ -56,7 +56,7 @@ def run(seed: int, wanted: Callable[[str, Tally], bool]) -> dict[str, Tally]:
         world, folder = Path(place, "world"), Path(place, "case")
         truth = new_world(world)
         while due := [name for name, tally in tallies.items() if wanted(name, tally)]:
-            for name in (name for name in due for _ in range(IN_A_TURN.get(name, 1))):
+            for name in [again for again in due for _ in range(IN_A_TURN.get(again, 1))]:
                 tally = tallies[name]
                 draw = random.Random(f"{seed} {name} {tally.cases}")
                 try:
