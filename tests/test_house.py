@@ -22,7 +22,7 @@ ARROWS = {
 }
 # Who alone may know a library of others.
 ALONE = {
-    "h5py": {"utils/storage.py", "utils/foreign.py"},
+    "h5py": {"utils/storage.py", "utils/guard.py"},
     "vtkmodules": {"viz/paraview.py"},
     "plotly": {"viz/explorer.py"},
 }

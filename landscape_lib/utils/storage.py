@@ -19,7 +19,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
-from landscape_lib.utils.foreign import refuse_foreign
+from landscape_lib.utils.guard import refuse_foreign
 
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
     from torch import Tensor, nn

@@ -7,7 +7,7 @@ import pytest
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
-from landscape_lib.utils.foreign import refuse_foreign
+from landscape_lib.utils.guard import refuse_foreign
 from landscape_lib.utils.storage import load_directions, load_surface, save_surface
 
 STEPS = np.linspace(-1, 1, 4), np.linspace(0, 1, 3)
