@@ -18,6 +18,7 @@ from landscape_lib.config.settings import (
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
+from landscape_lib.core.spec import Asked
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Experiment:
         figures: How the pictures look.
         paraview: What the ParaView files hold.
         verdict: What is measured for the verdict beside the surface.
+        metrics: What stands for the problem's own metrics; None: nothing does.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Experiment:
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
     auto: tuple[str, ...] = ()
     trajectory: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    metrics: Asked | None = None
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -90,8 +93,8 @@ class Experiment:
 
         Args:
             part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
-                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview`` or
-                ``verdict``.
+                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview``,
+                ``verdict`` or ``metrics``.
 
         Raises:
             InputError: If there is no such part.
@@ -124,6 +127,7 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
     "figures": lambda run: run.figures.settings(),
     "paraview": lambda run: run.paraview.settings(),
     "verdict": lambda run: run.verdict.settings(),
+    "metrics": lambda run: run.metrics and run.metrics.plain(),
 }
 
 

@@ -214,6 +214,7 @@ def _metric(surface: Surface, key: str) -> dict[str, Any]:
         "name": label.long_name,
         "units": label.units,
         "goal": label.goal,
+        "note": label.note,
         "log": scale.log,
         "clip": clip,
         "best": best,
