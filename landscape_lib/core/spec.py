@@ -135,7 +135,7 @@ def read_asked(said: Any, *, objects: bool = False) -> Asked:
 
 
 def _is_spec(said: Any) -> bool:
-    return isinstance(said, Mapping) and "metric" in said and set(said) <= set(KEYS)
+    return isinstance(said, Mapping) and isinstance(said.get("metric"), str)
 
 
 def _listed(said: Sequence[Any]) -> dict[str, MetricSpec]:
@@ -164,9 +164,11 @@ def read_spec(said: Any, path: Sequence[Any]) -> MetricSpec:
         said = {"metric": said}
     elif not _is_spec(said):
         raise SpecError(path, said, SPEC)
-    inside = path if len(said) == 1 else (*path, "metric")
+    strange = [key for key in said if key not in KEYS]
+    if strange:
+        raise SpecError(path, strange[0], f"the keys {', '.join(map(repr, KEYS))}", KEYS)
     spec = MetricSpec(said["metric"], said.get("args") or {}, said.get("per_class", False))
-    _check_name(spec.metric, inside)
+    _check_name(spec.metric, path)
     if not isinstance(spec.args, Mapping):
         raise SpecError((*path, "args"), spec.args, "a mapping of keyword arguments")
     if not isinstance(spec.per_class, bool):
@@ -175,9 +177,7 @@ def read_spec(said: Any, path: Sequence[Any]) -> MetricSpec:
     return spec
 
 
-def _check_name(metric: Any, path: Sequence[Any]) -> None:
-    if not isinstance(metric, str):
-        raise SpecError(path, metric, SPEC)
+def _check_name(metric: str, path: Sequence[Any]) -> None:
     if ":" in metric:
         if not _PATH.fullmatch(metric):
             raise SpecError(path, metric, _PATH_FORM)

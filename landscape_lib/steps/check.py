@@ -14,7 +14,6 @@ from landscape_lib.core.description import describe
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.memory import forget_peak, peak_memory
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import set_up
 from landscape_lib.steps.dependencies import Dependencies, shard_count
 from landscape_lib.steps.directions import directions_of
@@ -82,14 +81,12 @@ def _looked_at(run: Experiment, start_s: float) -> str:
     points = range(min(run.grid.size, _GROUPS * found.plan.points_at_once))
     Work(bench, found.plan, directions, run.grid, Stops()).evaluate(points, run.name)
     lines = [f"{run.name}: {run.problem}", "", *describe(bench.problem.model, directions), ""]
-    lines += [f"{'metric':<24} at the centre"]
-    lines += [_valued(key, value, found.labels[key]) for key, value in found.centre.items()]
+    wide = max(24, *map(len, found.centre))
+    lines += [f"{'metric':<{wide}} at the centre"]
+    for key, value in found.centre.items():
+        note = found.labels[key].note
+        lines += [f"{key:<{wide}} {value:.6g}" + (f"  {note}" if note else "")]
     return "\n".join([*lines, "", *_costs(run, found, start_s, peak_memory())])
-
-
-def _valued(key: str, value: float, label: Label) -> str:
-    note = f"  {label.note}" if label.note else ""
-    return f"{key:<24} {value:.6g}{note}"
 
 
 def _untrained(run: Experiment) -> Experiment:

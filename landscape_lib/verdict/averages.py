@@ -6,15 +6,14 @@ from landscape_lib.verdict.evidence import Check, Evidence
 def averages(evidence: Evidence) -> Check | None:
     """Name the metrics that are not the value of the whole data set as one batch."""
     labels = evidence.surface.labels
-    keys = [key for key in evidence.surface.keys if labels[key].note]
-    if not keys:
+    told = [f"{key} is {labels[key].note}" for key in evidence.surface.keys if labels[key].note]
+    if not told:
         return None
-    told = "; ".join(f"{key} is {labels[key].note}" for key in keys)
     return Check(
         "averages",
         "note",
         "Is each metric that of the whole data set, however samples fall into batches?",
-        f"{told}.",
+        f"{'; '.join(told)}.",
         "A metric that gives one number a batch cannot be put together from its samples, unless it "
         "is a mean over them: another batch size may then give other values.",
         "Return one number a sample (a loss module: for reduction='none'), or set "

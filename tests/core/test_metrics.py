@@ -1,4 +1,4 @@
-"""Accuracies, perplexity, classes one by one, what the weights add: exact in every batch and plan."""
+"""Accuracies, perplexity, classes one by one, what the weights add: exact in every batch."""
 
 import math
 

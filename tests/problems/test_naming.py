@@ -226,11 +226,25 @@ def test_torchmetrics_are_told_what_outputs_and_targets_tell():
     np.testing.assert_allclose(found["train_loss_f"], value, rtol=1e-6)
 
 
+def test_pixels_have_an_intersection_over_union_a_class():
+    scores = torch.randn(6, 3, 4, 5, generator=RANDOM)
+    masks = torch.randint(3, (6, 4, 5), generator=RANDOM)
+    said = {"iou": {"metric": "MulticlassJaccardIndex", "per_class": True}}
+    found = evaluate(said, scores, masks, 4)
+    for number in range(3):
+        mine, told = masks == number, scores.argmax(1) == number
+        wanted = ((mine & told).sum() / (mine | told).sum()).item()
+        np.testing.assert_allclose(found[f"train_loss_iou_{number}"], wanted, rtol=1e-6)
+
+
 def test_a_vector_is_one_key_an_entry():
     from torchmetrics.classification import MulticlassF1Score
 
-    said = {"named": {"metric": "MulticlassF1Score", "per_class": True},
-            "made": MulticlassF1Score(C, average=None), "f": {"metric": "f1", "per_class": True}}  # fmt: skip
+    said = {
+        "named": {"metric": "MulticlassF1Score", "per_class": True},
+        "made": MulticlassF1Score(C, average=None),
+        "f": {"metric": "f1", "per_class": True},
+    }
     found = evaluate(said)
     assert list(found) == [f"train_loss_{name}_{n}" for name in said for n in range(C)]
     for number in range(C):
