@@ -214,13 +214,14 @@ class Objective:
         weights: list[Tensor] = []
         whole, count = 0.0, 0.0
         with self._reading(), torch.no_grad():
+            penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
                 outputs, targets = self._forward({}, batch)
-                part, share = self._weighed(outputs, targets)
+                part, share = self._weighed(outputs, targets, penalty)
                 whole, count = whole + float(part), count + float(share)
                 for alone in _one_by_one(outputs, targets):
-                    part, share = self._weighed(*alone)
+                    part, share = self._weighed(*alone, penalty)
                     totals.append(part)
                     weights.append(torch.as_tensor(share, dtype=torch.float64, device=self.device))
         found = Spread(torch.stack(totals).cpu(), torch.stack(weights).cpu(), self.of)
@@ -250,12 +251,13 @@ class Objective:
             )
         total, weight = 0.0, 0.0
         with self._reading():
+            penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
                 outputs, targets = self._forward({}, batch)
                 if not any(map(_is_real, tree_leaves(outputs))):
                     raise UnmeasurableError("outputs are no tensors that could be set to zero")
-                part, share = self._weighed(tree_map(_zeros, outputs), targets)
+                part, share = self._weighed(tree_map(_zeros, outputs), targets, penalty)
                 total, weight = total + float(part), weight + float(share)
         return total / weight
 
@@ -271,7 +273,7 @@ class Objective:
         return [weight.detach().clone().requires_grad_() for weight in moving]
 
     def _judge(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Tensor, Any]:
-        return self._weighed(*self._forward(weights, batch), weights)
+        return self._weighed(*self._forward(weights, batch), self._penalty_at(weights))
 
     def _forward(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Any, Any]:
         reseed()
@@ -280,17 +282,15 @@ class Objective:
             return self.model(*inputs, **named), targets
         return functional_call(self.model, dict(weights), inputs, named), targets
 
-    def _weighed(
-        self, outputs: Any, targets: Any, weights: Mapping[str, Tensor] | None = None
-    ) -> tuple[Tensor, Any]:
+    def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
         total, weight = self._meter.judge(outputs, self._meter.known(outputs, targets))
         if self._summed:  # a sum is the mean of what is summed, times the whole data set's count
             leaf = next(t for t in tree_leaves((targets, outputs)) if isinstance(t, Tensor))
             weight = len(leaf) / self.of
-        total = total.double()
-        if self._penalty is not None:  # each sample has its share of what the weights add
-            total = total + self._penalty.of(self.model, weights) * weight
-        return total, weight
+        return total.double() + penalty * weight, weight  # what the weights add, in shares
+
+    def _penalty_at(self, weights: Mapping[str, Tensor]) -> Tensor | float:
+        return 0.0 if self._penalty is None else self._penalty.of(self.model, weights)
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         parts = vector.split([shape.numel() for shape in self._shapes])

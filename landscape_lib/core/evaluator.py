@@ -3,6 +3,7 @@
 import logging
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -265,15 +266,16 @@ class Evaluator:
         Raises:
             InputError: If two have one key.
         """
-        found: dict[str, Any] = {}
-        for key, meter in self._meters[split].items():
-            values = results_of(key, meter, self._classes[split])
-            twice = sorted(found.keys() & values.keys())
+        meters = self._meters[split].items()
+        results = [results_of(key, meter, self._classes[split]) for key, meter in meters]
+        found = {key: value for values in results for key, value in values.items()}
+        if not self._settled:
+            every = Counter(key for values in results for key in values)
+            twice = [key for key, count in every.items() if count > 1]
             if twice:
                 raise InputError(f"Two metrics would be called {twice[0]!r}; rename one of them.")
-            found |= values
-        for key in found:
-            check_metric_name(key.removeprefix(f"{split}_loss_"))
+            for key in found:
+                check_metric_name(key.removeprefix(f"{split}_loss_"))
         return found
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
@@ -290,9 +292,7 @@ class Evaluator:
     def _read_weights(self) -> None:
         """Make numbers of the weights that the first point found, with one read."""
         weights = {at: k.weight for at, k in self._known.items() if isinstance(k.weight, Tensor)}
-        found = {
-            at: weight for at, weight in weights.items() if not weight.ndim
-        }  # one a class stays
+        found = {at: weight for at, weight in weights.items() if not weight.ndim}
         if found:
             numbers = torch.stack(list(found.values())).tolist()
             for at, number in zip(found, numbers, strict=True):
