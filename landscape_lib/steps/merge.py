@@ -72,7 +72,8 @@ def _refuse_other_problem(
 
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:
-    parts = ("problem", "grid", "directions", "evaluation")
+    asked = ("metrics",) if experiment.metrics else ()
+    parts = ("problem", "grid", "directions", "evaluation", *asked)
     return provenance(
         experiment.name,
         {part: experiment.settings(part) for part in parts},

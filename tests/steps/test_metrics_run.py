@@ -103,6 +103,7 @@ def test_a_run_evaluates_tells_and_judges_what_it_names(folder, capsys):
     report = json.loads((place / "probe.json").read_text())
     surface = load_surface(place / "surface.h5")
     assert report["keys"] == list(surface.keys) == KEYS
+    assert "own_metrics.py:Worst" in surface.attributes["config"]
     assert surface.labels["train_loss_worst"].note == NOTE
     assert surface.labels["train_loss_loss"].note == ""
     assert surface.labels["train_loss_right_cat"].units == "%"
