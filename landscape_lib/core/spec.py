@@ -14,9 +14,12 @@ SPEC = (
     "{metric: NAME_OR_PATH, args: {...}, per_class: true}"
 )
 _PATH = re.compile(r".+:[^\W\d]\w*")
-_NEEDED = {
-    "weight_decay": "{metric: weight_decay, args: {coefficient: 5e-4}}",
-    "objective": "{metric: objective, args: {loss: cross_entropy, weight_decay: 5e-4}}",
+_NEEDED = {  # which argument a metric cannot do without, and an example
+    "weight_decay": ("coefficient", "{metric: weight_decay, args: {coefficient: 5e-4}}"),
+    "objective": (
+        "weight_decay",
+        "{metric: objective, args: {loss: cross_entropy, weight_decay: 5e-4}}",
+    ),
 }
 _PATH_FORM = "'path/to/file.py:name', 'package.module:name'"
 
@@ -203,8 +206,8 @@ def _check_own_args(spec: MetricSpec, path: Sequence[Any]) -> None:
         raise SpecError((*path, "args"), strange[0], told, known)
     if name not in _NEEDED:
         return
-    key = known[0] if name == "weight_decay" and known else "weight_decay"
-    _check_coefficient(spec.args.get(key), (*path, "args", key), _NEEDED[name])
+    key, example = _NEEDED[name]
+    _check_coefficient(spec.args.get(key), (*path, "args", key), example)
     if spec.per_class:
         raise SpecError((*path, "per_class"), True, f"nothing: {name} is one number")
     if name == "objective":

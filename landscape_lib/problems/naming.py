@@ -59,9 +59,9 @@ def metrics_from(wanted: Any) -> Any:
             "stands alone, as metrics: PATH. Beside others a metric is a function(outputs, "
             "targets)."
         )
-    (only, *more) = made.values()
-    keeps_short_keys = asked.alone and (loops or isinstance(only, nn.Module)) and not more
-    return only if keeps_short_keys and not hasattr(only, "compute") else made
+    first = next(iter(made.values()))
+    is_loss = isinstance(first, nn.Module) and not hasattr(first, "compute")
+    return first if asked.alone and (loops or is_loss) else made
 
 
 def metric_from(name: str, spec: MetricSpec) -> Any:
