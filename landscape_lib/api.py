@@ -95,12 +95,18 @@ class LossLandscape:
         self,
         net: nn.Module,
         dataloader: Any,
-        criterion: nn.Module | Callable[..., Mapping[str, float]] | Mapping[str, Any] | None = None,
+        criterion: nn.Module
+        | Callable[..., Mapping[str, float]]
+        | Mapping[str, Any]
+        | str
+        | Sequence[Any]
+        | None = None,
         use_cuda: bool = False,
         surf_file: str | Path | None = None,
         plan: str | Mapping[str, Any] = "auto",
         batch_norm: str = "frozen",
         batch_norm_samples: int | None = None,
+        metrics: str | Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -129,15 +135,16 @@ class LossLandscape:
                 ``reestimated``: at every point these are estimated anew, on the same samples of
                 ``dataloader`` in the same batches; see ``docs/batch-norm.md``.
             batch_norm_samples: On how many of them; None: on all.
+            metrics: The same as ``criterion``, in its place, by the config's name; both take
+                metrics in words: ``"cross_entropy"``, ``["cross_entropy", "top5"]``, ``{"macro":
+                {"metric": "f1"}}``; see ``docs/metrics.md``.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
         """
         self.net = net
         self.dataloader = dataloader
-        self.criterion = nn.CrossEntropyLoss() if criterion is None else criterion
-        _refuse_what_is_no_criterion(self.criterion)
-        Problem(net, dataloader, self.criterion)  # checks itself
+        self.criterion = Problem(net, dataloader, _one_of(criterion, metrics)).metrics
         with _speaking():
             self._device = choose_device("cuda" if use_cuda else "cpu")
         self.use_cuda = self._device == "cuda"
@@ -887,6 +894,20 @@ class LossLandscape:
 def _refuse_align_without(*targets: Any, align: str) -> None:
     if align != "none" and all(target is None for target in targets):
         raise InputError(f"align is {align!r}, but there is no other model: give a target.")
+
+
+def _one_of(criterion: Any, metrics: Any) -> Any:
+    """Return what judges the model, by whichever name it came.
+
+    Raises:
+        InputError: If both are given, or it is a class or a function of torch's.
+    """
+    if criterion is not None and metrics is not None:
+        raise InputError("criterion and metrics are the same thing; give one of the two.")
+    found = metrics if criterion is None else criterion
+    found = nn.CrossEntropyLoss() if found is None else found
+    _refuse_what_is_no_criterion(found)
+    return found
 
 
 def _refuse_what_is_no_criterion(criterion: Any) -> None:

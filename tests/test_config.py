@@ -713,7 +713,7 @@ def test_names_that_differ_only_in_case_are_refused(tmp_path):
     ]
 
 
-SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'verdict'"
+SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'verdict', 'metrics'"
 
 
 @pytest.mark.parametrize(

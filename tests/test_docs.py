@@ -74,6 +74,23 @@ def test_the_page_over_training_runs_and_shows_its_config(tmp_path, monkeypatch,
         assert (tmp_path / f"mine.h5_{written}").exists()
 
 
+def test_the_page_of_metrics_runs_and_its_configs_are_read(tmp_path, monkeypatch, capsys):
+    from landscape_lib import config
+
+    page = (REPO / "docs" / "metrics.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 5
+    for block in blocks:
+        (tmp_path / "c.yaml").write_text(
+            f"{block}runs: {{a: {{problem: 'a:b', grid: {{x: [0, 1, 2]}}}}}}\n"
+        )
+        assert config.load(tmp_path / "c.yaml").run("a").metrics is not None
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/metrics.md", "exec"), {"__name__": "__main__"})
+    assert "'class_0', 'class_1', 'class_2', 'margin', 'squares'" in capsys.readouterr().out
+
+
 def test_the_page_of_pictures_shows_options_that_there_are(tmp_path):
     from landscape_lib import config
 

@@ -8,6 +8,7 @@ from typing import Any
 from landscape_lib.config.directions import directions, split
 from landscape_lib.config.experiment import Experiment
 from landscape_lib.config.layers import Layer, Written, build, layer, merged
+from landscape_lib.config.metrics import metrics
 from landscape_lib.config.mistakes import Mistakes, below, spelled
 from landscape_lib.config.settings import (
     AXES,
@@ -61,11 +62,12 @@ def _check_variant(name: str, others: Sequence[Any], own: Written, mistakes: Mis
 
 
 def _check_keys(tree: Mapping[Any, Any], mistakes: Mistakes) -> None:
+    known = ("runs", *SECTIONS, "metrics", "comparison")
     for key in tree:
         if key in ONLY_IN_RUNS:
             mistakes.say(key, "a key that only a run has", "below the name of a run")
-        elif key not in ("runs", *SECTIONS, "comparison"):
-            mistakes.unknown("", key, ("runs", *SECTIONS, "comparison"))
+        elif key not in known:
+            mistakes.unknown("", key, known)
 
 
 def _check_defaults(whole: Written, mistakes: Mistakes) -> None:
@@ -77,6 +79,7 @@ def _check_defaults(whole: Written, mistakes: Mistakes) -> None:
             parts = [layer(whole[name], tuple(model.model_fields), mistakes) or {}]
         for part in parts:
             build(model, part, mistakes)
+    metrics(whole["metrics"], mistakes)
 
 
 def _check_names(names: Sequence[Any], mistakes: Mistakes) -> None:
@@ -96,7 +99,7 @@ def _check_names(names: Sequence[Any], mistakes: Mistakes) -> None:
 
 def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[Experiment]:
     """Return a run, and those that it brings along; none where something is wrong."""
-    known = layer(own, (*ONLY_IN_RUNS, *SECTIONS), mistakes)
+    known = layer(own, (*ONLY_IN_RUNS, *SECTIONS, "metrics"), mistakes)
     if known is None:
         return []
     head = {key: entry for key, entry in known.items() if key in ProblemSettings.model_fields}
@@ -109,6 +112,7 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
     evaluation, _ = merged(EvaluationSettings, whole["evaluation"], own["evaluation"], mistakes)
     figures = _figures(own, whole, mistakes)
     paraview, _ = merged(ParaviewSettings, whole["paraview"], own["paraview"], mistakes)
+    asked = metrics(own["metrics"] if "metrics" in known else whole["metrics"], mistakes)
     verdict, _ = merged(VerdictSettings, whole["verdict"], own["verdict"], mistakes)
     if not (problem and grid and found and evaluation and figures and paraview and verdict):
         return []
@@ -128,6 +132,7 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
         paraview=paraview,
         verdict=verdict,
         auto=grid.auto,
+        metrics=asked,
     )
     besides = variants(run, problem, own, mistakes)
     frames = tuple(one.name for one in besides if one.frame is not None)

@@ -19,6 +19,7 @@ from landscape_lib.config.settings import (
 )
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
+from landscape_lib.core.spec import Asked
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Experiment:
         frame: Which moment of a training it shows, where it belongs to a film.
         frames: Names of the runs that are the frames of its film.
         film: The film's file format, ``gif`` or ``mp4``.
+        metrics: What stands for the problem's own metrics; None: nothing does.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Experiment:
     frame: Frame | None = None
     frames: tuple[str, ...] = ()
     film: str = "gif"
+    metrics: Asked | None = None
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -136,8 +139,8 @@ class Experiment:
 
         Args:
             part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
-                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview`` or
-                ``verdict``.
+                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview``,
+                ``verdict`` or ``metrics``.
 
         Raises:
             InputError: If there is no such part.
@@ -170,6 +173,7 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
     "figures": lambda run: run.figures.settings(),
     "paraview": lambda run: run.paraview.settings(),
     "verdict": lambda run: run.verdict.settings(),
+    "metrics": lambda run: run.metrics and run.metrics.plain(),
 }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from landscape_lib.config.metrics import SCHEMA
 from landscape_lib.config.settings import (
     NAME,
     SECTIONS,
@@ -21,6 +22,7 @@ def schema() -> dict[str, Any]:
     """
     sections = {name: {"$ref": f"#/definitions/{name}"} for name in SECTIONS}
     run = _of(ProblemSettings)
+    run["properties"] |= {"metrics": SCHEMA}
     run["properties"] |= {"train": {"$ref": "#/definitions/train"}} | sections
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -38,6 +40,7 @@ def schema() -> dict[str, Any]:
             }
         }
         | sections
+        | {"metrics": SCHEMA}
         | {"comparison": _or_empty(_of(ComparisonSettings))},
         "definitions": {
             "run": run | {"required": ["problem"]},

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.lending import in_eval_mode, with_batch_statistics
 from landscape_lib.core.meters import AccuracyMeter, FunctionMeter, LossMeter, meters_for
+from landscape_lib.core.metrics import WeightDecay, penalty_of
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
 
@@ -89,7 +90,8 @@ def combined(spreads: Sequence[Spread], factors: Sequence[float]) -> Spread:
 class Objective:
     """One loss of a model as a function of its parameters, on fixed samples, in eval mode.
 
-    L(w) = sum_i t_i(w) / sum_i w_i, the value that the evaluator gives on the same samples.
+    L(w) = sum_i t_i(w) / sum_i w_i, and the penalty on the weights where the metric has one: the
+    value that the evaluator gives on the same samples.
     Derivatives are by all floating-point parameters, frozen ones too, and by no buffer.  The model
     is only read: its parameters are replaced for the length of a forward pass.
 
@@ -121,7 +123,10 @@ class Objective:
         self.device = next(iter(movable(model).values())).device
         with self._reading(), torch.no_grad():
             outputs, targets = self._forward({}, samples.cut(batch_size)[0])
-            meter = meters_for(metrics, "train", outputs, targets)[key]
+            meter = meters_for(metrics, "train", outputs, targets).get(key)
+        self._penalty = _penalty(metrics, key)
+        if meter is None or getattr(meter, "finish", None) is not None:
+            raise UnmeasurableError(f"{key} is no mean over samples")
         if isinstance(meter, AccuracyMeter) or not isinstance(meter, LossMeter | FunctionMeter):
             raise UnmeasurableError(f"{key} is counted, not averaged: it has no derivative")
         self._meter = meter
@@ -209,13 +214,14 @@ class Objective:
         weights: list[Tensor] = []
         whole, count = 0.0, 0.0
         with self._reading(), torch.no_grad():
+            penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
                 outputs, targets = self._forward({}, batch)
-                part, share = self._weighed(outputs, targets)
+                part, share = self._weighed(outputs, targets, penalty)
                 whole, count = whole + float(part), count + float(share)
                 for alone in _one_by_one(outputs, targets):
-                    part, share = self._weighed(*alone)
+                    part, share = self._weighed(*alone, penalty)
                     totals.append(part)
                     weights.append(torch.as_tensor(share, dtype=torch.float64, device=self.device))
         found = Spread(torch.stack(totals).cpu(), torch.stack(weights).cpu(), self.of)
@@ -245,12 +251,13 @@ class Objective:
             )
         total, weight = 0.0, 0.0
         with self._reading():
+            penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
                 outputs, targets = self._forward({}, batch)
                 if not any(map(_is_real, tree_leaves(outputs))):
                     raise UnmeasurableError("outputs are no tensors that could be set to zero")
-                part, share = self._weighed(tree_map(_zeros, outputs), targets)
+                part, share = self._weighed(tree_map(_zeros, outputs), targets, penalty)
                 total, weight = total + float(part), weight + float(share)
         return total / weight
 
@@ -266,7 +273,7 @@ class Objective:
         return [weight.detach().clone().requires_grad_() for weight in moving]
 
     def _judge(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Tensor, Any]:
-        return self._weighed(*self._forward(weights, batch))
+        return self._weighed(*self._forward(weights, batch), self._penalty_at(weights))
 
     def _forward(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Any, Any]:
         reseed()
@@ -275,12 +282,15 @@ class Objective:
             return self.model(*inputs, **named), targets
         return functional_call(self.model, dict(weights), inputs, named), targets
 
-    def _weighed(self, outputs: Any, targets: Any) -> tuple[Tensor, Any]:
+    def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
         total, weight = self._meter.judge(outputs, self._meter.known(outputs, targets))
         if self._summed:  # a sum is the mean of what is summed, times the whole data set's count
             leaf = next(t for t in tree_leaves((targets, outputs)) if isinstance(t, Tensor))
-            return total.double(), len(leaf) / self.of
-        return total.double(), weight
+            weight = len(leaf) / self.of
+        return total.double() + penalty * weight, weight  # what the weights add, in shares
+
+    def _penalty_at(self, weights: Mapping[str, Tensor]) -> Tensor | float:
+        return 0.0 if self._penalty is None else self._penalty.of(self.model, weights)
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         parts = vector.split([shape.numel() for shape in self._shapes])
@@ -289,6 +299,11 @@ class Objective:
             part.reshape(weight.shape).to(weight.device, weight.dtype)
             for part, weight in zip(parts, weights, strict=True)
         ]
+
+
+def _penalty(metrics: nn.Module | Mapping[str, Any], key: str) -> WeightDecay | None:
+    named = metrics if isinstance(metrics, Mapping) else {}
+    return penalty_of(named.get(key.removeprefix("train_loss_")))
 
 
 def _gradient(of: Tensor, by: Sequence[Tensor], *, deeper: bool) -> list[Tensor]:

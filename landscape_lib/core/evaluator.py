@@ -3,7 +3,8 @@
 import logging
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from landscape_lib.core.direction import Direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.keys import results_of
 from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
 from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refuse_stray_labels
+from landscape_lib.core.metrics import WeightDecay, class_names, penalty_of
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.randomness import fixed_randomness, reseed
@@ -50,6 +53,9 @@ class Evaluator:
     A loss module, or a dict of metrics, shares one forward pass per batch; a function
     ``f(net, dataloader, use_cuda)`` runs its own loop over resident batches.  Call it with the
     model to get ``{key: float}``.
+
+    Attributes:
+        notes: By key, what a reader must know of how a metric is averaged.
 
     Args:
         model: The network at the centre; used once here, to see what it returns.
@@ -93,6 +99,9 @@ class Evaluator:
         self._folded: Folded | None = None
         self._together: Together | None = None
         self._call: Callable[..., Any] | None = None  # what stands for the model
+        self.notes: dict[str, str] = {}
+        self._classes = {split: class_names(samples.dataset) for split, samples in data.items()}
+        self._penalties = _penalties(metrics)
         _check_names(metrics, data)
         if self.own_loop:
             if self.plan.points_at_once > 1:
@@ -166,11 +175,7 @@ class Evaluator:
         Raises:
             InputError: If two metrics have one key.
         """
-        for place in range(self.plan.points_at_once):  # never fewer: others would have other bits
-            go(points[min(place, len(points) - 1)])
-            if self._statistics is not None:
-                self._statistics.estimate(model, pause)
-            self._take(place)
+        penalties = self._take_points(model, points, go, pause)
         found: dict[str, Any] = {}
         for split in self.data:
             if self.own_loop:
@@ -184,6 +189,8 @@ class Evaluator:
                     "metric."
                 )
             found |= values
+        for key, penalty in penalties.items():
+            found[key] = found.get(key, 0.0) + penalty
         if not self._settled:
             self._read_weights()
             self._settled = True
@@ -193,6 +200,30 @@ class Evaluator:
             _numbers({key: column[place] for key, column in found.items()})
             for place in range(len(points))
         ]
+
+    @torch.no_grad()
+    def _take_points(
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        go: Callable[[Point], None],
+        pause: Callable[[], None],
+    ) -> dict[str, Tensor]:
+        """Take over the weights at points; return what these alone add to metrics, by key.
+
+        That is computed from the model's own weights: what stands for the model may have folded its
+        norms into them.
+        """
+        columns: dict[str, list[Tensor]] = {key: [] for key in self._penalties}
+        for place in range(self.plan.points_at_once):  # never fewer: others would have other bits
+            go(points[min(place, len(points) - 1)])
+            for key, penalty in self._penalties.items():
+                columns[key].append(penalty.of(model))
+            if self._statistics is not None:
+                self._statistics.estimate(model, pause)
+            self._take(place)
+        alone = self._together is None
+        return {key: c[0] if alone else torch.stack(c) for key, c in columns.items()}
 
     def _take(self, place: int) -> None:
         """Take over the model's weights as they are now, where something stands for the model."""
@@ -227,7 +258,25 @@ class Evaluator:
                 self._add_copied(model, split, parts)
             else:
                 self._add(model, split, number, parts)
-        return {key: meter.result() for key, meter in meters.items()}
+        return self._results(split)
+
+    def _results(self, split: str) -> dict[str, Any]:
+        """Return the result of every meter; of several numbers one key each.
+
+        Raises:
+            InputError: If two have one key.
+        """
+        meters = self._meters[split].items()
+        results = [results_of(key, meter, self._classes[split]) for key, meter in meters]
+        found = {key: value for values in results for key, value in values.items()}
+        if not self._settled:
+            every = Counter(key for values in results for key in values)
+            twice = [key for key, count in every.items() if count > 1]
+            if twice:
+                raise InputError(f"Two metrics would be called {twice[0]!r}; rename one of them.")
+            for key in found:
+                check_metric_name(key.removeprefix(f"{split}_loss_"))
+        return found
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
@@ -242,7 +291,8 @@ class Evaluator:
 
     def _read_weights(self) -> None:
         """Make numbers of the weights that the first point found, with one read."""
-        found = {at: k.weight for at, k in self._known.items() if isinstance(k.weight, Tensor)}
+        weights = {at: k.weight for at, k in self._known.items() if isinstance(k.weight, Tensor)}
+        found = {at: weight for at, weight in weights.items() if not weight.ndim}
         if found:
             numbers = torch.stack(list(found.values())).tolist()
             for at, number in zip(found, numbers, strict=True):
@@ -355,8 +405,17 @@ class Evaluator:
                     meter.reset()
                     with blamed_on_the_metric(key, outputs, targets):
                         meter.add(outputs, meter.known(outputs, targets))
+                    if getattr(meter, "note", ""):
+                        self.notes[key] = meter.note  # type: ignore[union-attr]
                 self._metrics_write |= _contents([outputs, targets]) != before
                 self._meters[split] = meters
+
+
+def _penalties(metrics: Any) -> dict[str, WeightDecay]:
+    """Return what metrics say of the weights, by key: of the training data, as these decay."""
+    named = metrics.items() if isinstance(metrics, Mapping) else ()
+    found = {f"train_loss_{name}": penalty_of(metric) for name, metric in named}
+    return {key: penalty for key, penalty in found.items() if penalty is not None}
 
 
 def dtype_of(plan: Plan) -> torch.dtype:
@@ -595,15 +654,22 @@ def _same_keys(
     return wanted or tuple(values)
 
 
-def disagreement(found: Mapping[str, float], wanted: Mapping[str, float]) -> tuple[str, float]:
+def disagreement(
+    found: Mapping[str, float], wanted: Mapping[str, float], counted: Container[str] = ()
+) -> tuple[str, float]:
     """Return the key that differs most between two evaluations, and by how much (relative).
 
     NaN agrees with NaN, an infinity with itself; anything else against them differs by inf.
     Accuracies are left out: they move in steps of a sample, and losses are the sharper test.
+
+    Args:
+        found: By key.
+        wanted: By key.
+        counted: Other keys to leave out, of metrics that move in such steps.
     """
     worst = ("", 0.0)
     for key, value in wanted.items():
-        other = value if Label.of(key).units == "%" else found[key]
+        other = value if Label.of(key).units == "%" or key in counted else found[key]
         if value == other or (math.isnan(value) and math.isnan(other)):
             continue
         apart = abs(other - value) / max(abs(value), abs(other))

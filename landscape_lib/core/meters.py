@@ -1,15 +1,9 @@
-"""How many batches become one number: sums in float64, divided once.
-
-A meter judges a batch in two parts: ``known`` is what its targets alone decide, the same at every
-point of a landscape, and ``judge`` is what the network's outputs decide.
-"""
+"""How metrics of every kind are taken over many batches, as if these were one."""
 
 import copy
 import logging
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,77 +11,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
-from landscape_lib.core.blame import blamed_on_the_metric
+from landscape_lib.core.blame import blamed_on_the_metric, said
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.surface import Label
+from landscape_lib.core.means import Judged, Known, MeanMeter, has_classes
+from landscape_lib.core.metrics import (
+    Accuracy,
+    PerClass,
+    Perplexity,
+    Regularized,
+    Unmade,
+    WeightDecay,
+    loss_in,
+    penalty_of,
+)
+from landscape_lib.core.perclass import PerClassMeter
 
 log = logging.getLogger(__name__)
 
 REGRESSIONS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 CLASSIFICATIONS = (nn.CrossEntropyLoss, nn.NLLLoss)
-Judged = tuple[Tensor, Tensor | float]  # a batch's sum, and what it is to be divided by
+AVERAGED = "averaged over batches, weighted by their samples"
 AGREEMENT = 1e-4  # relative; how near a module's own value its per-sample values must come
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a batch's targets alone decide, for one meter.
-
-    Attributes:
-        targets: As the meter compares them with outputs.
-        weight: What the batch's sum is to be divided by; None where the outputs decide.
-        kept: Which targets count; None: all.
-        count: Number of samples.
-    """
-
-    targets: Any
-    weight: Tensor | float | None = None
-    kept: Tensor | None = None
-    count: int = 1
-
-    def over(self, values: Tensor) -> Tensor | float:
-        """Return what a sum of these values is to be divided by."""
-        return values.numel() if self.weight is None else self.weight
-
-    def weighing(self, weight: float) -> "Known":
-        """Return the same with its weight as a number that was read from the device."""
-        whole = self.kept is not None and weight == self.kept.numel()
-        return replace(self, weight=weight, kept=None if whole else self.kept)
-
-
-class MeanMeter(ABC):
-    """A weighted mean over all batches that are added, in float64 on the device."""
-
-    def __init__(self, device: torch.device, *, divide: bool = True) -> None:
-        self._zero = torch.zeros((), dtype=torch.float64, device=device)
-        self._divide = divide
-        self.reset()
-
-    @abstractmethod
-    def known(self, outputs: Any, targets: Any) -> Known:
-        """Return what these targets decide, for outputs of the given shape and type."""
-
-    @abstractmethod
-    def judge(self, outputs: Any, known: Known) -> Judged:
-        """Return a batch's sum and its weight; ``torch.func.vmap`` may go through it."""
-
-    def reset(self) -> None:
-        """Begin a new point."""
-        self._total = self._zero
-        self._weight: Tensor | float = 0.0
-
-    def add(self, outputs: Any, known: Known) -> None:
-        """Add one batch."""
-        self.sum_up(*self.judge(outputs, known))
-
-    def sum_up(self, total: Tensor, weight: Tensor | float) -> None:
-        """Add a batch's sum, or its sums at several points, and its weight."""
-        self._total = self._total + total
-        self._weight = self._weight + weight
-
-    def result(self) -> Tensor:
-        """Return the mean, or the sum where that is asked for; no synchronisation."""
-        return self._total / self._weight if self._divide else self._total
 
 
 class LossMeter(MeanMeter):
@@ -98,11 +42,16 @@ class LossMeter(MeanMeter):
     values are averaged over batches, weighted by the number of samples.
     """
 
-    def __init__(self, loss: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self,
+        loss: nn.Module,
+        device: torch.device,
+        finish: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.loss = loss
         self.each = _per_sample(loss)
         self.reduction = getattr(loss, "reduction", None)
-        super().__init__(device, divide=self.reduction != "sum")
+        super().__init__(device, divide=self.reduction != "sum", finish=finish)
 
     def settle(self, outputs: Any, targets: Any) -> None:
         """Decide on a first batch whether the module's per-sample values can be trusted.
@@ -119,10 +68,11 @@ class LossMeter(MeanMeter):
         if self.each is not None and not self._agrees(own, outputs, known):
             self.each = None
         if self.each is None and self.reduction != "sum":
+            self.note = AVERAGED
             log.info(
-                "%s does not say the loss of a sample: it is averaged over batches, weighted by "
-                "their samples.",
+                "%s does not say the loss of a sample: it is %s.",
                 type(self.loss).__name__,
+                AVERAGED,
             )
 
     def _agrees(self, own: Tensor, outputs: Any, known: Known) -> bool:
@@ -137,7 +87,7 @@ class LossMeter(MeanMeter):
             return True
         self.reset()
         self.add(outputs, known)
-        found, wanted = float(self.result()), float(own)
+        found, wanted = float(self._total / (self._weight if self._divide else 1)), float(own)
         close = math.isclose(found, wanted, rel_tol=AGREEMENT, abs_tol=1e-6)
         return close or not math.isfinite(wanted)
 
@@ -206,29 +156,15 @@ class _NoReduction(nn.Module):
         return self.each(outputs, targets)
 
 
-def has_classes(outputs: Any, targets: Any) -> bool:
-    """Say whether outputs are class scores (n, classes, ...) and targets class numbers (n, ...)."""
-    return (
-        isinstance(outputs, Tensor)
-        and isinstance(targets, Tensor)
-        and outputs.is_floating_point()
-        and not targets.is_floating_point()
-        and targets.dtype != torch.bool
-        and outputs.ndim >= 2
-        and outputs.shape[1] >= 2
-        and outputs.shape[:1] + outputs.shape[2:] == targets.shape
-    )
-
-
 class AccuracyMeter(MeanMeter):
-    """Percent of the targets, 0 to 100, that are the class of the highest score.
+    """Percent of the targets, 0 to 100, that are among the classes of the highest scores.
 
     Positions of ``ignore_index`` don't count.  Scores that hold NaN predict nothing, hence are
-    wrong.
+    wrong.  ``top`` is how many of the highest scores; of equal ones the first counts as higher.
     """
 
-    def __init__(self, ignore_index: int, device: torch.device) -> None:
-        self.ignore_index = ignore_index
+    def __init__(self, ignore_index: int, device: torch.device, top: int = 1) -> None:
+        self.ignore_index, self.top = ignore_index, top
         super().__init__(device)
 
     def known(self, outputs: Tensor, targets: Tensor) -> Known:
@@ -238,11 +174,24 @@ class AccuracyMeter(MeanMeter):
 
     def judge(self, outputs: Tensor, known: Known) -> Judged:
         """Return a batch's sum and its weight."""
-        best, predicted = outputs.max(dim=1)
-        right = (predicted == known.targets) & (best == best)  # noqa: PLR0124  (NaN is no score)
+        right = self.right(outputs, known.targets)
         if known.kept is not None:
             right = right & known.kept
         return 100.0 * right.sum(dtype=torch.float64), known.over(right)
+
+    def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Tell for every target whether it is among the highest scores."""
+        best, predicted = outputs.max(dim=1)
+        numbers = best == best  # noqa: PLR0124  (NaN is no score)
+        if self.top == 1:
+            return (predicted == targets) & numbers
+        there = (targets >= 0) & (targets < outputs.shape[1])
+        places = torch.where(there, targets, 0).unsqueeze(1)
+        own = outputs.gather(1, places)
+        every = torch.arange(outputs.shape[1], device=outputs.device)
+        before = every.view(-1, *[1] * (targets.ndim - 1)) < places
+        higher = (outputs > own) | ((outputs == own) & before)
+        return (higher.sum(dim=1) < self.top) & there & numbers
 
 
 class FunctionMeter(MeanMeter):
@@ -272,6 +221,7 @@ class FunctionMeter(MeanMeter):
                 "a sample."
             )
         if found.ndim == 0 or (found.numel() == 1 and known.count > 1):
+            self.note = AVERAGED
             return found.double().sum() * known.count, known.count
         return found.sum(dtype=torch.float64), found.numel()
 
@@ -301,13 +251,15 @@ class TorchMetricMeter:
         return self.metric.compute()
 
 
-Meter = LossMeter | AccuracyMeter | FunctionMeter | TorchMetricMeter
+Meter = LossMeter | AccuracyMeter | PerClassMeter | FunctionMeter | TorchMetricMeter
 
 
 def meters_for(
     metrics: nn.Module | Mapping[str, Any], split: str, outputs: Any, targets: Any
 ) -> dict[str, Meter]:
     """Return a meter for every metric key of a split, settled on a first batch.
+
+    What depends on the weights alone has none; what training minimised is of ``train`` alone.
 
     Raises:
         InputError: If a loss module meets outputs that are no tensor, or a metric is of no kind
@@ -316,6 +268,9 @@ def meters_for(
     device = _device(outputs)
     if isinstance(metrics, Mapping):
         named = {f"{split}_loss_{name}": metric for name, metric in metrics.items()}
+        if split != "train":
+            named = {key: metric for key, metric in named.items() if penalty_of(metric) is None}
+        named = {k: metric for k, metric in named.items() if not isinstance(metric, WeightDecay)}
         return {key: _meter(key, metric, outputs, targets, device) for key, metric in named.items()}
     meters: dict[str, Meter] = {
         f"{split}_loss": _meter(f"{split}_loss", metrics, outputs, targets, device)
@@ -341,7 +296,9 @@ def refuse_stray_labels(metrics: Any, outputs: Any, targets: Sequence[Any]) -> N
         InputError: With the numbers that are there, and those that may be.
     """
     losses = metrics.values() if isinstance(metrics, Mapping) else [metrics]
-    judging = [loss for loss in losses if isinstance(loss, CLASSIFICATIONS)]
+    judging = [
+        loss for loss in map(loss_in, losses) if isinstance(loss, (*CLASSIFICATIONS, Accuracy))
+    ]
     if not judging or not has_classes(outputs, targets[0]):
         return
     for ignored in {loss.ignore_index for loss in judging}:
@@ -359,19 +316,22 @@ def refuse_stray_labels(metrics: Any, outputs: Any, targets: Sequence[Any]) -> N
 
 
 def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.device) -> Meter:
+    """Return the meter of one metric, whatever it is wrapped in.
+
+    Raises:
+        InputError: If it is of no kind that can be evaluated, or does not belong to such outputs.
+    """
+    if isinstance(metric, Unmade):
+        metric = metric.make(outputs, targets)
+    if isinstance(metric, Regularized):
+        metric = metric.loss
+    for kind, meter_of in _OURS.items():
+        if isinstance(metric, kind):
+            return meter_of(key, metric, outputs, targets, device)
     if hasattr(metric, "update") and hasattr(metric, "compute"):
         return TorchMetricMeter(metric, device)
     if isinstance(metric, nn.Module):
-        if not isinstance(outputs, Tensor):
-            raise InputError(
-                f"The model returned {_say(outputs)}, which {type(metric).__name__} cannot judge; "
-                "wanted a tensor. Return a tensor, or give metrics as functions(outputs, targets)."
-            )
-        dtype = outputs.dtype if outputs.is_floating_point() else None
-        loss = LossMeter(copy.deepcopy(metric).to(device, dtype), device)
-        with blamed_on_the_metric(key, outputs, targets):
-            loss.settle(outputs, targets)
-        return loss
+        return _loss(key, metric, outputs, targets, device)
     if callable(metric):
         return FunctionMeter(key, metric, device)
     raise InputError(
@@ -380,16 +340,92 @@ def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.devi
     )
 
 
-def labels_for(metrics: Any, keys: Sequence[str]) -> dict[str, Label]:
-    """Return the label of every key; torchmetrics say themselves whether higher is better."""
-    named = metrics if isinstance(metrics, Mapping) else {}
-    return {key: _label(key, named.get(key.split("_loss_", 1)[-1])) for key in keys}
+def _loss(
+    key: str,
+    metric: nn.Module,
+    outputs: Any,
+    targets: Any,
+    device: torch.device,
+    finish: Callable[[Tensor], Tensor] | None = None,
+) -> LossMeter:
+    if not isinstance(outputs, Tensor):
+        raise InputError(
+            f"The model returned {_say(outputs)}, which {type(metric).__name__} cannot judge; "
+            "wanted a tensor. Return a tensor, or give metrics as functions(outputs, targets)."
+        )
+    dtype = outputs.dtype if outputs.is_floating_point() else None
+    loss = LossMeter(copy.deepcopy(metric).to(device, dtype), device, finish)
+    with blamed_on_the_metric(key, outputs, targets):
+        loss.settle(outputs, targets)
+    return loss
 
 
-def _label(key: str, metric: Any) -> Label:
-    label = Label.of(key)
-    higher = getattr(metric, "higher_is_better", None)
-    return label if higher is None else replace(label, goal="max" if higher else "min")
+def _accuracy(
+    key: str, metric: Accuracy, outputs: Any, targets: Any, device: torch.device
+) -> AccuracyMeter:
+    if not has_classes(outputs, targets):
+        raise InputError(
+            f"Metric {key!r} is an accuracy, but the model returned {said(outputs)} and the "
+            f"targets are {said(targets)}; wanted scores (n, classes, ...) and class numbers "
+            "(n, ...). For other outputs there are BinaryAccuracy and MultilabelAccuracy."
+        )
+    if metric.top >= outputs.shape[1] > 1:
+        raise InputError(
+            f"Metric {key!r} counts the {metric.top} highest of {outputs.shape[1]} scores, which "
+            "is always 100 %; take fewer."
+        )
+    return AccuracyMeter(metric.ignore_index, device, metric.top)
+
+
+def _perplexity(
+    key: str, metric: Perplexity, outputs: Any, targets: Any, device: torch.device
+) -> LossMeter:
+    return _loss(key, metric.loss, outputs, targets, device, torch.exp)
+
+
+def _per_class(
+    key: str, whole: PerClass, outputs: Any, targets: Any, device: torch.device
+) -> PerClassMeter:
+    """Return what takes an accuracy or a loss of class numbers apart by class.
+
+    Raises:
+        InputError: If it is another metric, or not of class numbers.
+    """
+    metric = whole.metric
+    if isinstance(metric, Accuracy):
+        accuracy = _accuracy(key, metric, outputs, targets, device)
+        each = lambda outputs, targets: 100.0 * accuracy.right(outputs, targets)  # noqa: E731
+        return PerClassMeter(each, outputs.shape[1], None, metric.ignore_index, device)
+    loss: Any = loss_in(metric)
+    if not isinstance(loss, CLASSIFICATIONS) or not has_classes(outputs, targets):
+        raise InputError(
+            f"Metric {key!r} cannot be taken apart by class: the model returned {said(outputs)}, "
+            f"the targets are {said(targets)}, and it is a {type(loss).__name__}. per_class is for "
+            "accuracy, topK, cross_entropy, nll, perplexity of class scores and class numbers, and "
+            "for classes of torchmetrics that have an average."
+        )
+    meter = _loss(key, loss, outputs, targets, device)
+    if meter.each is None:
+        raise InputError(
+            f"Metric {key!r} cannot be taken apart by class: {type(loss).__name__} does not say "
+            "the loss of a sample. Leave per_class out."
+        )
+    return PerClassMeter(
+        meter.each,
+        outputs.shape[1],
+        None if loss.weight is None else loss.weight.to(device, torch.float64),
+        loss.ignore_index,
+        device,
+        divide=meter.reduction != "sum",
+        finish=torch.exp if isinstance(metric, Perplexity) else None,
+    )
+
+
+_OURS: Mapping[type, Callable[..., Meter]] = {
+    Accuracy: _accuracy,
+    Perplexity: _perplexity,
+    PerClass: _per_class,
+}
 
 
 def _device(outputs: Any) -> torch.device:

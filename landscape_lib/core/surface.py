@@ -25,11 +25,13 @@ class Label:
         long_name: Words for titles and axes.
         units: ``"%"`` for accuracies, empty where a number has no unit.
         goal: ``"min"`` or ``"max"``.
+        note: What a reader must know of how it was averaged; empty where it is exact.
     """
 
     long_name: str
     units: str = ""
     goal: str = "min"
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.goal not in {"min", "max"}:

@@ -1,12 +1,14 @@
 """What a user brings: a trained model, the data it is judged on, and the metrics that judge it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.spec import is_said
+from landscape_lib.problems.naming import metrics_from
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,17 @@ class Problem:
             * ``{name: loss module | function(outputs, targets) -> per-sample tensor |
               torchmetrics.Metric}``: keys ``train_loss_<name>``, one forward pass for all;
             * a function ``f(net, dataloader, use_cuda) -> {name: float}``: keys
-              ``train_loss_<name>``.
+              ``train_loss_<name>``;
+            * any of these in words, as the config has them: ``"cross_entropy"``, ``["mse", "l1"]``,
+              ``{"top": "top5", "mine": my_function}``.
         splits: More data under other names; ``{"test": test_set}`` adds ``test_loss`` and so on.
     """
 
     model: nn.Module
     data: Any
-    metrics: nn.Module | Mapping[str, Any] | Callable[..., Mapping[str, float]] = field(
-        default_factory=nn.CrossEntropyLoss
-    )
+    metrics: (
+        nn.Module | Mapping[str, Any] | Callable[..., Mapping[str, float]] | str | Sequence[Any]
+    ) = field(default_factory=nn.CrossEntropyLoss)
     splits: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -40,6 +44,8 @@ class Problem:
             raise InputError(
                 f"Problem.model is a {type(self.model).__name__}; it must be a torch.nn.Module."
             )
+        if is_said(self.metrics):
+            object.__setattr__(self, "metrics", metrics_from(self.metrics))
         if isinstance(self.metrics, Mapping) and not self.metrics:
             raise InputError("Problem.metrics is an empty dict; name at least one metric.")
         if not (isinstance(self.metrics, Mapping) or callable(self.metrics)):

@@ -10,6 +10,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.spec import Asked
 
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib")
@@ -69,6 +70,16 @@ def code_hash(place: str) -> str:
     around = [] if place.endswith(".py") else _steps(place, [str(Path.cwd()), *sys.path])
     paths = {path.resolve() for path in around if path is not None} - {start}
     return trees_hash(_closure(start, *filter(is_local, paths)))
+
+
+def metrics_code(asked: Asked) -> str:
+    """Return the hashes of the code that metrics are imported from; nothing where none is.
+
+    Raises:
+        InputError: If a module is not there, or does not parse.
+    """
+    places = sorted({split_name(path)[0] for path in asked.imported()})
+    return "".join(code_hash(place) for place in places)
 
 
 def trees_hash(paths: Iterable[Path]) -> str:

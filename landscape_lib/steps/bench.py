@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,14 +14,17 @@ from landscape_lib.config import EvaluationSettings, Experiment
 from landscape_lib.core.batchnorm import Reestimation
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, dtype_of, prepare
+from landscape_lib.core.keys import labels_for
 from landscape_lib.core.lending import lay_out_weights
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import DEFAULT_BATCH_SIZE, Samples
 from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.checkpoint import load_checkpoint
+from landscape_lib.problems.naming import metrics_from
 from landscape_lib.problems.problem import Problem
-from landscape_lib.problems.source import code_hash, split_name
+from landscape_lib.problems.source import code_hash, metrics_code, split_name
 from landscape_lib.utils.fingerprint import problem_fingerprint
+from landscape_lib.utils.hashing import hash_text
 from landscape_lib.utils.samplestore import load_samples, store_samples
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,12 @@ class Bench:
     def batch_size(self) -> int:
         """Samples a batch where a plan says nothing."""
         return self.data["train"].batch_size or DEFAULT_BATCH_SIZE
+
+    def counted(self, keys: Iterable[str]) -> frozenset[str]:
+        """Return the keys that move in steps of a sample, unless all of them do."""
+        labels = labels_for(self.problem.metrics, list(keys))
+        found = frozenset(key for key, label in labels.items() if label.units == "%")
+        return found if len(found) < len(labels) else frozenset()
 
     def first(self, count: int) -> "Bench":
         """Return the problem on the first samples of every split; whole for a loop of its own."""
@@ -107,6 +116,11 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
         probed: What the probe found the problem to be; None when it is the probe that asks.
     """
     problem = problem_of(experiment)
+    code, args = code_hash(split_name(experiment.problem)[0]), experiment.args
+    if experiment.metrics is not None:
+        problem = replace(problem, metrics=metrics_from(experiment.metrics))
+        code = hash_text(code + metrics_code(experiment.metrics))
+        args = {"args": args, "metrics": experiment.metrics.plain()}
     sets = {"train": problem.data, **problem.splits}
     folder, hashes = experiment.path("journal"), dict((probed or {}).get("data", {}))
     known = load_samples(folder, hashes, sets) if hashes else None
@@ -114,8 +128,8 @@ def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> B
     bench = lay_out(
         experiment.name,
         problem,
-        code=code_hash(split_name(experiment.problem)[0]),
-        args=experiment.args,
+        code=code,
+        args=args,
         wishes=experiment.evaluation,
         data=known or prepare(problem.data, problem.splits, folder),
         hashes=hashes if known else None,

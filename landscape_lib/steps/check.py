@@ -81,8 +81,11 @@ def _looked_at(run: Experiment, start_s: float) -> str:
     points = range(min(run.grid.size, _GROUPS * found.plan.points_at_once))
     Work(bench, found.plan, directions, run.grid, Stops()).evaluate(points, run.name)
     lines = [f"{run.name}: {run.problem}", "", *describe(bench.problem.model, directions), ""]
-    lines += [f"{'metric':<24} at the centre"]
-    lines += [f"{key:<24} {value:.6g}" for key, value in found.centre.items()]
+    wide = max(24, *map(len, found.centre))
+    lines += [f"{'metric':<{wide}} at the centre"]
+    for key, value in found.centre.items():
+        note = found.labels[key].note
+        lines += [f"{key:<{wide}} {value:.6g}" + (f"  {note}" if note else "")]
     return "\n".join([*lines, "", *_costs(run, found, start_s, peak_memory())])
 
 

@@ -17,7 +17,7 @@ from landscape_lib.config import Config, Experiment, FigureSettings, Frame
 from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
-from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
+from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.records import read_record
 from landscape_lib.viz.names import LOSS_AND_ACCURACY, SPECTRUM, file_name, rated_splits
@@ -78,7 +78,8 @@ class Dependencies:
         if not self.bends(experiment.name):
             return []
         wishes = experiment.evaluation
-        told = [code_hash(split_name(experiment.problem)[0]), wishes.precision]
+        code = code_hash(split_name(experiment.problem)[0])
+        told = [code, wishes.precision, *self._metrics(experiment)]
         if any(one.curve != "none" for one in experiment.directions):
             told += [wishes.batch_norm, str(wishes.batch_norm_samples), str(wishes.batch_size)]
         return told
@@ -100,7 +101,14 @@ class Dependencies:
         experiment = self.config.run(run)
         code = code_hash(split_name(experiment.problem)[0])
         parts = [self._content_of(experiment), code, experiment.settings("evaluation")]
-        return self._saved([*parts, EVALUATION_VERSION])
+        return self._saved([*parts, EVALUATION_VERSION, *self._metrics(experiment)])
+
+    def _metrics(self, experiment: Experiment) -> list[str]:
+        """Return what metrics that the config names depend on; nothing where it names none."""
+        asked = experiment.metrics
+        if asked is None:
+            return []
+        return [canonical(self._by_content(asked.plain())), metrics_code(asked)]
 
     def shard(self, run: str) -> str:
         """Return what a shard depends on beside its directions: problem, grid, plan, keys."""
@@ -281,6 +289,8 @@ class Dependencies:
             InputError: If code or a file that the config names is not there.
         """
         locate(split_name(experiment.problem)[0])
+        for path in experiment.metrics.imported() if experiment.metrics else ():
+            locate(split_name(path)[0])
         if experiment.train is not None:
             locate(split_name(experiment.train.function)[0])
         made = self._made()
@@ -360,6 +370,7 @@ class Dependencies:
     def _made_for(self, experiment: Experiment) -> list[str]:
         made = self._made() | (self._planes() if experiment.frame else set())
         named = [*_texts(experiment.args), *experiment.files, *self._direction_files(experiment)]
+        named += _texts(experiment.metrics.plain()) if experiment.metrics else []
         lists = _checkpoint_lists(experiment)
         makers = {self._trained_with(name) for names in lists for name in names}
         return sorted(({_plain(path) for path in named} | makers) & made)

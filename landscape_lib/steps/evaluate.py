@@ -174,7 +174,8 @@ class Work:
         found = {key: float(values[far]) for key, values in shard.values.items()}
         if part is not self.bench:
             found = self._values_on(part, used, shard.indices[far])
-        key, apart = disagreement(found, self._values_on(part, plain, shard.indices[far]))
+        wanted = self._values_on(part, plain, shard.indices[far])
+        key, apart = disagreement(found, wanted, self.bench.counted(wanted))
         if apart > FAR:
             log.warning(
                 "At %s, %s differs by %.1e between this plan and the plain model: so far from the "

@@ -14,8 +14,8 @@ from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.direction import Direction, cosine
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
+from landscape_lib.core.keys import labels_for
 from landscape_lib.core.lending import borrowed
-from landscape_lib.core.meters import labels_for
 from landscape_lib.core.plan import Plan, plain_plan
 from landscape_lib.core.surface import Surface, merge
 from landscape_lib.steps.bench import Bench, settings_kept
@@ -137,6 +137,7 @@ def compute(
     what = place.surface.name if place else "landscape"
     with borrowed(problem.problem.model), settings_kept():
         plan = settled_plan(problem, wishes, grid, place.journal if place else None)
+        notes = problem.first(problem.batch_size).evaluator(plan.plain()).notes
         work = Work(problem, plan, directions, grid, Stops())
         with _kept_points(place, work, what) as journal:
             shard = work.evaluate(range(grid.size), what, journal)
@@ -145,7 +146,7 @@ def compute(
     surface = replace(
         surface,
         attributes={**surface.attributes, **_told(what, work, about), "shards": 1},
-        labels=labels_for(problem.problem.metrics, surface.keys),
+        labels=labels_for(problem.problem.metrics, surface.keys, notes),
     )
     if place:
         place.make_room(len(grid.axes))

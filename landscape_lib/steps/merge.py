@@ -79,7 +79,8 @@ def _refuse_other_problem(
 
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:
-    parts = ("problem", "grid", "directions", "evaluation")
+    asked = ("metrics",) if experiment.metrics else ()
+    parts = ("problem", "grid", "directions", "evaluation", *asked)
     frame = experiment.frame
     moment = {} if frame is None else {"checkpoint": frame.checkpoint}
     return moment | provenance(

@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import nn
 
 from landscape_lib.core.curvature import Objective, UnmeasurableError
-from landscape_lib.core.meters import labels_for
+from landscape_lib.core.keys import labels_for
 from landscape_lib.core.samples import Samples
 from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import Bench

@@ -280,7 +280,7 @@ def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) ->
         return False
     found, wanted = (values_along(bench, bench.evaluator(p), distances) for p in (plan, plain))
     for distance, one, other in zip(distances, found, wanted, strict=True):
-        key, apart = disagreement(one, other)
+        key, apart = disagreement(one, other, bench.counted(other))
         if apart <= AGREEMENT or _as_near_to_the_truth(bench, plain, distance, one, other):
             continue
         log.warning(
@@ -321,7 +321,9 @@ def _as_near_to_the_truth(
     exact = bench.evaluator(replace(plain, precision="float64"))
     (truth,) = values_along(bench, exact, [distance])
     bench.evaluator(plain)  # puts the model back into its type
-    return disagreement(found, truth)[1] <= AGREEMENT + 2 * disagreement(other, truth)[1]
+    counted = bench.counted(truth)
+    own = disagreement(other, truth, counted)[1]
+    return disagreement(found, truth, counted)[1] <= AGREEMENT + 2 * own
 
 
 def values_along(

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from landscape_lib.config import Experiment
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.meters import labels_for
+from landscape_lib.core.keys import labels_for
 from landscape_lib.core.plan import Plan, choose_device
+from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.gpus import own_gpu
@@ -34,23 +36,24 @@ class Probed:
         plan: How its points will be evaluated.
         centre: Every metric at the trained weights.
         seconds_per_point: That one of many points takes here.
+        labels: What every metric is called, and how it was averaged where that is not exact.
     """
 
     bench: Bench
     plan: Plan
     centre: Values
     seconds_per_point: float
+    labels: Mapping[str, Label]
 
 
 def probe(experiment: Experiment, out: Path | str) -> None:
     """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``."""
     with own_gpu(choose_device(experiment.evaluation.device)):
         found = probed(experiment, set_up(experiment))
-    labels = labels_for(found.bench.problem.metrics, list(found.centre))
     report = {
         "keys": list(found.centre),
         "centre": found.centre,
-        "labels": {key: vars(label) for key, label in labels.items()},
+        "labels": {key: vars(label) for key, label in found.labels.items()},
         "samples_per_point": found.bench.samples_per_point,
         "plan": vars(found.plan),
         "seconds_per_point": found.seconds_per_point,
@@ -72,7 +75,8 @@ def probed(experiment: Experiment, bench: Bench) -> Probed:
     centre = values_along(bench, evaluator, [0.0])[0]
     _warn_of_memory(centre, values_along(bench, metrics, [0.0])[0])
     seconds = _seconds_per_point(bench, evaluator, journal, plan)
-    return Probed(bench, plan, centre, seconds)
+    labels = labels_for(bench.problem.metrics, list(centre), metrics.notes)
+    return Probed(bench, plan, centre, seconds, labels)
 
 
 def _plan_of_film(experiment: Experiment) -> Plan | None:

@@ -14,7 +14,8 @@ AXES = ("x", "y")
 def to_xarray(surface: Surface) -> "xarray.Dataset":
     """Return a surface as an ``xarray.Dataset``: dimensions x and y, one variable a metric.
 
-    Each variable carries ``long_name``, ``units`` and ``goal``; the data set the provenance.
+    Each variable carries ``long_name``, ``units``, ``goal``, and ``note`` where there is one; the
+    data set the provenance.
 
     Raises:
         InputError: If xarray is not installed.
@@ -25,5 +26,9 @@ def to_xarray(surface: Surface) -> "xarray.Dataset":
         raise InputError("xarray is not installed; pip install xarray.") from None
     axes = AXES[: len(surface.grid.axes)]
     coordinates = {name: axis.steps() for name, axis in zip(axes, surface.grid.axes, strict=True)}
-    variables = {key: (axes, surface[key], vars(surface.labels[key])) for key in surface.keys}
+    told = {
+        key: {name: word for name, word in vars(label).items() if word or name != "note"}
+        for key, label in surface.labels.items()
+    }
+    variables = {key: (axes, surface[key], told[key]) for key in surface.keys}
     return xarray.Dataset(variables, coordinates, dict(surface.attributes))

@@ -197,6 +197,8 @@ def save_surface(path: Path | str, surface: Surface) -> None:
             dataset.attrs["long_name"] = label.long_name
             dataset.attrs["units"] = label.units
             dataset.attrs["goal"] = label.goal
+            if label.note:
+                dataset.attrs["note"] = label.note
             for number, name in enumerate(COORDINATES[: surface[key].ndim]):
                 dataset.dims[number].label = name
                 dataset.dims[number].attach_scale(handle[name])
@@ -249,13 +251,13 @@ def load_surface(path: Path | str) -> Surface:
             return _earlier_surface(handle, grid, path)
         keys = json.loads(attributes["keys"])
         values = {key: handle[key][()] for key in keys}
-        labels = {
-            key: Label(
-                *(str(_native(handle[key].attrs[n])) for n in ("long_name", "units", "goal"))
-            )
-            for key in keys
-        }
+        labels = {key: _label(handle[key].attrs) for key in keys}
         return Surface(grid, values, attributes, labels, _trajectories(handle))
+
+
+def _label(attributes: Any) -> Label:
+    names = ("long_name", "units", "goal", *(["note"] if "note" in attributes else []))
+    return Label(*(str(_native(attributes[name])) for name in names))
 
 
 def _trajectories(handle: h5py.File) -> tuple[Trajectory, ...]:

@@ -5,7 +5,7 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
-from landscape_lib.verdict import centre, norms, plane, texture
+from landscape_lib.verdict import averages, centre, norms, plane, texture
 from landscape_lib.verdict.evidence import Check, Evidence
 from landscape_lib.verdict.numbers import numbers
 
@@ -20,6 +20,7 @@ QUESTIONS = (
     centre.curvature,
     plane.angle,
     plane.extent,
+    averages.averages,
     texture.finite,
     norms.batch_norms,
     texture.bumps,

@@ -207,6 +207,12 @@ def test_everything_that_can_be_used_has_a_name(show):
     assert unnamed == []
 
 
+def test_how_a_metric_is_averaged_is_said_beside_it(show):
+    label = Label("train own", note="averaged over batches, weighted by their samples")
+    page = show(Entry("one", Surface(SURFACE.grid, {"own": BOWL}, labels={"own": label})))
+    assert "train own: averaged over batches, weighted by their samples" in notes(page)
+
+
 def test_log_and_clip_change_levels_and_are_said(show):
     page = show(one())
     assert page.is_checked("#log")

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, prepare
-from landscape_lib.core.meters import has_classes, labels_for
+from landscape_lib.core.keys import labels_for
+from landscape_lib.core.meters import has_classes
 from landscape_lib.core.plan import Plan
 
 N = 23  # prime: the last batch is smaller at every batch size but 1

@@ -49,7 +49,7 @@ function notesOf(view) {
   const name = nameOf(metric);
   const total = count(landscape.size, "point");
   if (census.finite === 0) return [`${name}: no finite value in ${total}`];
-  const said = [];
+  const said = metric.note ? [`${name}: ${metric.note}`] : [];
   if (view.isFlat) said.push(`${name}: constant ${numberText(census.low)}`);
   const missing = landscape.size - census.finite;
   if (missing) {
