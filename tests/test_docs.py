@@ -169,7 +169,9 @@ def test_the_overview_of_examples_names_every_template_and_shows_every_picture()
 PAGES = [*sorted((REPO / "docs").glob("*.md")), *sorted((REPO / "examples").glob("**/*.md"))]
 
 
-@pytest.mark.parametrize("page", [*PAGES, REPO / "README.md"], ids=lambda page: str(page.relative_to(REPO)))
+@pytest.mark.parametrize(
+    "page", [*PAGES, REPO / "README.md"], ids=lambda page: str(page.relative_to(REPO))
+)
 def test_links_between_pages_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in link:

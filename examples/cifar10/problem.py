@@ -35,8 +35,8 @@ def images(root: str, *, train: bool) -> Pair:
         found = CIFAR10(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"CIFAR-10 is not in {root} and cannot be downloaded ({error}). Put the folder "
-            f"cifar-10-batches-py of cifar-10-python.tar.gz there."
+            f"CIFAR-10 is not in {root} and cannot be downloaded ({' '.join(str(error).split())}). "
+            "Put the folder cifar-10-batches-py of cifar-10-python.tar.gz there."
         ) from error
     inputs = torch.from_numpy(found.data).permute(0, 3, 1, 2).float() / 255
     mean, deviation = (torch.tensor(row).reshape(-1, 1, 1) for row in (MEAN, DEVIATION))

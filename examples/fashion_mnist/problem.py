@@ -27,8 +27,8 @@ def network(kind: str, **options: Any) -> nn.Module:
     return NETWORKS[kind](channels=1, **options)
 
 
-def images(root: str, *, train: bool, count: int) -> Pair:
-    """Return the first images of a split, standardised, (n, 1, 14, 14), and their classes.
+def images(root: str, *, train: bool, count: int | None = None) -> Pair:
+    """Return a split's first images, or all: standardised, (n, 1, 14, 14), and their classes.
 
     A pixel is the mean of four: networks then cost a quarter.
 
@@ -40,7 +40,7 @@ def images(root: str, *, train: bool, count: int) -> Pair:
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"Fashion-MNIST is not below {root}/FashionMNIST/raw and cannot be downloaded "
-            f"({error}). examples/fashion_mnist/README.md gets it from a Debian package."
+            f"({' '.join(str(error).split())}). A Debian package has it: see the template's README."
         ) from error
     inputs = functional.avg_pool2d(found.data[:count, None].float() / 255, 2)
     return (inputs - MEAN) / DEVIATION, found.targets[:count]

@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from landscape_lib import config
+from landscape_lib import InputError, config
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.evaluate import evaluate_shard
@@ -35,11 +35,15 @@ def tiny_images(folder, args):
     return {"images": "images", "name": "squeezenet1_1", "weights": None, "samples": None}
 
 
-def files_of_every_kind(folder, args):
-    spec = importlib.util.spec_from_file_location("files", EXAMPLES / "checkpoints" / "problem.py")
+def module_of(template):
+    spec = importlib.util.spec_from_file_location("template", EXAMPLES / template / "problem.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.save_all(folder / "results" / "files")
+    return module
+
+
+def files_of_every_kind(folder, args):
+    module_of("checkpoints").save_all(folder / "results" / "files")
     return {}
 
 
@@ -161,3 +165,21 @@ def test_a_template_says_how_it_is_run(template):
     assert f"--configfile examples/{template}/config.yaml" in text
     for run in config.load(EXAMPLES / template / "config.yaml").runs.values():
         assert run.problem.startswith(f"examples/{template}/problem.py:")
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "words"),
+    [
+        ("cifar10", "CIFAR10", r"CIFAR-10 is not in data .*\(no network\)\. Put the folder"),
+        ("fashion_mnist", "FashionMNIST", r"not below data/FashionMNIST/raw .*Debian package"),
+    ],
+)
+def test_images_that_cannot_be_had_are_asked_for(template, name, words, monkeypatch):
+    import torchvision
+
+    def refuse(root, train, download):
+        raise RuntimeError("no\nnetwork")
+
+    monkeypatch.setattr(torchvision.datasets, name, refuse)
+    with pytest.raises(InputError, match=words):
+        module_of(template).images("data", train=True)

@@ -1,4 +1,4 @@
-"""VGG-9 is the paper's: its layers, its size, and the names that checkpoints of its program have."""
+"""VGG-9 is the paper's: its layers, its size, the names in checkpoints of its program."""
 
 import pytest
 import torch
