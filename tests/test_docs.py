@@ -192,7 +192,20 @@ def test_the_page_of_curvature_shows_the_config_of_its_pictures_and_its_code_run
     assert (tmp_path / "loss_surface.h5_spectrum.pdf").exists()
 
 
-@pytest.mark.parametrize("page", [*sorted((REPO / "docs").glob("*.md")), REPO / "README.md"])
+def test_the_overview_of_examples_names_every_template_and_shows_every_picture():
+    page = (REPO / "examples" / "README.md").read_text()
+    templates = {path.parent.name for path in (REPO / "examples").glob("*/config.yaml")}
+    assert set(re.findall(r"\| \[(\w+)\]\(\1\) \|", page)) == templates
+    shown = set(re.findall(r'src="(\w+)/landscape\.png"', page))
+    assert shown == {path.parent.name for path in (REPO / "examples").glob("*/landscape.png")}
+
+
+PAGES = [*sorted((REPO / "docs").glob("*.md")), *sorted((REPO / "examples").glob("**/*.md"))]
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, REPO / "README.md"], ids=lambda page: str(page.relative_to(REPO))
+)
 def test_links_between_pages_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in link:

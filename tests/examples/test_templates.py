@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
-from landscape_lib import config
+from landscape_lib import InputError, config
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.evaluate import evaluate_shard
@@ -34,28 +35,45 @@ def tiny_images(folder, args):
     return {"images": "images", "name": "squeezenet1_1", "weights": None, "samples": None}
 
 
-def files_of_every_kind(folder, args):
-    spec = importlib.util.spec_from_file_location("files", EXAMPLES / "checkpoints" / "problem.py")
+def module_of(template):
+    spec = importlib.util.spec_from_file_location("template", EXAMPLES / template / "problem.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.save_all(folder / "results" / "files")
+    return module
+
+
+def files_of_every_kind(folder, args):
+    module_of("checkpoints").save_all(folder / "results" / "files")
     return {}
 
 
-class FewImages:
+COUNT = 150  # more than a small batch, so that a large one trains another network
+
+
+class FewColours:
     """Stands in for CIFAR-10: a few images of its shape."""
 
     def __init__(self, root, train, download):
         generator = np.random.default_rng(train)
-        self.data = generator.integers(0, 256, (40, 32, 32, 3), np.uint8)
-        self.targets = list(range(10)) * 4
+        self.data = generator.integers(0, 256, (COUNT, 32, 32, 3), np.uint8)
+        self.targets = list(range(10)) * (COUNT // 10)
+
+
+class FewGreys:
+    """Stands in for Fashion-MNIST: a few images of its shape."""
+
+    def __init__(self, root, train, download):
+        generator = torch.Generator().manual_seed(int(train))
+        self.data = torch.randint(256, (COUNT, 28, 28), generator=generator, dtype=torch.uint8)
+        self.targets = torch.arange(COUNT) % 10
 
 
 def stand_in(folder, args):
     import torchvision
 
-    torchvision.datasets.CIFAR10 = FewImages  # the test's monkeypatch puts it back
-    return {"depth": 8, "samples": 20}
+    torchvision.datasets.CIFAR10 = FewColours  # the test's monkeypatch puts them back
+    torchvision.datasets.FashionMNIST = FewGreys
+    return {"samples": 20}
 
 
 # What is needed, what is made before, what training is told in small, and the keys of a split.
@@ -64,16 +82,19 @@ BEFORE = {
     "segmentation": lambda folder, args: {"images": 250},
     "pretrained_images": tiny_images,
     "checkpoints": files_of_every_kind,
-    "cifar10_resnet56": stand_in,
+    "cifar10": stand_in,
+    "fashion_mnist": stand_in,
 }
 IN_SMALL = {
     "regression": {"epochs": 60},
     "transformer": {"epochs": 1},
-    "cifar10_resnet56": {"epochs": 1, "depth": 8},
+    "cifar10": {"epochs": 1},
+    "fashion_mnist": {"epochs": 1},
     "physics_informed": {"steps": 20},
     "segmentation": {"epochs": 1, "images": 250},
     "reinforcement": {"tries": 12},
 }
+TINY = {"resnet": {"depth": 8, "width": 4}, "vgg9": {"width": 4}}
 JUDGED = ("loss", "acc")
 KEYS = {
     "regression": ("loss_mse", "loss_mae", "loss_huber"),
@@ -91,7 +112,8 @@ def here(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(torchvision.datasets, "CIFAR10", torchvision.datasets.CIFAR10)
+    for name in ("CIFAR10", "FashionMNIST"):
+        monkeypatch.setattr(torchvision.datasets, name, getattr(torchvision.datasets, name))
     shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("*.png"))
     yield tmp_path
     for name in ("problem", "_problem_problem"):
@@ -108,6 +130,9 @@ def in_small(folder, template):
         run["args"] |= more
         if "train" in run:
             run["train"]["args"] |= IN_SMALL[template]
+        for args in (run["args"], run.get("train", {}).get("args", {})):
+            if "model" in args:
+                args["model"] = args["model"] | TINY[args["model"]["kind"]]
     (folder / "small.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     return config.load("small.yaml").runs
 
@@ -140,3 +165,21 @@ def test_a_template_says_how_it_is_run(template):
     assert f"--configfile examples/{template}/config.yaml" in text
     for run in config.load(EXAMPLES / template / "config.yaml").runs.values():
         assert run.problem.startswith(f"examples/{template}/problem.py:")
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "words"),
+    [
+        ("cifar10", "CIFAR10", r"CIFAR-10 is not in data .*\(no network\)\. Put the folder"),
+        ("fashion_mnist", "FashionMNIST", r"not below data/FashionMNIST/raw .*Debian package"),
+    ],
+)
+def test_images_that_cannot_be_had_are_asked_for(template, name, words, monkeypatch):
+    import torchvision
+
+    def refuse(root, train, download):
+        raise RuntimeError("no\nnetwork")
+
+    monkeypatch.setattr(torchvision.datasets, name, refuse)
+    with pytest.raises(InputError, match=words):
+        module_of(template).images("data", train=True)
