@@ -17,6 +17,7 @@ _HOMES = {
     "Surface": "landscape_lib.core.surface",
     "barrier": "landscape_lib.core.geometry",
     "merge": "landscape_lib.core.surface",
+    "merge_tree": "landscape_lib.core.topology",
     "measure": "landscape_lib.core.evaluator",
     "Problem": "landscape_lib.problems.problem",
     "load_checkpoint": "landscape_lib.problems.checkpoint",

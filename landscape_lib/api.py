@@ -28,6 +28,7 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
+from landscape_lib.core.topology import Basin, merge_tree
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.problem import Problem
 from landscape_lib.steps.bench import Bench, lay_out
@@ -498,6 +499,7 @@ class LossLandscape:
         vmax: float | None = 10,
         vlevel: float | None = 0.5,
         show: bool = False,
+        topology: bool = False,
     ) -> "Pictures":
         """Draw contours: ``<surf_file>_<key>_2dcontour.pdf``, ``_2dcontourf.pdf``, ``_2dheat.pdf``.
 
@@ -510,6 +512,8 @@ class LossLandscape:
             vmax: Highest level.
             vlevel: From one level to the next.
             show: Open the pictures in windows, or inline in a notebook.
+            topology: Mark the minima of clear basins with dots, the passes between them with
+                crosses; see ``basins``.
 
         Returns:
             The paths, three a metric; a notebook shows the pictures, and ``.figures`` has them.
@@ -521,7 +525,14 @@ class LossLandscape:
 
         with _speaking():
             return plot_2d_contour(
-                self._source(2), surf_name, vmin, vmax, vlevel, show, prefix=self.surf_file
+                self._source(2),
+                surf_name,
+                vmin,
+                vmax,
+                vlevel,
+                show,
+                topology,
+                prefix=self.surf_file,
             )
 
     def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
@@ -541,6 +552,46 @@ class LossLandscape:
 
         with _speaking():
             return plot_2d_surface(self._source(2), surf_name, show, prefix=self.surf_file)
+
+    def plot_topology(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
+        """Draw the persistence diagram: ``<surf_file>_<key>_persistence.pdf``.
+
+        A point for every basin of what was computed last: the value at its minimum, and at the
+        pass over which it joins a deeper one.  ``docs/topology.md`` says how to read it;
+        ``basins`` has the numbers.
+
+        Args:
+            surf_name: As for ``plot_2d_contour``.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths, one a metric; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If nothing was computed yet, and there is no ``surf_file``, or there is no
+                such metric.
+        """
+        from landscape_lib.viz.persistence import plot_topology
+
+        with _speaking():
+            source = self.surface or self.surf_file
+            return plot_topology(source, surf_name, show, prefix=self.surf_file)
+
+    def basins(self, surf_name: str = "train_loss") -> tuple[Basin, ...]:
+        """Return the basins of what was computed last, the most persistent first.
+
+        Each with the place of its minimum, as indices of the grid; its value (``birth``); the
+        place and the value (``death``) of the pass over which it joins a deeper one, ``joins``.
+        Of a metric that is to be high: its peaks.  See ``landscape_lib.merge_tree``.
+
+        Raises:
+            InputError: If nothing was computed yet, and there is no ``surf_file``, or there is no
+                such metric.
+        """
+        from landscape_lib.utils.storage import load_surface
+
+        surface = self.surface or load_surface(self.surf_file)
+        return merge_tree(surface[surf_name], surface.labels[surf_name].goal)
 
     def export_paraview(
         self,

@@ -123,6 +123,8 @@ def test_the_table_of_calls_has_the_real_signatures():
         "plot_1d",
         "plot_2d_contour",
         "plot_2d_surface",
+        "plot_topology",
+        "basins",
         "export_paraview",
         "explorer",
         "spectrum",
