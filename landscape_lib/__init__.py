@@ -22,6 +22,7 @@ _HOMES = {
     "Problem": "landscape_lib.problems.problem",
     "load_checkpoint": "landscape_lib.problems.checkpoint",
     "LossLandscape": "landscape_lib.api",
+    "verify": "landscape_lib.steps.verify",
     "Experiment": "landscape_lib.config",
     "InputError": "landscape_lib.core.errors",
 }

@@ -35,10 +35,14 @@ from landscape_lib.steps.bench import Bench, lay_out
 from landscape_lib.steps.bending import bent
 from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
+from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
+from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
+from landscape_lib.steps.verify import Verification, chosen, compared, refuse_another_problem
+from landscape_lib.utils.signals import Stops
 
 if TYPE_CHECKING:
     import xarray
@@ -421,6 +425,45 @@ class LossLandscape:
         write_text(f"{self.surf_file}_verdict.json", as_json(found))
         return found
 
+    def verify(
+        self, points: int | str = 5, seed: int | None = None, tolerance: float | None = None
+    ) -> Verification:
+        """Compute random points of the surface anew, and compare them with what it holds.
+
+        Of the surface in ``surf_file``; of what was computed last where there is no such file.
+        Nothing is written, and what the journal has is not read.
+
+        Args:
+            points: How many, the centre besides where the grid has it; ``"all"``.
+            seed: What they are drawn with; None: another one each time.
+            tolerance: Relative; None: 0, bit for bit, where the surface was computed on this
+                machine, with the same versions of torch and numpy; elsewhere 1e-5, in float64
+                1e-10, and two samples of an accuracy.
+
+        Returns:
+            ``rows``, each with ``point``, ``key``, ``recorded``, ``recomputed`` and the relative
+            ``difference``; ``agrees``, whether all do; ``lines()``, the same to read.
+
+        Raises:
+            InputError: If there is no surface yet, or its directions were not kept, or model,
+                data, metrics or settings are not what they were; the message says which.
+        """
+        surface, directions = self._held()
+        plans, wanted = recorded_plans(surface), recorded_problem(surface)
+        if not plans:
+            raise InputError(f"{self.surf_file}: it does not say how its points were evaluated.")
+        indices = chosen(surface.grid, points, seed)
+        told = wanted.get("evaluation", {})
+        with _speaking():
+            bench = self._bench(
+                plans[0].precision,
+                save=bool(wanted.get("code", True)),
+                curvature=told.get("curvature", False),
+            )
+            refuse_another_problem(bench.parts, wanted, self.surf_file)
+            work = Work(bench, plans[0], directions, surface.grid, Stops())
+            return compared(work, surface, indices, tolerance)
+
     def spectrum(
         self, eigenvalues: int = 3, samples: int | None = None, show: bool = False
     ) -> dict[str, dict[str, Any]]:
@@ -580,9 +623,13 @@ class LossLandscape:
     def basins(self, surf_name: str = "train_loss") -> tuple[Basin, ...]:
         """Return the basins of what was computed last, the most persistent first.
 
-        Each with the place of its minimum, as indices of the grid; its value (``birth``); the
-        place and the value (``death``) of the pass over which it joins a deeper one, ``joins``.
-        Of a metric that is to be high: its peaks.  See ``landscape_lib.merge_tree``.
+        Args:
+            surf_name: A metric's key; of one that is to be high the peaks.
+
+        Returns:
+            Each with the place of its minimum, as indices of the grid; its value (``birth``); the
+            place and the value (``death``) of the pass over which it joins a deeper one,
+            ``joins``.  See ``landscape_lib.merge_tree``.
 
         Raises:
             InputError: If nothing was computed yet, and there is no ``surf_file``, or there is no
@@ -841,6 +888,27 @@ class LossLandscape:
                 "compute_2d() first."
             )
         return load_surface(place.surface), load_directions(place.directions, self.net)
+
+    def _held(self) -> tuple[Surface, Sequence[Direction]]:
+        """Return what the files hold; what was computed last where there are none.
+
+        Raises:
+            InputError: If there is neither, or the directions are not the surface's.
+        """
+        from landscape_lib.utils.storage import content_hash, load_directions, load_surface
+
+        place = Place(Path(self.surf_file))
+        if not place.surface.exists():
+            return self._last()
+        surface = load_surface(place.surface)
+        if not place.directions.exists():
+            raise InputError(f"{place.directions} is not there: the surface's directions are gone.")
+        directions = load_directions(place.directions, self.net)
+        if content_hash(directions) != surface.attributes.get("directions"):
+            raise InputError(
+                f"{place.directions}: these are not the directions of {place.surface}."
+            )
+        return surface, directions
 
     def _source(self, axes: int) -> Surface | str:
         """Return the curve or surface to draw: computed by this object, else what the file holds.

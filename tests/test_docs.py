@@ -129,6 +129,7 @@ def test_the_table_of_calls_has_the_real_signatures():
         "explorer",
         "spectrum",
         "verdict",
+        "verify",
         "add_trajectory",
         "LossLandscape",
     ):
