@@ -20,6 +20,8 @@ _HOMES = {
     "merge_tree": "landscape_lib.core.topology",
     "measure": "landscape_lib.core.evaluator",
     "Problem": "landscape_lib.problems.problem",
+    "import_surface": "landscape_lib.steps.importing",
+    "load_surface": "landscape_lib.utils.storage",
     "load_checkpoint": "landscape_lib.problems.checkpoint",
     "LossLandscape": "landscape_lib.api",
     "verify": "landscape_lib.steps.verify",
