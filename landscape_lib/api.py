@@ -31,6 +31,7 @@ from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.topology import Basin, merge_tree
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.problem import Problem
+from landscape_lib.steps.agreement import Verification
 from landscape_lib.steps.bench import Bench, lay_out
 from landscape_lib.steps.bending import bent
 from landscape_lib.steps.directions import toward
@@ -41,7 +42,7 @@ from landscape_lib.steps.live_code import live_hash
 from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
-from landscape_lib.steps.verify import Verification, chosen, compared, refuse_another_problem
+from landscape_lib.steps.verify import chosen, compared, refuse_another_problem
 from landscape_lib.utils.signals import Stops
 
 if TYPE_CHECKING:

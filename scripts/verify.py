@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def work(args: argparse.Namespace, stops: Stops) -> None:
     """Do it."""
-    from landscape_lib.steps.verify import asked_run, refuse_disagreement, verify
+    from landscape_lib.steps.agreement import refuse_disagreement
+    from landscape_lib.steps.verify import asked_run, verify
 
     points = int(args.points) if args.points.isdigit() else args.points
     run = asked_run(args.surface, args.config, args.run)

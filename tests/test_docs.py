@@ -161,6 +161,35 @@ def test_the_page_of_curvature_shows_the_config_of_its_pictures_and_its_code_run
     assert (tmp_path / "loss_surface.h5_spectrum.pdf").exists()
 
 
+@pytest.mark.parametrize(
+    ("page", "said", "written"),
+    [
+        ("topology.md", "(5, 10) (25, 10) (15, 10)", {"two_wells_persistence.pdf"}),
+        ("verify.md", "True 20 points, 40 values: all agree, bit for bit.", {"loss_surface.h5"}),
+        ("import.md", "0.0\n", {"mine.h5", "other.npz_train_loss_2dcontour.pdf"}),
+    ],
+)
+def test_the_pages_code_runs_and_says_what_is_told(
+    page, said, written, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (REPO / "docs" / page).read_text(), re.DOTALL)
+    exec(compile(block, f"docs/{page}", "exec"), {"__name__": "__main__"})
+    assert said in capsys.readouterr().out
+    assert written <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_page_of_basins_shows_the_config_of_its_pictures():
+    from landscape_lib import config
+
+    page = (REPO / "docs" / "topology.md").read_text()
+    key, whole = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert whole == (REPO / "docs" / "topology.yaml").read_text()
+    runs = config.load(REPO / "docs" / "topology.yaml").runs.values()
+    assert all(run.figures.topology for run in runs)
+    assert key == "figures: {topology: true}\n"
+
+
 @pytest.mark.parametrize("page", [*sorted((REPO / "docs").glob("*.md")), REPO / "README.md"])
 def test_links_between_pages_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):

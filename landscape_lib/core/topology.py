@@ -171,14 +171,14 @@ def is_clear(basin: Basin, values: np.ndarray, errors: np.ndarray | None = None)
     Where standard errors are known:  persistence > 2 (e[minimum] + e[saddle]).  A standard error
     of the difference of two values is at most the sum of theirs, however they are correlated; and
     no pair of a diagram moves farther than the values do (stability), so a surface without this
-    basin is two standard errors away.  Where they are not: the basin is at least 1 % of what a
-    picture of the surface spans (its finite values, or their log10 from two powers of ten on).
-    One that joins no other is always clear.
+    basin is two standard errors away.  Where they are not: the persistence is at least 1 % of what
+    a picture of the surface spans (its finite values, or their log10 from two powers of ten on).
+    A basin that joins no other is always clear.
 
     Args:
         basin: Of ``merge_tree(values)``.
         values: Shape (nx,) or (nx, ny).
-        errors: Standard error of each value, of the same shape.
+        errors: Standard error of each value, of the same shape; NaN where it is not known.
 
     Source:
         Cohen-Steiner, Edelsbrunner, Harer (2007), Stability of Persistence Diagrams; Fasy et al.
@@ -188,7 +188,8 @@ def is_clear(basin: Basin, values: np.ndarray, errors: np.ndarray | None = None)
         return True
     if errors is not None:
         noise = float(errors[basin.minimum] + errors[basin.saddle])
-        return basin.persistence > SIGMAS * noise
+        if np.isfinite(noise):
+            return basin.persistence > SIGMAS * noise
     drawn, _ = as_drawn(values)
     finite = drawn[np.isfinite(drawn)]
     rise = abs(float(drawn[basin.saddle] - drawn[basin.minimum]))

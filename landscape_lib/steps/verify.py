@@ -2,11 +2,10 @@
 
 import json
 import logging
-import math
 import platform
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from landscape_lib import config
 from landscape_lib.config import Experiment
 from landscape_lib.core import geometry
 from landscape_lib.core.direction import Direction
-from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import borrowed
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Shard, Surface
+from landscape_lib.steps.agreement import TOLERANCE, Row, Verification
 from landscape_lib.steps.bench import Bench, set_up, settings_kept
 from landscape_lib.steps.directions import directions_of
 from landscape_lib.steps.evaluate import Work
@@ -33,95 +33,10 @@ from landscape_lib.utils.storage import content_hash, load_directions, load_surf
 
 log = logging.getLogger(__name__)
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-10}  # relative, on another machine
 STEPS = 2  # of an accuracy, each one sample, that rounding may move elsewhere
 DECIDES = ("torch", "numpy")  # packages whose versions may change the last bits
 SHOWN = 12  # digits of a hash
 DRAWN = ("random", "target", "file", "pca")  # kinds of directions that are made without data
-
-
-@dataclass(frozen=True)
-class Row:
-    """One value of a surface, and what it is now.
-
-    Attributes:
-        point: The coordinates, one an axis.
-        key: The metric.
-        recorded: The surface's value.
-        recomputed: The model's.
-        allowed: By how much the two may differ.
-    """
-
-    point: tuple[float, ...]
-    key: str
-    recorded: float
-    recomputed: float
-    allowed: float = 0.0
-
-    @property
-    def same(self) -> bool:
-        """Whether both are one number, or both NaN."""
-        both_nan = math.isnan(self.recorded) and math.isnan(self.recomputed)
-        return both_nan or self.recorded == self.recomputed
-
-    @property
-    def difference(self) -> float:
-        """|recorded - recomputed| / max(|recorded|, |recomputed|); infinite beside NaN and inf."""
-        if self.same:
-            return 0.0
-        if not (math.isfinite(self.recorded) and math.isfinite(self.recomputed)):
-            return math.inf
-        largest = max(abs(self.recorded), abs(self.recomputed))
-        return abs(self.recorded / largest - self.recomputed / largest)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether they are the same, or as near as is allowed."""
-        near = abs(self.recorded - self.recomputed) <= self.allowed
-        return self.same or (near and math.isfinite(self.difference))
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What came out when points of a surface were computed anew.
-
-    Attributes:
-        rows: Every point and metric that was compared.
-        tolerance: By how much values may differ, relatively; 0: not at all.
-    """
-
-    rows: tuple[Row, ...]
-    tolerance: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every row does."""
-        return all(row.agrees for row in self.rows)
-
-    def lines(self) -> Iterator[str]:
-        """Tell it as a table, a line a row, and what follows from it."""
-        yield (
-            f"{'point':>20}  {'metric':24} {'recorded':>23} {'recomputed':>23}  relative difference"
-        )
-        for row in self.rows:
-            point = "(" + ", ".join(f"{step:.6g}" for step in row.point) + ")"
-            mark = "" if row.agrees else "  differs"
-            yield (
-                f"{point:>20}  {row.key:24} {row.recorded!r:>23} {row.recomputed!r:>23}  "
-                f"{row.difference:.3g}{mark}"
-            )
-        yield self.conclusion()
-
-    def conclusion(self) -> str:
-        """Tell in one sentence whether they agree."""
-        points = len({row.point for row in self.rows})
-        told = f"{points} points, {len(self.rows)} values: "
-        wrong = [row for row in self.rows if not row.agrees]
-        if wrong:
-            return f"{told}{len(wrong)} do not agree with the surface."
-        if all(row.same for row in self.rows):
-            return f"{told}all agree, bit for bit."
-        return f"{told}all agree, to a relative {self.tolerance:g}."
 
 
 def verify(
@@ -214,7 +129,8 @@ def _directions(run: Experiment, bench: Bench, surface: Surface, path: Path) -> 
     wanted = str(surface.attributes["directions"])
     beside = path.with_name("directions.h5")
     found: Sequence[Direction] = load_directions(beside) if beside.exists() else ()
-    if content_hash(found) == wanted:
+    content = content_hash(found)
+    if content == wanted:
         return found
     kinds = {settings.kind if settings.curve == "none" else "curve" for settings in run.directions}
     if kinds <= set(DRAWN):
@@ -223,9 +139,8 @@ def _directions(run: Experiment, bench: Bench, surface: Surface, path: Path) -> 
         if content_hash(found) == wanted:
             return found
     raise InputError(
-        f"{path}: cannot be verified, its directions are gone: their content is "
-        f"{wanted[:SHOWN]}, that of {beside} is "
-        f"{content_hash(load_directions(beside))[:SHOWN] if beside.exists() else 'missing'}."
+        f"{path}: cannot be verified, its directions are gone: their content is {_short(wanted)}, "
+        f"that of {beside} is {_short(content) if beside.exists() else 'missing'}."
     )
 
 
@@ -259,15 +174,25 @@ def compared(
         tolerance = 0.0 if here else TOLERANCE[plan.precision]
     with borrowed(work.bench.problem.model), settings_kept():
         shard = work.evaluate(indices, "verify", keys=surface.keys)
-    allowed = _allowed(work.bench, surface, tolerance)
-    rows = [
-        Row(tuple(point), key, recorded, now, allowed(key, recorded))
-        for place, point in enumerate(surface.grid.points(indices).tolist())
-        for key in surface.keys
-        for recorded in [float(surface[key].flat[indices[place]])]
-        for now in [float(shard.values[key][place])]
-    ]
-    return Verification(tuple(rows), tolerance)
+    step = 100 / min(samples.count for samples in work.bench.data.values())
+    return Verification(tuple(_rows(surface, shard, tolerance, STEPS * step)), tolerance)
+
+
+def _rows(surface: Surface, shard: Shard, tolerance: float, percent: float) -> Iterator[Row]:
+    """Set recomputed values beside recorded ones, with what they may differ by.
+
+    Args:
+        surface: What was recorded.
+        shard: What was recomputed.
+        tolerance: Relative; 0: not at all.
+        percent: By how much an accuracy may differ, where anything may.
+    """
+    for place, point in enumerate(surface.grid.points(shard.indices).tolist()):
+        for key in surface.keys:
+            recorded = float(surface[key].flat[shard.indices[place]])
+            least = percent if tolerance and surface.labels[key].units == "%" else 0.0
+            allowed = max(tolerance * abs(recorded), least)
+            yield Row(tuple(point), key, recorded, float(shard.values[key][place]), allowed)
 
 
 def _has_fingerprint(work: Work, surface: Surface) -> bool:
@@ -275,17 +200,6 @@ def _has_fingerprint(work: Work, surface: Surface) -> bool:
     plans = recorded_plans(surface)
     found = [points_fingerprint(*parts, plan.canonical()) for plan in plans]
     return str(surface.attributes.get("fingerprint")) in found
-
-
-def _allowed(bench: Bench, surface: Surface, tolerance: float) -> Callable[[str, float], float]:
-    """Return by how much a metric's value may differ: an accuracy by two of the samples."""
-    steps = STEPS * 100 / min(samples.count for samples in bench.data.values())
-
-    def allowed(key: str, recorded: float) -> float:
-        near = tolerance * abs(recorded)
-        return max(near, steps) if tolerance and surface.labels[key].units == "%" else near
-
-    return allowed
 
 
 def chosen(grid: Grid, points: int | str, seed: int | None = None) -> list[int]:
@@ -315,21 +229,3 @@ def _is_this_machine(surface: Surface) -> bool:
     versions = json.loads(surface.attributes.get("versions", "{}"))
     same = all(versions.get(name) == version(name) for name in DECIDES)
     return same and surface.attributes.get("host") == platform.node()
-
-
-def refuse_disagreement(found: Verification, path: Path | str) -> None:
-    """Raise where values disagree.
-
-    Raises:
-        DisagreementError: If one does; the message says what that may mean.
-    """
-    if found.agrees:
-        return
-    worst = max(row.difference for row in found.rows if not row.agrees)
-    told = f"{path}: {found.conclusion()}"
-    if worst <= max(TOLERANCE.values()):
-        told += (
-            f" They differ by no more than {worst:.1e}, as another processor would make them: "
-            "where the surface was computed on one, say --tolerance 1e-5."
-        )
-    raise DisagreementError(told)

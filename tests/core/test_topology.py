@@ -128,7 +128,7 @@ def test_a_basin_is_clear_beyond_its_errors_or_else_from_a_hundredth_on():
     assert not is_clear(shallow, values, np.full(5, 0.25))  # 2 (e + e) = 1, its persistence
     errors = np.array([99.0, 99.0, 0.3, 0.19, 99.0])  # those of others don't matter
     assert is_clear(shallow, values, errors)
-    assert not is_clear(shallow, values, np.full(5, np.nan))
+    assert is_clear(shallow, values, np.full(5, np.nan))  # not known
     assert is_clear(shallow, values)
     for depth, clear in ((0.11, True), (0.09, False)):
         values[3] = 5 - depth

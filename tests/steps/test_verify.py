@@ -13,7 +13,8 @@ from torch import nn
 
 from landscape_lib import InputError, LossLandscape, verify
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.steps.verify import Row, chosen
+from landscape_lib.steps.agreement import Row
+from landscape_lib.steps.verify import chosen
 from landscape_lib.utils.storage import load_surface, save_surface
 from scripts import verify as script
 from tests.steps.test_verdict import finished
