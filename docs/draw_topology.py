@@ -14,24 +14,27 @@ from landscape_lib.viz.flat import contour
 from landscape_lib.viz.persistence import persistence
 from landscape_lib.viz.style import Look
 
-RUNS = {"with_skips": "with skip connections", "without_skips": "without skip connections"}
-KEY = "train_loss"
+ROWS = (
+    ("with_skips", "train_loss", "with skip connections"),
+    ("without_skips", "train_loss", "without skip connections"),
+    ("without_skips", "test_acc", "without skip connections: accuracy on held-out images"),
+)
 LOOK = Look(topology=True)
 
 
 def main() -> int:
-    """Draw map and persistence diagram of both runs, and print what the page says."""
-    figure = Figure(figsize=(8.6, 7.2), layout="constrained")
-    panels = figure.subplots(2, 2)
-    for row, (run, name) in zip(panels, RUNS.items(), strict=True):
+    """Draw map and persistence diagram of each, and print what the page says."""
+    figure = Figure(figsize=(8.6, 10.8), layout="constrained")
+    panels = figure.subplots(3, 2)
+    for row, (run, key, name) in zip(panels, ROWS, strict=True):
         surface = load_surface(f"results/{run}/surface.h5")
-        clear, others = basins_of(surface, KEY)
-        sys.stdout.write(f"{run}: {len(clear)} clear, {len(others)} others\n")
+        clear, others = basins_of(surface, key)
+        sys.stdout.write(f"{run}, {key}: {len(clear)} clear, {len(others)} others\n")
         for basin in clear:
             sys.stdout.write(f"  {basin}\n")
         for panel, draw in zip(row, (contour, persistence), strict=True):
             with TemporaryDirectory() as folder:
-                path = save(draw(surface, KEY, LOOK), Path(folder) / "own.png", "png")
+                path = save(draw(surface, key, LOOK), Path(folder) / "own.png", "png")
                 panel.imshow(pyplot.imread(path))
             panel.axis("off")
         row[0].set_title(name, fontsize=10)

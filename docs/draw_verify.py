@@ -58,7 +58,7 @@ def draw(parts: dict[str, tuple[Verification, str]]) -> Figure:
     axes.set_yticks(ticks, labels=["0", *(f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:])])
     axes.set(xlabel="distance from the centre, in steps", ylabel="relative difference")
     axes.set_ylim(FLOOR / 5, 1e-2)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.12))
     return figure
 
 

@@ -206,3 +206,9 @@ def basins_of(surface: Surface, key: str) -> tuple[list[Basin], list[Basin]]:
     found = merge_tree(values, surface.labels[key].goal)
     clear = [basin for basin in found if is_clear(basin, values)]
     return clear, [basin for basin in found if not is_clear(basin, values)]
+
+
+def criterion(surface: Surface, key: str) -> str:
+    """Say what a clear basin of a metric has."""
+    _, log = as_drawn(surface[key])
+    return f"a persistence of at least {100 * SHARE:g} % of the {'log10 ' * log}range"

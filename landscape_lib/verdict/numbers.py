@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from landscape_lib.core import geometry
-from landscape_lib.core.topology import SHARE, basins_of
-from landscape_lib.verdict.evidence import Evidence, Number, percent, say
+from landscape_lib.core.topology import basins_of, criterion
+from landscape_lib.verdict.evidence import Evidence, Number, say
 
 RADII = (0.05, 0.1, 0.25, 0.5, 1.0)  # steps; the ones that the grid covers
 LI = "Li et al. (2018), Visualizing the Loss Landscape of Neural Nets, section 4"
@@ -263,9 +263,9 @@ def _basins(evidence: Evidence) -> list[Number]:
         "curve two); a plateau counts once."
     )
     clearly = (
-        "Those whose persistence, |value at the pass over which it joins a better one - value "
-        f"there|, is at least {percent(SHARE)} of what a picture of the surface spans"
-        f"{', in log10' if evidence.drawn[1] else ''}; {border} of them at the border of the grid."
+        f"Those that have {criterion(evidence.surface, evidence.key)} of the values: |value at "
+        f"the pass over which it joins a better one - value there|. {border} of them at the border "
+        "of the grid."
     )
     return [
         Number(name, float(count), text, EDELSBRUNNER, key=evidence.key)

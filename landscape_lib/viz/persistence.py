@@ -9,9 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape_lib.core.geometry import as_drawn
 from landscape_lib.core.surface import Surface
-from landscape_lib.core.topology import SHARE, Basin, basins_of
+from landscape_lib.core.topology import Basin, basins_of, criterion
 from landscape_lib.viz.asked import DEFAULT_KEY, any_surface_of, keys_of, stem_of
 from landscape_lib.viz.basins import extremes
 from landscape_lib.viz.curve import COLOUR
@@ -118,10 +117,9 @@ def _notes(
     count = len(clear) + len(others)
     if not count:
         return ["no finite value"]
-    what = "of log10 " if as_drawn(surface[key])[1] else ""
     said = [f"{count} {extremes(surface, key, count)}, {len(clear)} of them clear (filled)"]
     if others:
-        said.append(f"faint: less than {SHARE:.0%} {what}of the values' range deep")
+        said.append(f"clear: {criterion(surface, key)}")
     border = sum(basin.on_border for basin in clear)
     if border:
         said.append(f"{border} of the clear ones at the border of the grid")

@@ -38,7 +38,7 @@ def test_the_diagram_has_a_point_for_every_basin():
     assert (faint.get_markerfacecolor(), clear.get_markerfacecolor()) == ("none", "#2a5d8a")
     told = words(figure)
     assert told.startswith("basins of train loss: 3 minima, 2 of them clear (filled)")
-    assert "faint: less than 1% of the values' range deep" in told
+    assert "clear: a persistence of at least 1 % of the range" in told
     assert "2 of the clear ones at the border of the grid" in told
 
 
@@ -54,7 +54,7 @@ def test_wide_values_are_drawn_in_powers_of_ten():
     wide = Surface(GRID, {"train_loss": 10 ** WELLS["train_loss"]})
     figure = persistence(wide, "train_loss")
     assert drawn(figure, "basins")[-1] == pytest.approx((2, 6))
-    assert "faint: less than 1% of log10 of the values' range deep" in words(figure)
+    assert "at least 1 % of the log10 range" in words(figure)
 
 
 @pytest.mark.parametrize("values", [np.nan, np.inf, 2.5, -3.0, 0.0, 1e308, 5e-324])
