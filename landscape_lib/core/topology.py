@@ -110,18 +110,26 @@ def _descend(shape: tuple[int, ...], places: np.ndarray) -> tuple[np.ndarray, np
     down = np.minimum.reduce([np.arange(wall), *around])
     while not np.array_equal(down[down], down):
         down = down[down]
-    touching = [
-        np.stack([down[here], down[there], np.maximum(here, there)], axis=1)
-        for there in around
-        for here in [np.flatnonzero(there < np.arange(wall))]  # each pair once
-        for there in [there[here]]
-    ]
+    return down, _first_touches(down, around)
+
+
+def _first_touches(down: np.ndarray, around: Sequence[np.ndarray]) -> np.ndarray:
+    """Return for every two basins that touch where they first do, the lowest first.
+
+    Args:
+        down: The minimum that each point leads to, all of them as ranks, shape (points,).
+        around: Each point's neighbours, way by way.
+    """
+    touching = []
+    for there in around:
+        here = np.flatnonzero(there < np.arange(len(down)))  # each pair once, from the higher
+        touching.append(np.stack([down[here], down[there[here]], here], axis=1))
     edges = np.concatenate(touching)
     edges = edges[edges[:, 0] != edges[:, 1]]
     edges[:, :2].sort(axis=1)
-    edges = edges[np.lexsort(edges.T)]  # by rank
+    edges = edges[np.argsort(edges[:, 2])]
     _, first = np.unique(edges[:, :2], axis=0, return_index=True)
-    return down, edges[np.sort(first)]
+    return edges[np.sort(first)]
 
 
 def _moved(padded: np.ndarray, way: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
