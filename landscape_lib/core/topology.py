@@ -127,7 +127,7 @@ def _first_touches(down: np.ndarray, around: Sequence[np.ndarray]) -> np.ndarray
     edges = np.concatenate(touching)
     edges = edges[edges[:, 0] != edges[:, 1]]
     edges[:, :2].sort(axis=1)
-    edges = edges[np.argsort(edges[:, 2])]
+    edges = edges[np.argsort(edges[:, 2], kind="stable")]
     _, first = np.unique(edges[:, :2], axis=0, return_index=True)
     return edges[np.sort(first)]
 
