@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.recorded import recorded_plans, recorded_problem, recorded_run
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.signals import Stops
-from landscape_lib.utils.storage import content_hash, load_directions, load_surface
+from landscape_lib.utils.storage import content_hash, is_a_container, load_directions, load_surface
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,11 @@ def verify(
 
     Raises:
         InputError: If it cannot be told: the problem or its directions are no longer what they
-            were, or the file does not say what they were.
+            were, or the file does not say what they were; or an option makes no sense.
     """
     path = Path(path)
+    if not is_a_container(path):
+        raise InputError(f"{path}: it is no surface file; wanted a surface.h5 of the pipeline.")
     surface = load_surface(path)
     run = experiment or recorded_run(surface, path)
     indices = chosen(surface.grid, points, seed)
@@ -157,9 +160,11 @@ def compared(
 
     Raises:
         InputError: If an older surface, which does not say what its problem was part by part, is
-            of another one.
+            of another one, or the tolerance is none.
     """
     plan = work.plan
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise InputError(f"tolerance is {tolerance}; wanted a number from 0.")
     if "problem" not in surface.attributes and not _has_fingerprint(work, surface):
         raise InputError(
             "The surface cannot be verified: model, data, code, settings or directions are not "

@@ -71,6 +71,11 @@ def test_a_surface_changed_in_the_last_bit_of_one_value_fails(surface, capsys, c
     kept = [seed for seed in range(20) if verify(surface, 5, seed).agrees]
     drawn = [s for s in range(20) if 3 * 3 + 2 not in chosen(load_surface(surface).grid, 5, s)]
     assert kept == drawn  # it is seen where that point is among those drawn
+    for wrong in ("-1", "nan"):
+        assert script.main([str(surface), f"--tolerance={wrong}"]) == 2
+        assert caplog.messages[-1].endswith("wanted a number from 0.")
+    assert script.main([str(surface.with_name("probe.json"))]) == 2
+    assert "it is no surface file" in caplog.messages[-1]
     changed(surface, value=7.0)
     assert script.main([str(surface), "--points", "all", "--tolerance", "1e-5"]) == 1
     assert "They differ by no more" not in caplog.records[-1].getMessage()
