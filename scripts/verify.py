@@ -20,7 +20,10 @@ def main(argv: list[str] | None = None) -> int:
         help="relative (default: 0 on the machine that computed it, else 1e-5, in float64 1e-10)",
     )
     parser.add_argument("--config", help="a config that names model and data instead of the file")
-    parser.add_argument("--run", help="which of its runs (default: the one that the file names)")
+    parser.add_argument(
+        "--run", dest="name", help="which of its runs (default: the one that the file names)"
+    )
+    parser.set_defaults(run="verify")
     parser.add_argument("--log", help="a file that gets everything the terminal gets")
     return cli.execute(work, parser.parse_args(argv))
 
@@ -31,7 +34,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib.steps.verify import asked_run, verify
 
     points = int(args.points) if args.points.isdigit() else args.points
-    run = asked_run(args.surface, args.config, args.run)
+    run = asked_run(args.surface, args.config, args.name)
     found = verify(args.surface, points, args.seed, args.tolerance, run, stops)
     for line in found.lines():
         sys.stdout.write(f"{line}\n")
