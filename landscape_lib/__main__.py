@@ -1,4 +1,4 @@
-"""Start a landscape of one's own, and learn what it costs before it is paid."""
+"""Start a landscape of one's own, learn what it costs, or take one over from another tool."""
 
 import argparse
 import sys
@@ -26,6 +26,14 @@ def main(argv: list[str] | None = None) -> int:
     look.add_argument("place", type=Path, help="a config file, or a folder with a config.yaml")
     look.add_argument("--only", metavar="RUN", help="one run of the config (default: all)")
     look.set_defaults(work=_check)
+    take = commands.add_parser("import", help="read a surface of another tool into one of ours")
+    take.add_argument("surface", type=Path, help="its file; docs/import.md says of which tools")
+    take.add_argument("--out", type=Path, required=True, help="the file for ours; a new one")
+    take.add_argument(
+        "--directions", type=Path, help="the original program's direction file: for the cosine"
+    )
+    take.add_argument("--draw", action="store_true", help="also draw everything, beside it")
+    take.set_defaults(work=_import)
     parser.set_defaults(log=None)
     args = parser.parse_args(argv)
     return cli.execute(args.work, args)
@@ -56,6 +64,14 @@ def _check(args: argparse.Namespace, stops: Stops) -> None:
         sys.stdout.write(f"{told}\n")
         sys.stdout.flush()
     sys.stdout.write(f"\nTo evaluate and draw it:\n  {DRAW} {path}\n")
+
+
+def _import(args: argparse.Namespace, stops: Stops) -> None:
+    from landscape_lib.steps.importing import draw_all, import_surface
+
+    import_surface(args.surface, args.out, args.directions)
+    for path in draw_all(args.out) if args.draw else ():
+        sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":

@@ -28,18 +28,24 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
+from landscape_lib.core.topology import Basin, merge_tree
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
 from landscape_lib.problems.checkpoint import fitted
 from landscape_lib.problems.problem import Problem
+from landscape_lib.steps.agreement import Verification
 from landscape_lib.steps.bench import Bench, lay_out
 from landscape_lib.steps.bending import bent
 from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
+from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
 from landscape_lib.steps.over_training import by_moment
+from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
+from landscape_lib.steps.verify import chosen, compared, refuse_another_problem
+from landscape_lib.utils.signals import Stops
 
 if TYPE_CHECKING:
     import xarray
@@ -466,6 +472,45 @@ class LossLandscape:
         write_text(f"{self.surf_file}_verdict.json", as_json(found))
         return found
 
+    def verify(
+        self, points: int | str = 5, seed: int | None = None, tolerance: float | None = None
+    ) -> Verification:
+        """Compute random points of the surface anew, and compare them with what it holds.
+
+        Of the surface in ``surf_file``; of what was computed last where there is no such file.
+        Nothing is written, and what the journal has is not read.
+
+        Args:
+            points: How many, the centre besides where the grid has it; ``"all"``.
+            seed: What they are drawn with; None: another one each time.
+            tolerance: Relative; None: 0, bit for bit, where the surface was computed on this
+                machine, with the same versions of torch and numpy; elsewhere 1e-5, in float64
+                1e-10, and two samples of an accuracy.
+
+        Returns:
+            ``rows``, each with ``point``, ``key``, ``recorded``, ``recomputed`` and the relative
+            ``difference``; ``agrees``, whether all do; ``lines()``, the same to read.
+
+        Raises:
+            InputError: If there is no surface yet, or its directions were not kept, or model,
+                data, metrics or settings are not what they were; the message says which.
+        """
+        surface, directions = self._held()
+        plans, wanted = recorded_plans(surface), recorded_problem(surface)
+        if not plans:
+            raise InputError(f"{self.surf_file}: it does not say how its points were evaluated.")
+        indices = chosen(surface.grid, points, seed)
+        told = wanted.get("evaluation", {})
+        with _speaking():
+            bench = self._bench(
+                plans[0].precision,
+                save=bool(wanted.get("code", True)),
+                curvature=told.get("curvature", False),
+            )
+            refuse_another_problem(bench.parts, wanted, self.surf_file)
+            work = Work(bench, plans[0], directions, surface.grid, Stops())
+            return compared(work, surface, indices, tolerance)
+
     def spectrum(
         self, eigenvalues: int = 3, samples: int | None = None, show: bool = False
     ) -> dict[str, dict[str, Any]]:
@@ -544,6 +589,7 @@ class LossLandscape:
         vmax: float | None = 10,
         vlevel: float | None = 0.5,
         show: bool = False,
+        topology: bool = False,
     ) -> "Pictures":
         """Draw contours: ``<surf_file>_<key>_2dcontour.pdf``, ``_2dcontourf.pdf``, ``_2dheat.pdf``.
 
@@ -556,6 +602,8 @@ class LossLandscape:
             vmax: Highest level.
             vlevel: From one level to the next.
             show: Open the pictures in windows, or inline in a notebook.
+            topology: Mark the minima of clear basins with dots, the passes between them with
+                crosses; see ``basins``.
 
         Returns:
             The paths, three a metric; a notebook shows the pictures, and ``.figures`` has them.
@@ -567,7 +615,14 @@ class LossLandscape:
 
         with _speaking():
             return plot_2d_contour(
-                self._source(2), surf_name, vmin, vmax, vlevel, show, prefix=self.surf_file
+                self._source(2),
+                surf_name,
+                vmin,
+                vmax,
+                vlevel,
+                show,
+                topology,
+                prefix=self.surf_file,
             )
 
     def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
@@ -587,6 +642,50 @@ class LossLandscape:
 
         with _speaking():
             return plot_2d_surface(self._source(2), surf_name, show, prefix=self.surf_file)
+
+    def plot_topology(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
+        """Draw the persistence diagram: ``<surf_file>_<key>_persistence.pdf``.
+
+        A point for every basin of what was computed last: the value at its minimum, and at the
+        pass over which it joins a deeper one.  ``docs/topology.md`` says how to read it;
+        ``basins`` has the numbers.
+
+        Args:
+            surf_name: As for ``plot_2d_contour``.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths, one a metric; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If nothing was computed yet, and there is no ``surf_file``, or there is no
+                such metric.
+        """
+        from landscape_lib.viz.persistence import plot_topology
+
+        with _speaking():
+            source = self.surface or self.surf_file
+            return plot_topology(source, surf_name, show, prefix=self.surf_file)
+
+    def basins(self, surf_name: str = "train_loss") -> tuple[Basin, ...]:
+        """Return the basins of what was computed last, the most persistent first.
+
+        Args:
+            surf_name: A metric's key; of one that is to be high the peaks.
+
+        Returns:
+            Each with the place of its minimum, as indices of the grid; its value (``birth``); the
+            place and the value (``death``) of the pass over which it joins a deeper one,
+            ``joins``.  See ``landscape_lib.merge_tree``.
+
+        Raises:
+            InputError: If nothing was computed yet, and there is no ``surf_file``, or there is no
+                such metric.
+        """
+        from landscape_lib.utils.storage import load_surface
+
+        surface = self.surface or load_surface(self.surf_file)
+        return merge_tree(surface[surf_name], surface.labels[surf_name].goal)
 
     def export_paraview(
         self,
@@ -873,6 +972,27 @@ class LossLandscape:
                 "compute_2d() first."
             )
         return load_surface(place.surface), load_directions(place.directions, self.net)
+
+    def _held(self) -> tuple[Surface, Sequence[Direction]]:
+        """Return what the files hold; what was computed last where there are none.
+
+        Raises:
+            InputError: If there is neither, or the directions are not the surface's.
+        """
+        from landscape_lib.utils.storage import content_hash, load_directions, load_surface
+
+        place = Place(Path(self.surf_file))
+        if not place.surface.exists():
+            return self._last()
+        surface = load_surface(place.surface)
+        if not place.directions.exists():
+            raise InputError(f"{place.directions} is not there: the surface's directions are gone.")
+        directions = load_directions(place.directions, self.net)
+        if content_hash(directions) != surface.attributes.get("directions"):
+            raise InputError(
+                f"{place.directions}: these are not the directions of {place.surface}."
+            )
+        return surface, directions
 
     def _source(self, axes: int) -> Surface | str:
         """Return the curve or surface to draw: computed by this object, else what the file holds.

@@ -112,3 +112,29 @@ def estimate_statistics(batches):
         mean = mean + len(batch) * pixels.mean(axis=1)
         variance = variance + len(batch) * pixels.var(axis=1, ddof=1)
     return mean / total, variance / total
+
+
+def persistence_pairs(values):
+    """Sublevel sets, level by level: a component is named after its lowest point, and one that
+    is no longer named has died there.  Edelsbrunner, Harer (2010), section VII.1."""
+    points = [p for p in np.ndindex(values.shape) if np.isfinite(values[p])]
+    age = {p: (values[p], p) for p in points}
+
+    def oldest(point, level):
+        seen, front = {point}, [point]
+        while front:
+            here = front.pop()
+            near = [q for q in points if max(abs(a - b) for a, b in zip(q, here, strict=True)) == 1]
+            new = [q for q in near if values[q] <= level and q not in seen]
+            seen.update(new)
+            front += new
+        return min(seen, key=age.__getitem__)
+
+    pairs = []
+    for point in points:
+        if oldest(point, values[point]) != point:
+            continue  # never the lowest of its component: born with no name
+        deaths = [level for level in {values[p] for p in points} if level > values[point]]
+        dead = [level for level in deaths if oldest(point, level) != point]
+        pairs.append((values[point], min(dead, default=np.inf)))
+    return sorted(pairs)

@@ -163,6 +163,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("vmax", 10),
         ("vlevel", 0.5),
         ("show", False),
+        ("topology", False),
     ]
     assert known("plot_2d_surface") == [("surf_name", "train_loss"), ("show", False)]
     assert known("export_paraview") == [

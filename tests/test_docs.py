@@ -157,10 +157,13 @@ def test_the_table_of_calls_has_the_real_signatures():
         "plot_1d",
         "plot_2d_contour",
         "plot_2d_surface",
+        "plot_topology",
+        "basins",
         "export_paraview",
         "explorer",
         "spectrum",
         "verdict",
+        "verify",
         "add_trajectory",
         "LossLandscape",
     ):
@@ -190,6 +193,35 @@ def test_the_page_of_curvature_shows_the_config_of_its_pictures_and_its_code_run
     exec(compile(block, "docs/curvature.md", "exec"), {"__name__": "__main__"})
     assert "(5, 4)" in capsys.readouterr().out
     assert (tmp_path / "loss_surface.h5_spectrum.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "said", "written"),
+    [
+        ("topology.md", "(5, 10) (25, 10) (15, 10)", {"two_wells_persistence.pdf"}),
+        ("verify.md", "True 20 points, 40 values: all agree, bit for bit.", {"loss_surface.h5"}),
+        ("import.md", "0.0\n", {"mine.h5", "other.npz_train_loss_2dcontour.pdf"}),
+    ],
+)
+def test_the_pages_code_runs_and_says_what_is_told(
+    page, said, written, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (REPO / "docs" / page).read_text(), re.DOTALL)
+    exec(compile(block, f"docs/{page}", "exec"), {"__name__": "__main__"})
+    assert said in capsys.readouterr().out
+    assert written <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_page_of_basins_shows_the_config_of_its_pictures():
+    from landscape_lib import config
+
+    page = (REPO / "docs" / "topology.md").read_text()
+    key, whole = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert whole == (REPO / "docs" / "topology.yaml").read_text()
+    runs = config.load(REPO / "docs" / "topology.yaml").runs.values()
+    assert all(run.figures.topology for run in runs)
+    assert key == "figures: {topology: true}\n"
 
 
 def test_the_overview_of_examples_names_every_template_and_shows_every_picture():

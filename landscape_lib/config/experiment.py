@@ -51,7 +51,7 @@ class Frame:
                 f"{self.film}: over_training has {len(files)} checkpoints for {self.count} frames; "
                 f"say 'frames: {max(len(files), 2)}', or name more of them."
             )
-        last, gaps = len(files) - 1, self.count - 1
+        last, gaps = len(files) - 1, max(self.count - 1, 1)
         return files[(2 * self.number * last + gaps) // (2 * gaps)]  # rounded: exact at both ends
 
 

@@ -383,6 +383,11 @@ class FigureSettings(Settings):
         default=None,
         description="Matplotlib's style sheet, laid over ours: fonts, sizes, line widths.",
     )
+    topology: Annotated[bool, FLAG] = Field(
+        default=False,
+        description="Also draw the persistence diagram of every metric, `figures/<key>_persistence`"
+        ", and mark minima and passes on maps and curves.",
+    )
 
 
 class ComparisonSettings(FigureSettings):

@@ -107,6 +107,12 @@ class Asked:
         return {"alone": self.alone, **{name: s.plain() for name, s in self.metrics.items()}}
 
 
+def recorded(plain: Mapping[str, Any]) -> Asked:
+    """Return the metrics of which ``Asked.plain`` said this."""
+    specs = {name: read_spec(told, (name,)) for name, told in plain.items() if name != "alone"}
+    return Asked(specs, alone=bool(plain["alone"]))
+
+
 def is_said(metrics: Any) -> bool:
     """Tell whether metrics are said in words, all or some of them."""
     if isinstance(metrics, Mapping):

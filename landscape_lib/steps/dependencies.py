@@ -20,7 +20,13 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.records import read_record
-from landscape_lib.viz.names import LOSS_AND_ACCURACY, SPECTRUM, file_name, rated_splits
+from landscape_lib.viz.names import (
+    LOSS_AND_ACCURACY,
+    PERSISTENCE,
+    SPECTRUM,
+    file_name,
+    rated_splits,
+)
 
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
 VERDICTS = ("verdict.json", "verdict.html")
@@ -28,6 +34,7 @@ FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
 DRAWING_SCRIPTS = (
     "plot_surface.py",
     "plot_curves.py",
+    "plot_persistence.py",
     "plot_spectrum.py",
     "export_vtp.py",
     "export_flat.py",
@@ -253,7 +260,8 @@ class Dependencies:
     @cached_property
     def _drawing(self) -> str:
         steps = ("pictures", "explorer", "shown", "over_training")
-        drawing = [*(f"steps/{name}.py" for name in steps), *_modules("viz")]
+        parts = [*(f"steps/{name}.py" for name in steps), "core/topology.py"]
+        drawing = [*parts, *_modules("viz")]
         return _code(drawing, DRAWING_SCRIPTS)
 
     @cached_property
@@ -264,7 +272,8 @@ class Dependencies:
 
     @cached_property
     def _judging(self) -> str:
-        judging = ["steps/verdict.py", "core/geometry.py", *_modules("verdict")]
+        mathematics = ["core/geometry.py", "core/topology.py"]
+        judging = ["steps/verdict.py", *mathematics, *_modules("verdict")]
         return _code(judging, ["make_verdict.py"])
 
     @property
@@ -437,6 +446,8 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     curve = len(experiment.grid.axes) == 1
     kinds = ("1d",) if curve else FIGURES
     drawn = [f"{name}_{kind}" for name in names for kind in kinds]
+    if experiment.figures.topology:
+        drawn += [f"{name}_{PERSISTENCE}" for name in names]
     if curve and rated_splits(keys):
         drawn.append(f"{LOSS_AND_ACCURACY}_1d")
     if experiment.verdict.density:

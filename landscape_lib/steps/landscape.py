@@ -1,6 +1,5 @@
 """How a whole landscape is computed in one process: the pipeline with one shard."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.hessian import Hessian
 from landscape_lib.steps.planning import settled_plan
 from landscape_lib.steps.provenance import provenance
+from landscape_lib.steps.recorded import recorded_plans
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.signals import Stops
@@ -196,7 +196,7 @@ def judged(
     problem = bench()
     model = problem.problem.model
     with borrowed(model), settings_kept():
-        plan = _plan_of(surface) or plain_plan(model, "cpu")
+        plan = next(iter(recorded_plans(surface)), plain_plan(model, "cpu"))
         centre = Centre(problem, plan, directions, surface, wishes, Stops()).measured()
     verdict = judge(Evidence(name, surface, centre))
     tell(verdict)
@@ -234,13 +234,6 @@ def spectrum(
     return parts
 
 
-def _plan_of(surface: Surface) -> Plan | None:
-    """Return the plan that a surface says it was evaluated with; None of earlier tools' files."""
-    plans = surface.attributes.get("plans") or ()
-    told = json.loads(plans) if isinstance(plans, str) else plans
-    return Plan(**json.loads(told[0])) if told else None
-
-
 def _about(what: str, work: Work) -> dict[str, Any]:
     """Return what is said of the directions, in their own file and in the surface's."""
     if len(work.directions) < 2:
@@ -260,4 +253,4 @@ def _told(what: str, work: Work, about: dict[str, Any]) -> dict[str, Any]:
     }
     seeds = [direction.attributes.get("seed") for direction in directions]
     axes = [direction.attributes for direction in directions]
-    return provenance(what, config, seeds, about, axes)
+    return provenance(what, config, seeds, about, axes, work.bench.parts)

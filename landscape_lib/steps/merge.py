@@ -52,7 +52,11 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
     report = read_probe(experiment.path("probe.json"))
     _refuse_other_problem(experiment, surface, report)
     labels = {key: Label(**label) for key, label in report["labels"].items()}
-    attributes = {**surface.attributes, **_provenance(experiment), "shards": len(shards)}
+    attributes = {
+        **surface.attributes,
+        **_provenance(experiment, report["problem"]),
+        "shards": len(shards),
+    }
     save_surface(out, replace(surface, attributes=attributes, labels=labels))
     _put_aside(experiment, surface)
     log.info("%s: %d points, %s", experiment.name, surface.grid.size, ", ".join(surface.keys))
@@ -78,7 +82,7 @@ def _refuse_other_problem(
         )
 
 
-def _provenance(experiment: Experiment) -> dict[str, Any]:
+def _provenance(experiment: Experiment, problem: Mapping[str, Any]) -> dict[str, Any]:
     asked = ("metrics",) if experiment.metrics else ()
     parts = ("problem", "grid", "directions", "evaluation", *asked)
     frame = experiment.frame
@@ -89,6 +93,7 @@ def _provenance(experiment: Experiment) -> dict[str, Any]:
         [settings.seed for settings in experiment.directions],
         directions_attributes(experiment.path("directions.h5")),
         axes_attributes(experiment.path("directions.h5")),
+        problem,
     )
 
 

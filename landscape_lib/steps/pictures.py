@@ -53,6 +53,16 @@ def draw_curves(experiment: Experiment, ending: str) -> list[Path]:
     return paths
 
 
+def draw_persistence(experiment: Experiment, key: str, ending: str) -> Path:
+    """Draw one metric's persistence diagram below ``figures/``; return its path."""
+    from landscape_lib.viz.persistence import plot_persistence
+
+    surface, look = load_surface(experiment.path("surface.h5")), look_of(experiment.figures)
+    path = plot_persistence(surface, key, experiment.path("figures"), look, ending)
+    log.info("%s: the persistence diagram of %s drawn.", experiment.name, key)
+    return path
+
+
 def draw_spectrum(experiment: Experiment, ending: str) -> Path:
     """Draw the Hessian's spectrum at the centre below ``figures/``; return its path."""
     from landscape_lib.viz.spectrum import plot_spectrum

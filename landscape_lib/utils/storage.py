@@ -6,6 +6,7 @@ import json
 import logging
 import mmap
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
+from landscape_lib.utils.foreign import COORDINATES, surface_of_arrays
 from landscape_lib.utils.guard import refuse_foreign
 
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
@@ -31,14 +33,13 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 SURFACE_FORMAT = "landscape surface"
 LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unreadable
-COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
-NOT_COMPUTED = -1.0  # the original program's mark
+MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04"}  # how their files begin
 
 
 class DamagedFileError(RuntimeError):
@@ -231,24 +232,25 @@ def save_trajectory(path: Path | str, *trajectories: Trajectory) -> None:
 
 
 def load_surface(path: Path | str) -> Surface:
-    """Read a surface of ours or of an earlier tool.
+    """Read a surface of ours or of another tool.
 
     The original program (Li et al., 2018; a ``dir_file`` is present) stores (ny, nx) values in a
     box declared (nx, ny), and -1 in every metric of a point that was not computed, which becomes
-    NaN here.  The single-GPU library stores (nx, ny).
+    NaN here.  The single-GPU library stores (nx, ny).  ``losscape``'s ``data.h5`` and
+    ``landscaper``'s npz have one loss, ``train_loss`` here: see ``docs/import.md``.
 
     Raises:
         DamagedFileError: If the file is torn, or its checksums do not hold.
         InputError: If there is none, or it is no surface.
     """
+    if Path(path).is_file() and _begins_as(path, "npz"):
+        return surface_of_arrays(_npz(path), path)
     remedy = "Remove it and type the same command again."
     with _reading(path, remedy) as handle:
-        if "xcoordinates" not in handle:
-            raise InputError(f"{path}: there are no 'xcoordinates' in it; wanted a surface file.")
         attributes = {name: _native(value) for name, value in handle.attrs.items()}
-        grid = _grid(handle, attributes, path)
         if attributes.get("format") != SURFACE_FORMAT:
-            return _earlier_surface(handle, grid, path)
+            return surface_of_arrays(_root(handle), path)
+        grid = _grid(handle, attributes, path)
         keys = json.loads(attributes["keys"])
         values = {key: handle[key][()] for key in keys}
         labels = {key: _label(handle[key].attrs) for key in keys}
@@ -258,6 +260,39 @@ def load_surface(path: Path | str) -> Surface:
 def _label(attributes: Any) -> Label:
     names = ("long_name", "units", "goal", *(["note"] if "note" in attributes else []))
     return Label(*(str(_native(attributes[name])) for name in names))
+
+
+def is_a_container(path: Path | str) -> bool:
+    """Tell whether a file begins as HDF5 and npz do.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: there is no such file.")
+    return any(_begins_as(path, kind) for kind in MAGIC)
+
+
+def _begins_as(path: Path | str, kind: str) -> bool:
+    with Path(path).open("rb") as handle:
+        return handle.read(len(MAGIC[kind])) == MAGIC[kind]
+
+
+def _root(handle: h5py.File) -> dict[str, np.ndarray]:
+    """Return every dataset at the root of another tool's file."""
+    return {
+        name: np.asarray(entry[()])
+        for name, entry in handle.items()
+        if isinstance(entry, h5py.Dataset)
+    }
+
+
+def _npz(path: Path | str) -> dict[str, np.ndarray]:
+    try:
+        with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+            return dict(arrays)  # no pickles: they run code
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: it cannot be read as npz: {error}.") from error
 
 
 def _trajectories(handle: h5py.File) -> tuple[Trajectory, ...]:
@@ -277,38 +312,11 @@ def _native(value: Any) -> Any:
 
 def _grid(handle: h5py.File, attributes: Mapping[str, Any], path: Path | str) -> Grid:
     steps = {name: handle[name][()] for name in COORDINATES if name in handle}
-    if "axes" not in attributes:
-        return Grid(tuple(_axis_through(name, found, path) for name, found in steps.items()))
     grid = Grid(tuple(Axis(*axis) for axis in json.loads(attributes["axes"])))
     for axis, found in zip(grid.axes, steps.values(), strict=True):
         if len(found) != axis.count or not np.allclose(found, axis.steps(), rtol=1e-6, atol=1e-9):
             raise InputError(f"{path}: its coordinates are not those of its axes.")
     return grid
-
-
-def _axis_through(name: str, steps: np.ndarray, path: Path | str) -> Axis:
-    try:
-        return Axis.through(steps)
-    except InputError as error:
-        raise InputError(f"{path}: {name!r}: {error}") from error
-
-
-def _earlier_surface(handle: h5py.File, grid: Grid, path: Path | str) -> Surface:
-    original = "dir_file" in handle
-    boxes = {
-        key: np.asarray(handle[key][()], dtype=np.float64)
-        for key in handle
-        if key not in (*COORDINATES, "dir_file") and getattr(handle[key], "shape", 0) == grid.shape
-    }
-    if not boxes:
-        raise InputError(f"{path}: no values of the shape {grid.shape} of its coordinates in it.")
-    if original:
-        boxes = {key: box.ravel().reshape(grid.shape[::-1]).T.copy() for key, box in boxes.items()}
-        missing = np.logical_and.reduce([box == NOT_COMPUTED for box in boxes.values()])
-        if missing.any():
-            log.warning("%s: %d points were not computed; shown as missing.", path, missing.sum())
-            boxes = {key: np.where(missing, np.nan, box) for key, box in boxes.items()}
-    return Surface(grid, boxes, {"source": "original" if original else "single-GPU library"})
 
 
 # -------------------------------------------------------------------------------- directions

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from landscape_lib.core import geometry
+from landscape_lib.core.topology import basins_of, criterion
 from landscape_lib.verdict.evidence import Evidence, Number, say
 
 RADII = (0.05, 0.1, 0.25, 0.5, 1.0)  # steps; the ones that the grid covers
@@ -28,6 +29,9 @@ FRANKLE = (
     "Frankle et al. (2020), Linear Mode Connectivity and the Lottery Ticket Hypothesis, section 2"
 )
 COCHRAN = "Cochran (1977), Sampling Techniques, section 2.11"
+EDELSBRUNNER = (
+    "Edelsbrunner, Letscher, Zomorodian (2002), Topological Persistence and Simplification"
+)
 HERE = "this library: docs/verdict.md"
 
 
@@ -40,6 +44,7 @@ def numbers(evidence: Evidence) -> list[Number]:
         *_slopes(evidence),
         *_spectrum(evidence),
         *_convexity(evidence),
+        *_basins(evidence),
         *_barriers(evidence),
         *_angle(evidence),
     ]
@@ -246,6 +251,29 @@ def _how(evidence: Evidence, part: str, found: Mapping[str, Any] | None) -> str:
     return (
         f"; on {int(found['samples']):,} of {whole:,} samples, in {evidence.centre['precision']}."
     )
+
+
+def _basins(evidence: Evidence) -> list[Number]:
+    """Count the basins of the metric that is judged, and those that are clear."""
+    clear, others = basins_of(evidence.surface, evidence.key)
+    border = sum(basin.on_border for basin in clear)
+    what = "minima" if evidence.surface.labels[evidence.key].goal == "min" else "maxima"
+    told = (
+        f"Local {what} of this grid, where a point's neighbours are the eight around it (on a "
+        "curve two); a plateau counts once."
+    )
+    clearly = (
+        f"Those that have {criterion(evidence.surface, evidence.key)} of the values: |value at "
+        f"the pass over which it joins a better one - value there|. {border} of them at the border "
+        "of the grid."
+    )
+    return [
+        Number(name, float(count), text, EDELSBRUNNER, key=evidence.key)
+        for name, count, text in (
+            (f"local {what}", len(clear) + len(others), told),
+            ("basins", len(clear), clearly),
+        )
+    ]
 
 
 def _barriers(evidence: Evidence) -> list[Number]:

@@ -26,9 +26,7 @@ def surface_of(source: Surface | Path | str, axes: int) -> Surface:
     Raises:
         InputError: If it has another number of axes than can be drawn here.
     """
-    from landscape_lib.utils.storage import load_surface  # HDF5 only where a file is read
-
-    surface = source if isinstance(source, Surface) else load_surface(source)
+    surface = any_surface_of(source)
     found = len(surface.grid.axes)
     if found != axes:
         name = "A surface in memory" if isinstance(source, Surface) else f"{source}"
@@ -38,6 +36,13 @@ def surface_of(source: Surface | Path | str, axes: int) -> Surface:
             f"{name} holds {kinds[found]}; wanted {kinds[axes]}. Draw it with {how[found]}."
         )
     return surface
+
+
+def any_surface_of(source: Surface | Path | str) -> Surface:
+    """Return a curve or surface, read from its file where a path is given."""
+    from landscape_lib.utils.storage import load_surface  # HDF5 only where a file is read
+
+    return source if isinstance(source, Surface) else load_surface(source)
 
 
 def stem_of(source: Surface | Path | str, prefix: Path | str | None) -> str:

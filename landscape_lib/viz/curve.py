@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.surface import Label, Surface
 from landscape_lib.viz.axis_names import ALPHA
+from landscape_lib.viz.basins import basin_notes, mark_basins
 from landscape_lib.viz.figures import (
     WIDTH,
     best_place,
@@ -54,6 +55,9 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
         _mark_points(axes, surface, key, inside)
         between = draw_barrier(axes, surface, key, scale)
+        if look.topology:
+            mark_basins(axes, surface, key, inside)
+            between += basin_notes(surface, key)
         _furnish(axes, surface, key, scale)
         said = between + notes(values, scale, look)
         cut = int((heights < low).sum() + (heights > high).sum())

@@ -8,6 +8,7 @@ from matplotlib.patheffects import withStroke
 
 from landscape_lib.core.surface import Surface
 from landscape_lib.viz.axis_names import ALPHA, BETA
+from landscape_lib.viz.basins import basin_notes, mark_basins
 from landscape_lib.viz.figures import (
     MISSING,
     WIDTH,
@@ -198,7 +199,8 @@ def _finished(
 ) -> Figure:
     furnish(axes, view)
     mark_points(axes, view)
-    write_heading(axes, view.surface, view.key, said + trace_notes(view))
+    marks = basin_notes(view.surface, view.key) if view.look.topology else []
+    write_heading(axes, view.surface, view.key, said + marks + trace_notes(view))
     if not view.is_empty:
         colour_bar(figure, axes, view, bands)
     return figure
@@ -229,6 +231,8 @@ def mark_points(axes: Axes, view: View) -> None:
     place = best_place(view.surface, view.key)
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]])
+    if view.look.topology:
+        mark_basins(axes, view.surface, view.key)
     mark_models(axes, view.surface)
     trace(axes, view)
     name_trajectories(axes, view)

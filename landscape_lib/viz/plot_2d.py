@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def plot_2d_contour(
     vmax: float | None = VMAX,
     vlevel: float | None = VLEVEL,
     show: bool = False,
+    topology: bool = False,
     *,
     prefix: Path | str | None = None,
 ) -> Pictures:
@@ -81,6 +83,7 @@ def plot_2d_contour(
         vmax: Highest level.
         vlevel: From one level to the next.
         show: Open the pictures in windows, or inline in a notebook.
+        topology: Mark the minima of clear basins and the passes between them.
         prefix: What the files' names begin with, in place of ``surf_file``.
 
     Returns:
@@ -93,6 +96,7 @@ def plot_2d_contour(
     asked = {"vmin": vmin, "vmax": vmax, "vlevel": vlevel}
     defaults = {"vmin": VMIN, "vmax": VMAX, "vlevel": VLEVEL}
     looks = looks_of(surface, keys_of(surface, surf_name), asked, defaults)
+    looks = {key: replace(look, topology=topology) for key, look in looks.items()}
     return _write(surface, looks, FLAT, stem_of(surf_file, prefix), show)
 
 

@@ -56,6 +56,7 @@ class Look:
         vlevel: From one contour level to the next, in the metric's unit; in decades with
             ``scale="log"``.
         style: A matplotlib style sheet, a path or a name, laid over our settings.
+        topology: Whether minima and passes of clear basins are marked.
     """
 
     cmap: str = "viridis"
@@ -64,6 +65,7 @@ class Look:
     vmax: float | None = None
     vlevel: float | None = None
     style: str | None = None
+    topology: bool = False
 
     def __post_init__(self) -> None:
         style_sheet(self.style)

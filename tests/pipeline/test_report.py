@@ -41,6 +41,11 @@ def test_settings_of_the_comparison_draw_the_comparison_alone(project):
     assert project.due() == {"two": {"plot_surface", "make_explorer"}}
 
 
+def test_basins_are_drawn_where_they_are_asked_for(project):
+    project.configure(lambda c: c["runs"]["two"].update(figures={"topology": True}))
+    assert project.due() == {"two": {"plot_surface", "plot_persistence"}}
+
+
 def test_every_metric_that_two_runs_share_is_compared(project, monkeypatch):
     monkeypatch.chdir(project.folder)
     for run, own in (("one", "left"), ("two", "right")):

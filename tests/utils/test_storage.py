@@ -220,7 +220,10 @@ def test_a_minus_one_in_one_metric_only_is_a_value_trap_27(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "there are no 'xcoordinates' in it"),
+        (
+            {"loss": [1.0]},
+            r"it holds \['loss'\], which is no surface. Understood are: the original",
+        ),
         (
             {"xcoordinates": [0.0, 1.0, 5.0], "train_loss": [1.0, 2, 3]},
             "'xcoordinates': The coordinates are not evenly spaced",

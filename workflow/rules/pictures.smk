@@ -51,6 +51,29 @@ rule plot_curve:
         " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
+rule plot_persistence:
+    input:
+        surface_of,
+    output:
+        report(
+            "results/{run}/figures/{key}_persistence.{format}",
+            caption="../report/persistence.rst",
+            category="{run}",
+            subcategory=key_of,
+            labels={"picture": "basins"},
+        ),
+    log:
+        "logs/{run}/plot_persistence/{key}.{format}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        key=key_of,
+        content=on_figures,
+    shell:
+        "python {params.scripts:q}/plot_persistence.py --config {params.config:q} --run {wildcards.run}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
+
+
 rule plot_curves:
     input:
         "results/{run}/surface.h5",
