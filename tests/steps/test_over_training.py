@@ -247,3 +247,12 @@ def test_a_run_without_a_film_says_so(here):
     here(over_training=None)
     own = ["--config", "c.yaml", "--run", "mine", "--key", "train_loss"]
     assert script("plot_over_training")(own) == 2
+
+
+def test_a_moment_and_named_metrics_are_verified_from_what_their_file_says(here):
+    mine = here(metrics={"l1": "l1"}).run("mine")
+    evaluated("mine", *mine.frames)
+    for name in ("mine", "mine_t00"):
+        assert script("verify")([f"results/{name}/surface.h5", "--points", "all"]) == 0
+    torch.save({"weight": torch.zeros(1, 2) + 0.5}, "epochs/epoch_0.pt")
+    assert script("verify")(["results/mine_t00/surface.h5"]) == 2
