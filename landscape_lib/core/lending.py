@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape_lib.core.precision import Types, named_tensors
+
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named
 
 
@@ -139,9 +141,9 @@ def _uncompiled(model: nn.Module) -> AbstractContextManager[None]:
 
 
 def lay_out_weights(
-    model: nn.Module, device: str, dtype: torch.dtype, *, channels_last: bool
+    model: nn.Module, device: str, types: torch.dtype | Types, *, channels_last: bool
 ) -> None:
-    """Move a model to a device, and its floating-point tensors to a type.
+    """Move a model to a device, and its floating-point tensors to a type: one, or one a name.
 
     Tensors of four dimensions, the weights of convolutions, are laid out channels last or not.
     Complex tensors and counters keep their type.
@@ -149,9 +151,10 @@ def lay_out_weights(
     if torch.device(device).type != "cpu" or any(t.device.type != "cpu" for *_, t in slots(model)):
         model.to(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    for _, _, tensor in slots(model):
-        if tensor.is_floating_point() and tensor.dtype != dtype:
-            tensor.data = tensor.data.to(dtype)
+    for name, tensor in named_tensors(model):
+        wanted = types if isinstance(types, torch.dtype) else types.get(name, tensor.dtype)
+        if tensor.is_floating_point() and tensor.dtype != wanted:
+            tensor.data = tensor.data.to(wanted)
         if tensor.ndim == 4 and tensor.layout == torch.strided:
             tensor.data = tensor.data.contiguous(memory_format=layout)
 

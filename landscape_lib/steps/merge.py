@@ -45,7 +45,7 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
     report = read_probe(experiment.path("probe.json"))
     _refuse_other_problem(experiment, surface, report)
     labels = {key: Label(**label) for key, label in report["labels"].items()}
-    attributes = {**surface.attributes, **_provenance(experiment), "shards": len(shards)}
+    attributes = {**surface.attributes, **_provenance(experiment, report), "shards": len(shards)}
     save_surface(out, replace(surface, attributes=attributes, labels=labels))
     _put_aside(experiment, surface)
     log.info("%s: %d points, %s", experiment.name, surface.grid.size, ", ".join(surface.keys))
@@ -71,7 +71,7 @@ def _refuse_other_problem(
         )
 
 
-def _provenance(experiment: Experiment) -> dict[str, Any]:
+def _provenance(experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:
     parts = ("problem", "grid", "directions", "evaluation")
     return provenance(
         experiment.name,
@@ -79,6 +79,7 @@ def _provenance(experiment: Experiment) -> dict[str, Any]:
         [settings.seed for settings in experiment.directions],
         directions_attributes(experiment.path("directions.h5")),
         axes_attributes(experiment.path("directions.h5")),
+        str(report.get("weights", "")),  # of a probe of an earlier version nothing is known
     )
 
 

@@ -19,6 +19,7 @@ def provenance(
     seeds: Sequence[Any],
     directions: Mapping[str, Any],
     axes: Sequence[Mapping[str, Any]],
+    weights: str,
 ) -> dict[str, Any]:
     """Return the attributes of a surface that say where it comes from.
 
@@ -28,6 +29,7 @@ def provenance(
         seeds: Of the directions, one an axis; None where an axis has none.
         directions: What the direction file says of itself: ``content`` and ``cosine``.
         axes: What each direction says of itself: its kind, what it explains.
+        weights: The types in which the model came, as ``bfloat16``.
     """
     found: dict[str, Any] = {
         "run": run,
@@ -35,6 +37,7 @@ def provenance(
         "seed": canonical(list(seeds)),
         "directions": str(directions.get("content", "")),
         "axis_directions": canonical([dict(axis) for axis in axes]),
+        "weights": weights,
         "versions": canonical({name: _version(name) for name in PACKAGES}),
         "git_revision": _git_revision(),
         "host": platform.node(),

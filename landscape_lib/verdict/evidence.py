@@ -11,7 +11,12 @@ import numpy as np
 from landscape_lib.core import geometry
 from landscape_lib.core.surface import CURVATURE, Label, Surface
 
-ROUNDING = {"float32": 1e-5, "float64": 1e-10}  # relative, of a mean over many samples
+ROUNDING = {  # relative, of a mean over many samples
+    "bfloat16": 1e-1,
+    "float16": 1e-2,
+    "float32": 1e-5,
+    "float64": 1e-10,
+}
 STATES = ("good", "note", "warning", "unknown")
 
 
