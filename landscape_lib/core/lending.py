@@ -140,15 +140,27 @@ def _uncompiled(model: nn.Module) -> AbstractContextManager[None]:
     return stance("force_eager") if compiled and stance else nullcontext()
 
 
+def is_spread(model: nn.Module) -> bool:
+    """Tell whether a model lies on several devices on purpose: nobody may move it.
+
+    So says a ``device_map`` of accelerate or transformers, or that parameters lie on several GPUs.
+    """
+    maps = (getattr(module, "hf_device_map", None) or {} for module in model.modules())
+    gpus = {tensor.device for tensor in model.parameters() if tensor.device.type != "cpu"}
+    return len(gpus) > 1 or any(len(set(map(str, places.values()))) > 1 for places in maps)
+
+
 def lay_out_weights(
     model: nn.Module, device: str, types: torch.dtype | Types, *, channels_last: bool
 ) -> None:
     """Move a model to a device, and its floating-point tensors to a type: one, or one a name.
 
+    A model that is spread over devices stays where it is.
     Tensors of four dimensions, the weights of convolutions, are laid out channels last or not.
     Complex tensors and counters keep their type.
     """
-    if torch.device(device).type != "cpu" or any(t.device.type != "cpu" for *_, t in slots(model)):
+    here = torch.device(device).type == "cpu" and all(t.is_cpu for *_, t in slots(model))
+    if not here and not is_spread(model):
         model.to(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     for name, tensor in named_tensors(model):
