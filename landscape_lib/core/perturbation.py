@@ -27,11 +27,11 @@ class Excursion:
     the start, with the model in eval mode and without gradients.  ``restore()`` puts everything
     back, bit for bit.
 
-    Memory, on the model's device: one copy of its tensors, the directions, and a working copy where
-    the directions are wider than the weights.  On a GPU that has no room for these beside the model
-    they stay in the CPU's memory, pinned, and each move streams the directions to the GPU tensor by
-    tensor: with the same bits, and room for a few copies of the largest tensor is enough.
-    Directions that are fetched on demand are streamed as well, on a CPU too.
+    Memory, on the model's device: one copy of its tensors, the directions, and, where these are
+    wider than the weights, a base and a working copy as wide.  On a device that has no room for
+    these beside the model, weights and directions stay in the CPU's memory (pinned beside a GPU),
+    and each move goes tensor by tensor: with the same bits, and room for a few copies of the
+    largest tensor is enough.  So it is with directions that are fetched on demand, on a CPU too.
 
     Args:
         model: The network at its trained weights.
