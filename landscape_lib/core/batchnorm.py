@@ -72,7 +72,6 @@ class Reestimator:
     def _inputs(self, pause: Callable[[], None]) -> Iterator[Inputs]:
         for batch in self._batches:
             pause()
-            args, named, _ = split_batch(
-                copied(batch), self._half
-            )  # layers in training may write to theirs
+            mine = copied(batch)  # layers in training may write to theirs
+            args, named, _ = split_batch(mine, self._half)
             yield args, named

@@ -109,6 +109,7 @@ class Centre:
             "values": self._own_values(),
             "loss": self._key,
             "precision": self._precision,
+            "derivatives": self._plain.precision,
             "device": torch.device(self.plan.device).type,
             "samples": self.bench.data["train"].count,
             "directions": [self._told(direction) for direction in self.directions],

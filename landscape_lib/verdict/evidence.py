@@ -182,6 +182,11 @@ class Evidence:
         """What rounding may change of a value, relative."""
         return ROUNDING.get(str(self.centre.get("precision")), ROUNDING["float32"])
 
+    @property
+    def differentiated(self) -> str:
+        """The type in which derivatives were taken; no narrower than float32."""
+        return str(self.centre.get("derivatives", self.centre.get("precision")))
+
     @cached_property
     def level(self) -> float | None:
         """The loss of outputs that are all zero; None where it is unknown or not above here."""

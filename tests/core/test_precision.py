@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_lib import LossLandscape
+from landscape_lib import InputError, LossLandscape
 from landscape_lib.core.batchnorm import Reestimation
 from landscape_lib.core.direction import Direction, create_target_direction
 from landscape_lib.core.evaluator import Evaluator, measure, prepare
@@ -207,6 +207,11 @@ def test_estimated_norms_and_points_at_once_have_the_bits_of_one_point_alone(tog
 def _zeroed(module):
     for parameter in module.parameters(recurse=False):
         nn.init.zeros_(parameter)
+
+
+def test_a_precision_that_there_is_not_names_the_right_ones():
+    with pytest.raises(InputError, match=r"precision is 'bfloat16'; wanted 'float32', .*'model'"):
+        LossLandscape(network(torch.bfloat16), data(), precision="bfloat16")
 
 
 def test_a_loop_of_ones_own_gets_the_data_as_they_are():
