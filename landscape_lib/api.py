@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -25,7 +24,7 @@ from landscape_lib.core.direction import (
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.plan import choose_device, plain_plan
+from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.topology import Basin, merge_tree
@@ -113,6 +112,7 @@ class LossLandscape:
         batch_norm: str = "frozen",
         batch_norm_samples: int | None = None,
         metrics: str | Sequence[Any] | Mapping[str, Any] | None = None,
+        precision: str | None = None,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -144,6 +144,9 @@ class LossLandscape:
             metrics: The same as ``criterion``, in its place, by the config's name; both take
                 metrics in words: ``"cross_entropy"``, ``["cross_entropy", "top5"]``, ``{"macro":
                 {"metric": "f1"}}``; see ``docs/metrics.md``.
+            precision: ``float32`` or ``float64``, or ``model``: each tensor of the model in the
+                type that it has, as bfloat16.  None: float64 where a parameter is, else float32;
+                weights in half precision are then evaluated exactly.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
@@ -157,7 +160,8 @@ class LossLandscape:
         self.plan = plan
         self.batch_norm = batch_norm
         self.batch_norm_samples = batch_norm_samples
-        self._wishes("float32")  # checks itself
+        self.precision = precision
+        self._wishes(precision or "float32")  # checks itself
         self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
         self.directions: list[Direction] | None = None
@@ -406,7 +410,7 @@ class LossLandscape:
             InputError: If nothing was computed yet, or a checkpoint is of another network.
         """
         last, directions = self._last()
-        precision = plain_plan(self.net, self._device).precision
+        precision = self.precision or self._exact().precision
         found: dict[str, Surface] = {}
         own = {name: entry.clone() for name, entry in self.net.state_dict().items()}
         try:
@@ -463,7 +467,7 @@ class LossLandscape:
 
         wishes = _asked("verdict", eigenvalues=eigenvalues, trace=trace, samples=samples)
         surface, directions = self._last()
-        precision = plain_plan(self.net, self._device).precision
+        precision = self.precision or self._exact().precision
         name = Path(self.surf_file).name
         with _speaking():
             bench = lambda: self._bench(precision, save=False)  # noqa: E731
@@ -539,7 +543,7 @@ class LossLandscape:
 
         told = {"eigenvalues": eigenvalues, "samples": samples, "trace": True, "density": True}
         wishes = _asked("spectrum", **told)
-        plan = plain_plan(self.net, self._device)
+        plan = self._exact()
         with _speaking():
             found = spectrum(lambda: self._bench(plan.precision, save=False), wishes, plan)
         drawn = found["density"], found["eigenvalues"].get("values", ())
@@ -765,6 +769,12 @@ class LossLandscape:
             self._read = (self.dataloader, prepare(as_batches(self.dataloader), folder=folder))
         return self._read[1]
 
+    def _exact(self) -> Plan:
+        """Return the plan that derivatives are taken with: nowhere in half precision."""
+        plan = plain_plan(self.net, self._device)
+        asked = {"float32", "float64"} & {self.precision}
+        return replace(plan, precision=asked.pop()) if asked else plan
+
     def _wishes(self, precision: str, curvature: bool | int = False) -> EvaluationSettings:
         plan = dict(self.plan) if isinstance(self.plan, Mapping) else self.plan
         if not isinstance(curvature, int) or (curvature is not False and curvature < 1):
@@ -822,7 +832,7 @@ class LossLandscape:
             raise InputError(
                 f"eigenvectors={tuple(numbers.values())}: wanted two different ones, a plane."
             )
-        plan = replace(plain_plan(self.net, self._device), threads=torch.get_num_threads())
+        plan = self._exact()
         with _speaking():
             bench = self._bench(plan.precision, save=False)
             found = hessian_directions(bench, plan, numbers, samples)
@@ -862,7 +872,7 @@ class LossLandscape:
             mistake = error.errors(include_url=False)[0]
             name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
-        plan = replace(plain_plan(self.net, self._device), threads=torch.get_num_threads())
+        plan = self._exact()
         with _speaking():
             bench = self._bench(plan.precision, save=save)
             folder = Place(Path(self.surf_file)).journal if save else None
@@ -878,7 +888,7 @@ class LossLandscape:
     def _compute(
         self, grid: Grid, directions: Sequence[Direction], save: bool, curvature: bool | int
     ) -> dict[str, Any]:
-        precision = plain_plan(self.net, self._device).precision
+        precision = self.precision or self._exact().precision
         place = Place(Path(self.surf_file)) if save else None
         surface = self._surface(grid, directions, place, precision, curvature)
         self.directions = list(directions)

@@ -542,7 +542,7 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         (
             "evaluation",
             "{precision: 32}",
-            "evaluation.precision: found 32; allowed: 'float32', 'float64'",
+            "evaluation.precision: found 32; allowed: 'float32', 'float64', 'model'",
         ),
         (
             "evaluation",

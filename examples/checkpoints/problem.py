@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,8 +31,9 @@ def data() -> tuple[Tensor, Tensor]:
 def build(checkpoint: str) -> Problem:
     """Read a state_dict, bare or wrapped: torch's own file, safetensors, a Lightning checkpoint.
 
-    Also what DataParallel, DistributedDataParallel or torch.compile saved, and dicts that hold the
-    state_dict beside an optimizer's and an epoch.
+    Also what DataParallel, DistributedDataParallel or torch.compile saved, dicts that hold the
+    state_dict beside an optimizer's and an epoch, and checkpoints in shards: the folder, or the
+    index in it.
     """
     model = network()
     model.load_state_dict(load_checkpoint(checkpoint, model))
@@ -54,29 +55,45 @@ def build_exported(program: str) -> Problem:
     return Problem(model, data())
 
 
-def build_adapted(checkpoint: str, adapter: str) -> Problem:
+def build_half(checkpoint: str) -> Problem:
+    """Read weights in bfloat16 into a network in bfloat16, as Hugging Face's ``torch_dtype`` does.
+
+    The landscape is exact all the same: weights are moved and evaluated in float32, unless the
+    config says ``evaluation: {precision: model}``.
+    """
+    model = network().bfloat16()
+    model.load_state_dict(load_checkpoint(checkpoint, model))
+    return Problem(model, data())
+
+
+def build_merged(checkpoint: str, adapter: str) -> Problem:
     """Put a LoRA adapter of the package peft into the weights it belongs to:  W + (alpha / r) B A.
 
-    The landscape is then that of the adapted network, around the merged weights.
+    The landscape is then that of the adapted network, in the space of all of its weights.
 
     Args:
         checkpoint: The base network's weights.
         adapter: The folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
-
-    Source:
-        Hu et al. (2021), LoRA, section 4.1.
     """
-    state = load_checkpoint(checkpoint, network())
-    settings = json.loads(Path(adapter, "adapter_config.json").read_text(encoding="utf-8"))
-    factors = load_file(Path(adapter, "adapter_model.safetensors"))
-    for name, down in factors.items():
-        if name.endswith(".lora_A.weight"):
-            up = factors[name.replace("lora_A", "lora_B")]
-            weight = name.removeprefix("base_model.model.").replace("lora_A.weight", "weight")
-            state[weight] = state[weight] + settings["lora_alpha"] / settings["r"] * up @ down
     model = network()
-    model.load_state_dict(state)
+    model.load_state_dict(load_checkpoint(checkpoint, model, adapter))
     return Problem(model, data())
+
+
+def build_adapter(checkpoint: str, adapter: str) -> Problem:
+    """Put a LoRA adapter beside the weights: with ``layers: "*lora_*"`` its factors alone move.
+
+    The landscape is then the one in which the adapter was trained.
+
+    Args:
+        checkpoint: The base network's weights.
+        adapter: The folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
+    """
+    from peft import PeftModel
+
+    model = network()
+    model.load_state_dict(load_checkpoint(checkpoint, model))
+    return Problem(PeftModel.from_pretrained(model, adapter), data())
 
 
 def train() -> dict[str, Tensor]:
@@ -105,13 +122,34 @@ def save_all(folder: Path) -> None:
     save_file(state, folder / "model.safetensors")
     torch.jit.script(model).save(folder / "script.pt")
     torch.export.save(torch.export.export(model, (data()[0][:2],)), folder / "exported.pt2")
-    adapter = folder / "adapter"
-    adapter.mkdir(exist_ok=True)
-    (adapter / "adapter_config.json").write_text(json.dumps({"r": 2, "lora_alpha": 4}))
+    half = {name: entry.bfloat16() for name, entry in state.items()}
+    save_file(half, folder / "half.safetensors")
+    save_shards(state, folder / "sharded")
+    save_adapter(folder / "adapter")
+
+
+def save_shards(state: dict[str, Tensor], folder: Path) -> None:
+    """Write every layer in a shard of its own, and the index, as Hugging Face does."""
+    folder.mkdir(exist_ok=True)
+    layers = sorted({name.partition(".")[0] for name in state})
+    shards = {layer: f"model-{layer}.safetensors" for layer in layers}
+    for layer, shard in shards.items():
+        own = {name: entry for name, entry in state.items() if name.startswith(f"{layer}.")}
+        save_file(own, folder / shard)
+    places = {name: shards[name.partition(".")[0]] for name in state}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+
+
+def save_adapter(folder: Path) -> None:
+    """Write an adapter of rank 2 for the first layer, as peft does."""
+    folder.mkdir(exist_ok=True)
+    told = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["0"]}
+    (folder / "adapter_config.json").write_text(json.dumps(told), encoding="utf-8")
     torch.manual_seed(1)
-    names = {"A": torch.randn(2, 64) / 20, "B": torch.randn(32, 2) / 20}
-    factors = {f"base_model.model.0.lora_{name}.weight": t for name, t in names.items()}
-    save_file(factors, adapter / "adapter_model.safetensors")
+    factors = {"A": torch.randn(2, 64) / 20, "B": torch.randn(32, 2) / 20}
+    named = {f"base_model.model.0.lora_{name}.weight": t for name, t in factors.items()}
+    save_file(named, folder / "adapter_model.safetensors")
 
 
 if __name__ == "__main__":

@@ -320,8 +320,12 @@ class EvaluationSettings(Settings):
     device: Annotated[str, readers.text("'auto', 'cpu', 'cuda', 'cuda:N'", DEVICE)] = Field(
         default="auto", description="`auto`: CUDA if there is one, else the CPU."
     )
-    precision: Annotated[Literal["float32", "float64"], readers.words("float32", "float64")] = (
-        Field(default="float32", description="Floating-point type of weights and inputs.")
+    precision: Annotated[
+        Literal["float32", "float64", "model"], readers.words("float32", "float64", "model")
+    ] = Field(
+        default="float32",
+        description="Floating-point type of weights and inputs. `model`: each tensor in the type "
+        "that the model has it in, as bfloat16; it is moved in float32 and rounded once.",
     )
     batch_size: Annotated[int | Literal["auto"], readers.words("auto") | readers.whole(1)] = Field(
         default="auto",

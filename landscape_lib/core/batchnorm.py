@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
+import torch
 from torch import nn
 
 from landscape_lib.core.curvature import drawn
@@ -39,12 +40,13 @@ class Reestimator:
     Args:
         model: Which has batch norms.
         samples: Where and how the model takes them.
+        half: What floating-point inputs become first; None keeps their type.
 
     Raises:
         InputError: If the model has no batch norm, or there is one sample only.
     """
 
-    def __init__(self, model: nn.Module, samples: Samples) -> None:
+    def __init__(self, model: nn.Module, samples: Samples, half: torch.dtype | None = None) -> None:
         if not batch_norms(model):
             raise InputError(
                 "batch_norm is 'reestimated', but this model has no batch norm that keeps running "
@@ -56,6 +58,7 @@ class Reestimator:
             )
         size = next(size for size in count(BATCH) if samples.count % size != 1)
         self._batches = samples.cut(size)
+        self._half = half
 
     def estimate(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> None:
         """Write the statistics into the model's buffers; whoever lends the model puts them back.
@@ -69,5 +72,6 @@ class Reestimator:
     def _inputs(self, pause: Callable[[], None]) -> Iterator[Inputs]:
         for batch in self._batches:
             pause()
-            args, named, _ = split_batch(copied(batch))  # layers in training may write to theirs
+            mine = copied(batch)  # layers in training may write to theirs
+            args, named, _ = split_batch(mine, self._half)
             yield args, named

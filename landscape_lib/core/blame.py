@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.memory import lacks_memory
 
+_TWO_TYPES = ("must have the same dtype", "expected scalar type", "expected m1 and m2 to have")
 _DEVICE_ERRORS = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")
 
 
@@ -93,8 +94,16 @@ def _advice(inputs: Any, targets: Any, error: Exception) -> str:
         )
     if "mplemented for" in str(error):  # "not implemented for 'Half'", "not yet implemented for"
         return (
-            "This device lacks an operation in that precision. Take .half() or .bfloat16() out of "
-            "the model, or evaluate on a GPU."
+            "This device lacks an operation in that precision. Say 'precision: float32' in "
+            "evaluation, which holds half precision exactly; take .half() or .bfloat16() out of "
+            "the model's forward; or evaluate on a GPU."
+        )
+    if any(text in str(error) for text in _TWO_TYPES):
+        return (
+            "Two floating-point types meet: weights and inputs are in the type of evaluation's "
+            "'precision', and the model's forward makes others. Take such a cast out of forward "
+            "(or let it ask a weight for its type), or say 'precision: model', which leaves every "
+            "weight in its own type."
         )
     if "unexpected keyword argument" in str(error):
         return (

@@ -19,26 +19,50 @@ BLOCK = 2**20  # entries in float64 at a time: a working copy stays in the cache
 EPSILON = 1e-10  # keeps a filter of zeros from dividing by zero, as in the original program
 
 
+class OnDemand(Sequence[Tensor]):
+    """Tensors that are fetched, one by one, each time they are asked for: there is no room.
+
+    Args:
+        fetch: From a tensor's number to the tensor, a new one each time.
+        count: How many there are.
+    """
+
+    def __init__(self, fetch: Callable[[int], Tensor], count: int) -> None:
+        self._fetch, self._count = fetch, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Tensor]: ...
+    def __getitem__(self, number: int | slice) -> Tensor | list[Tensor]:
+        places = range(self._count)[number]
+        return self._fetch(places) if isinstance(places, int) else [self._fetch(n) for n in places]
+
+
 @dataclass(frozen=True)
 class Direction:
     """One tensor for every parameter (or state entry) that moves; iterates as their list.
 
     Attributes:
         names: The parameters' names, in the model's order.
-        tensors: One tensor a name, in weight units per step, on the CPU.
+        tensors: One tensor a name, in weight units per step, on the CPU: a tuple, or ``OnDemand``.
         attributes: How it came about: kind, seed, stream, dir_type, normalize, ignore.
         bend: Of a path to what lies at 1, theta - w0 for its bend theta, which its attribute
             ``curve`` says the shape of; None: the way is straight.  See ``core.bend``.
     """
 
     names: tuple[str, ...]
-    tensors: tuple[Tensor, ...]
+    tensors: Sequence[Tensor]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     bend: "Direction | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(self, "tensors", tuple(self.tensors))
+        if not isinstance(self.tensors, OnDemand):
+            object.__setattr__(self, "tensors", tuple(self.tensors))
         if len(self.names) != len(self.tensors):
             raise InputError(f"{len(self.names)} names for {len(self.tensors)} tensors.")
         bad = [
@@ -48,6 +72,11 @@ class Direction:
         ]
         if bad:
             raise InputError(f"The direction of {bad[0]!r} holds NaN or infinity.")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the tensors are there, and need not be fetched."""
+        return not isinstance(self.tensors, OnDemand)
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.tensors)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from landscape_lib.core.batchnorm import Reestimation, Reestimator
 from landscape_lib.core.blame import blamed_on_the_batch, blamed_on_the_metric
@@ -26,6 +26,7 @@ from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refus
 from landscape_lib.core.metrics import WeightDecay, class_names, penalty_of
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
+from landscape_lib.core.precision import HALF, dtype_of, half_of, own_types
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import (
     ResidentLoader,
@@ -76,20 +77,24 @@ class Evaluator:
     ) -> None:
         self.plan = plan or Plan()
         self.device = torch.device(self.plan.device)
-        dtype = dtype_of(self.plan)
+        types = own_types(model)
+        self._half = half_of(self.plan, types)
+        dtype = dtype_of(self.plan, types)
         self.metrics = metrics
+        self.own_loop = not isinstance(metrics, nn.Module | Mapping)
+        handed = None if self.own_loop and self.plan.precision == "model" else dtype
         self.data = {
-            split: samples.to(self.device, dtype, channels_last=self.plan.channels_last)
+            split: samples.to(self.device, handed, channels_last=self.plan.channels_last)
             for split, samples in data.items()
         }
         self._statistics: Reestimator | None = None
         if reestimation is not None:
             train = next(iter(data))
             few = reestimation.among(data[train])
-            same = few is data[train]
+            same = few is data[train] and handed == dtype
             laid_out = few.to(self.device, dtype, channels_last=self.plan.channels_last)
-            self._statistics = Reestimator(model, self.data[train] if same else laid_out)
-        self.own_loop = not isinstance(metrics, nn.Module | Mapping)
+            there = self.data[train] if same else laid_out
+            self._statistics = Reestimator(model, there, self._half)
         self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
         self._metrics_write = False  # to outputs or targets, which other metrics need as well
         self._meters: dict[str, dict[str, Meter]] = {}
@@ -280,7 +285,7 @@ class Evaluator:
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
-        outputs = self._standing_for(model)(*inputs, **named)
+        outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
         for key, meter in self._meters[split].items():
             known = self._known.get((split, number, key))
             if known is None:
@@ -300,7 +305,7 @@ class Evaluator:
 
     def _add_copied(self, model: nn.Module, split: str, parts: Parts) -> None:
         inputs, named, targets = parts
-        outputs = self._standing_for(model)(*inputs, **named)
+        outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
         for meter in self._meters[split].values():
             mine = copied((outputs, targets))
             meter.add(mine[0], meter.known(*mine))
@@ -312,6 +317,7 @@ class Evaluator:
 
         def sums(outputs: Any) -> dict[str, Tensor]:
             totals = {}
+            outputs = self._judgeable(outputs)
             for key, meter in meters.items():
                 totals[key], weights[key] = meter.judge(outputs, meter.known(outputs, targets))
             return totals
@@ -322,19 +328,26 @@ class Evaluator:
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
 
+    def _judgeable(self, outputs: Any) -> Any:
+        """Return outputs as metrics see them: what is in half precision in float32.
+
+        A loss of a sample in bfloat16 has two to three digits.
+        """
+        return outputs if self.plan.precision != "model" else tree_map(_widened, outputs)
+
     def _each(self, split: str) -> Iterator[Parts]:
         """Yield the inputs, named inputs and targets of each batch, where they may be used."""
         if split in self._ready:
             yield from self._ready[split]
             return
         for batch in self._batches[split]:
-            yield split_batch(copied(batch) if self._model_writes else batch)
+            yield split_batch(copied(batch) if self._model_writes else batch, self._half)
 
     def _make_ready(self) -> None:
         """Take batches apart once where they are what is evaluated, and nobody writes to them."""
         for split, samples in self.data.items():
             if samples.form is None and not self._model_writes:
-                self._ready[split] = [split_batch(batch) for batch in self._batches[split]]
+                self._ready[split] = [split_batch(b, self._half) for b in self._batches[split]]
 
     def _prepare(self, model: nn.Module) -> None:
         """Make of the model what the plan evaluates.
@@ -393,11 +406,11 @@ class Evaluator:
         with in_eval_mode(model), torch.no_grad(), fixed_randomness():
             for split, batches in self._batches.items():
                 batch = copied(batches[0])
-                inputs, named, targets = split_batch(batch)
-                before = _contents(batch)
+                inputs, named, targets = split_batch(batch, self._half)
+                before = _contents([inputs, named, targets])
                 with blamed_on_the_batch(model, split, (inputs, named, targets)):
-                    outputs = model(*inputs, **named)
-                self._model_writes |= _contents(batch) != before
+                    outputs = self._judgeable(model(*inputs, **named))
+                self._model_writes |= _contents([inputs, named, targets]) != before
                 refuse_stray_labels(self.metrics, outputs, self._targets(split))
                 meters = meters_for(self.metrics, split, outputs, targets)
                 before = _contents([outputs, targets])
@@ -418,9 +431,8 @@ def _penalties(metrics: Any) -> dict[str, WeightDecay]:
     return {key: penalty for key, penalty in found.items() if penalty is not None}
 
 
-def dtype_of(plan: Plan) -> torch.dtype:
-    """Return the torch type that a plan's precision names."""
-    return {"float32": torch.float32, "float64": torch.float64}[plan.precision]
+def _widened(leaf: Any) -> Any:
+    return leaf.float() if isinstance(leaf, Tensor) and leaf.dtype in HALF else leaf
 
 
 def _is_larger(targets: Any, batch: Any) -> bool:
@@ -637,7 +649,7 @@ def eval_loss(
     plan = plain_plan(net, choose_device("cuda" if use_cuda else "cpu"))
     data = prepare(as_batches(loader))
     with borrowed(net):
-        lay_out_weights(net, plan.device, dtype_of(plan), channels_last=False)
+        lay_out_weights(net, plan.device, dtype_of(plan, own_types(net)), channels_last=False)
         evaluate = Evaluator(net, criterion, data, plan)
         here = measure(net, evaluate, [no_direction(net)], Grid((Axis(0, 0, 1),)), [0]).values
     return float(here["train_loss"][0]), float(here.get("train_acc", np.array([np.nan]))[0])

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape_lib.core.precision import Types, named_tensors
+
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named
 
 
@@ -138,20 +140,33 @@ def _uncompiled(model: nn.Module) -> AbstractContextManager[None]:
     return stance("force_eager") if compiled and stance else nullcontext()
 
 
-def lay_out_weights(
-    model: nn.Module, device: str, dtype: torch.dtype, *, channels_last: bool
-) -> None:
-    """Move a model to a device, and its floating-point tensors to a type.
+def is_spread(model: nn.Module) -> bool:
+    """Tell whether a model lies on several devices on purpose: nobody may move it.
 
+    So says a ``device_map`` of accelerate or transformers, or that parameters lie on several GPUs.
+    """
+    maps = (getattr(module, "hf_device_map", None) or {} for module in model.modules())
+    gpus = {tensor.device for tensor in model.parameters() if tensor.device.type != "cpu"}
+    return len(gpus) > 1 or any(len(set(map(str, places.values()))) > 1 for places in maps)
+
+
+def lay_out_weights(
+    model: nn.Module, device: str, types: torch.dtype | Types, *, channels_last: bool
+) -> None:
+    """Move a model to a device, and its floating-point tensors to a type: one, or one a name.
+
+    A model that is spread over devices stays where it is.
     Tensors of four dimensions, the weights of convolutions, are laid out channels last or not.
     Complex tensors and counters keep their type.
     """
-    if torch.device(device).type != "cpu" or any(t.device.type != "cpu" for *_, t in slots(model)):
+    here = torch.device(device).type == "cpu" and all(t.is_cpu for *_, t in slots(model))
+    if not here and not is_spread(model):
         model.to(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    for _, _, tensor in slots(model):
-        if tensor.is_floating_point() and tensor.dtype != dtype:
-            tensor.data = tensor.data.to(dtype)
+    for name, tensor in named_tensors(model):
+        wanted = types if isinstance(types, torch.dtype) else types.get(name, tensor.dtype)
+        if tensor.is_floating_point() and tensor.dtype != wanted:
+            tensor.data = tensor.data.to(wanted)
         if tensor.ndim == 4 and tensor.layout == torch.strided:
             tensor.data = tensor.data.contiguous(memory_format=layout)
 

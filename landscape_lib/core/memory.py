@@ -51,10 +51,17 @@ def forget_peak(root: Path = Path("/")) -> None:
         return
 
 
-def peak_memory() -> int:
-    """Return the most bytes of memory that this process had at once."""
+def peak_memory(root: Path = Path("/")) -> int:
+    """Return the most bytes of memory that this process had at once.
+
+    Source:
+        Linux, Documentation/filesystems/proc.rst (VmHWM).
+    """
     import resource
 
+    counted = _table(root / "proc/self/status").get("VmHWM:")
+    if counted is not None:  # getrusage also counts what the process that started this one had
+        return 1024 * counted
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

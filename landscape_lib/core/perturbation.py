@@ -27,15 +27,16 @@ class Excursion:
     the start, with the model in eval mode and without gradients.  ``restore()`` puts everything
     back, bit for bit.
 
-    Memory, on the model's device: one copy of its tensors, the directions, and a working copy where
-    the directions are wider than the weights.  On a GPU that has no room for these beside the model
-    they stay in the CPU's memory, pinned, and each move streams the directions to the GPU tensor by
-    tensor: with the same bits, and room for a few copies of the largest tensor is enough.
+    Memory, on the model's device: one copy of its tensors, the directions, and, where these are
+    wider than the weights, a base and a working copy as wide.  On a device that has no room for
+    these beside the model, weights and directions stay in the CPU's memory (pinned beside a GPU),
+    and each move goes tensor by tensor: with the same bits, and room for a few copies of the
+    largest tensor is enough.  So it is with directions that are fetched on demand, on a CPU too.
 
     Args:
         model: The network at its trained weights.
         directions: One an axis, of the same entries.
-        resident: Whether everything is kept on the model's device; None asks the device for room.
+        resident: Whether everything is kept on the model's device; None asks for room.
 
     Raises:
         InputError: If the directions do not fit the model.
@@ -64,7 +65,8 @@ class Excursion:
         ]
         types = _working_types(targets, directions)
         if resident is None:
-            resident = fits(needs(self._data, targets, types, len(directions)))
+            there = all(d.in_memory for d in directions) or all(t.is_cuda for t in targets)
+            resident = there and fits(needs(self._data, targets, types, len(directions)))
         self._saved = [data.clone() if resident else _in_host_memory(data) for data in self._data]
         base = [self._saved[number] for number in numbers]
         self._steps: _Resident | _Streamed = (
@@ -139,29 +141,36 @@ class _Resident:
 
 
 class _Streamed:
-    """Keeps the directions in the CPU's memory, and moves one tensor after the other."""
+    """Leaves the directions where they are, and moves one tensor after the other."""
 
     def __init__(
         self, targets: list[Tensor], directions: Sequence[Direction], types: list[torch.dtype]
     ) -> None:
         self._rows = list(zip(targets, types, strict=True))
-        self._directions = [
+        self._directions: list[Sequence[Tensor]] = [
             [
                 tensor.pin_memory() if target.is_cuda else tensor
                 for tensor, target in zip(direction, targets, strict=True)
             ]
+            if direction.in_memory
+            else direction.tensors
             for direction in directions
         ]
 
     def take(self, steps: Sequence[float]) -> None:
         """Go from w0, where the weights are, to  w0 + (a * d1 + b * d2)."""
-        for (target, wanted), *row in zip(self._rows, *self._directions, strict=True):
-            base = target.to(wanted, copy=True)
-            moves = [[d.to(target.device, non_blocking=True).to(wanted)] for d in row]
-            work = _work_for(target, wanted)
-            _displace([work], [base], moves, steps)
-            if target is not work:
-                target.copy_(work)
+        for number in range(len(self._rows)):
+            self._take_one(number, steps)  # which keeps nothing of it
+
+    def _take_one(self, number: int, steps: Sequence[float]) -> None:
+        target, wanted = self._rows[number]
+        base = target.to(wanted, copy=True)
+        row = (tensors[number] for tensors in self._directions)
+        moves = [[d.to(target.device, non_blocking=True).to(wanted)] for d in row]
+        work = _work_for(target, wanted)
+        _displace([work], [base], moves, steps)
+        if target is not work:
+            target.copy_(work)
 
 
 def _work_for(target: Tensor, wanted: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # importing torch takes a second; who only reads a plan need 
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "model")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Plan:
 
     Attributes:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``float32`` or ``float64``; the model and its floating-point inputs.
+        precision: ``float32`` or ``float64``: the model and its floating-point inputs; or
+            ``model``: each of the model's tensors in its own type, see ``core.precision``.
         batch_size: Samples a batch; None: the loader's own batches.
         threads: CPU threads, which decide the order of sums in a matrix product.
         fold: Whether batch norms are folded into the layers before them; see ``core.folding``.
@@ -72,7 +73,7 @@ class Plan:
 
 
 def plain_plan(model: "nn.Module", device: str) -> Plan:
-    """Return the plan that evaluates a model as it is: its own precision, the loader's batches.
+    """Return the plan that evaluates a model as it is: exactly, in the loader's batches.
 
     A model with a float64 parameter is evaluated in float64, any other in float32.
     """

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from landscape_lib.core.memory import SHARE, available_memory
+
 log = logging.getLogger(__name__)
 
 _said: set[torch.device] = set()
@@ -36,9 +38,13 @@ def fits(wanted: Mapping[torch.device, int]) -> bool:
 
 
 def room_on(device: torch.device) -> float:
-    """Return the bytes that a GPU has left, beside what evaluating needed at most until now."""
+    """Return the bytes that a device has left.
+
+    Of a GPU beside what evaluating needed at most until now; of the CPU half of what is available.
+    """
     if device.type != "cuda":
-        return math.inf
+        available = available_memory() if device.type == "cpu" else None
+        return math.inf if available is None else SHARE * available
     held = torch.cuda.memory_allocated(device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - held
     return free - (torch.cuda.max_memory_allocated(device) - held)

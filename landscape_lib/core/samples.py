@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -294,15 +295,32 @@ def copied(batch: Any) -> Any:
     return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, batch)
 
 
-def split_batch(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+def split_batch(
+    batch: Any, half: torch.dtype | None = None
+) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     """Tell a batch's inputs from its targets: ``model(*args, **kwargs)`` against ``targets``.
 
     A pair is (inputs, targets); of a longer tuple the last is the targets; a dict's targets are
     called labels, label, targets or target.  Inputs that are a dict become keyword arguments.
 
+    Args:
+        batch: A nest of tensors.
+        half: What floating-point inputs become; None keeps their type.
+
     Raises:
         InputError: If no targets can be found.
     """
+    inputs, named, targets = _split(batch)
+    if half is not None:
+        inputs, named = (tree_map(partial(_narrowed, half), nest) for nest in (inputs, named))
+    return inputs, named, targets
+
+
+def _narrowed(half: torch.dtype, leaf: Any) -> Any:
+    return leaf.to(half) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+
+def _split(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     if isinstance(batch, dict):
         for name in TARGET_NAMES:
             if name in batch:

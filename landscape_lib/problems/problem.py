@@ -46,6 +46,7 @@ class Problem:
             )
         if is_said(self.metrics):
             object.__setattr__(self, "metrics", metrics_from(self.metrics))
+        _refuse_empty(self.model)
         if isinstance(self.metrics, Mapping) and not self.metrics:
             raise InputError("Problem.metrics is an empty dict; name at least one metric.")
         if not (isinstance(self.metrics, Mapping) or callable(self.metrics)):
@@ -58,3 +59,28 @@ class Problem:
                 f"Problem.splits is a {type(self.splits).__name__}; it must be a dict of data, "
                 "as {'test': test_set}."
             )
+
+
+def _refuse_empty(model: nn.Module) -> None:
+    """Refuse a model without its numbers, before anything is made of it.
+
+    Raises:
+        InputError: If a tensor is on the meta device.
+    """
+    named = [*model.named_parameters(), *model.named_buffers()]
+    empty = [name for name, tensor in named if tensor.is_meta]
+    if not empty:
+        return
+    hooked = any(hasattr(module, "_hf_hook") for module in model.modules())
+    remedy = (
+        "accelerate has offloaded them, and fetches them layer by layer, so that they cannot be "
+        "moved. Load the model whole: without device_map, or with one that names neither 'cpu' nor "
+        "'disk' beside a GPU; in half precision (dtype=torch.bfloat16) where memory is short"
+        if hooked
+        else "the model was built empty. Fill it with load_state_dict(..., assign=True), or build "
+        "it outside torch.device('meta')"
+    )
+    raise InputError(
+        f"Problem.model has no numbers for {len(empty)} of its tensors ({', '.join(empty[:3])}"
+        f"{', ...' if len(empty) > 3 else ''}): {remedy}."
+    )

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,10 +13,18 @@ from torch import nn
 from landscape_lib.config import EvaluationSettings, Experiment
 from landscape_lib.core.batchnorm import Reestimation
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import Evaluator, dtype_of, prepare
+from landscape_lib.core.evaluator import Evaluator, prepare
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.lending import lay_out_weights
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.precision import (
+    HALF,
+    Types,
+    exact_precision,
+    own_types,
+    said_of,
+    types_for,
+)
 from landscape_lib.core.samples import DEFAULT_BATCH_SIZE, Samples
 from landscape_lib.problems.build import build_problem
 from landscape_lib.problems.checkpoint import load_checkpoint
@@ -44,6 +52,7 @@ class Bench:
             they are not.
         curvature: Whether every point gets the ends of the Hessian's spectrum as well, and on how
             many samples: all (True), or at most so many.
+        types: In which the model came, tensor by tensor.
     """
 
     problem: Problem
@@ -51,6 +60,7 @@ class Bench:
     parts: Mapping[str, Any]
     reestimation: Reestimation | None = None
     curvature: bool | int = False
+    types: Types = field(default_factory=dict)
 
     @property
     def own_loop(self) -> bool:
@@ -94,10 +104,18 @@ class Bench:
         if plan.device.startswith("cuda"):  # float32 means float32, on a GPU too
             for place, name, exact in _rounding():
                 setattr(place, name, exact)
-        lay_out_weights(
-            self.problem.model, plan.device, dtype_of(plan), channels_last=plan.channels_last
-        )
+        self.lay_out(plan)
         return self.evaluator_on(self.data, plan)
+
+    def lay_out(self, plan: Plan) -> None:
+        """Move the model to where and how the plan wants it."""
+        wanted = types_for(plan, self.types)
+        lay_out_weights(self.problem.model, plan.device, wanted, channels_last=plan.channels_last)
+
+    def exact(self, plan: Plan) -> Plan:
+        """Return a plan that is nowhere in half precision, as derivatives need it."""
+        own = plan.precision == "model"
+        return replace(plan, precision=exact_precision(self.types)) if own else plan
 
     def evaluator_on(self, data: Mapping[str, Samples], plan: Plan) -> Evaluator:
         """Return what evaluates the model, where it is, on other samples."""
@@ -185,6 +203,7 @@ def lay_out(
     )
     asked |= {"curvature": wishes.curvature} if wishes.curvature else {}
     data = data or prepare(problem.data, problem.splits)
+    types = own_types(problem.model)
     parts = problem_fingerprint(
         problem.model,
         data,
@@ -200,7 +219,23 @@ def lay_out(
         f"{sum(p.numel() for p in problem.model.parameters()):,}",
         ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
     )
-    return Bench(problem, data, parts, reestimation, wishes.curvature)
+    if any(kind in HALF for kind in types.values()):
+        log.info("%s: its weights are %s; they are %s", name, said_of(types), _how(wishes))
+    return Bench(problem, data, parts, reestimation, wishes.curvature, types)
+
+
+def _how(wishes: EvaluationSettings) -> str:
+    """Say what becomes of weights in half precision."""
+    if wishes.precision == "model":
+        return (
+            "moved in float32, then rounded once to their own type, in which the model is "
+            "evaluated. A step below that type's spacing moves few of them; 'precision: float32' "
+            "shows every step."
+        )
+    return (
+        f"moved and evaluated in {wishes.precision}, which holds them exactly. 'precision: model' "
+        "evaluates the model in its own type."
+    )
 
 
 def _rounding() -> list[tuple[Any, str, Any]]:

@@ -21,6 +21,7 @@ from landscape_lib.core.evaluator import Evaluator, Values
 from landscape_lib.core.lending import batch_norms, in_eval_mode, with_batch_statistics
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.precision import coarsest
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples
 from landscape_lib.core.surface import Surface
@@ -106,7 +107,8 @@ class Centre:
             "format_version": FORMAT_VERSION,
             "values": self._own_values(),
             "loss": self._key,
-            "precision": self.plan.precision,
+            "precision": self._precision,
+            "derivatives": self._plain.precision,
             "device": torch.device(self.plan.device).type,
             "samples": self.bench.data["train"].count,
             "directions": [self._told(direction) for direction in self.directions],
@@ -126,7 +128,14 @@ class Centre:
 
     @cached_property
     def _plain(self) -> Plan:
-        return replace(self.plan.plain(), batch_size=self.plan.batch_size)  # what fits in memory
+        plain = replace(self.plan.plain(), batch_size=self.plan.batch_size)  # what fits in memory
+        return self.bench.exact(plain)
+
+    @property
+    def _precision(self) -> str:
+        """The type that decides how exact values of the surface are."""
+        own = self.plan.precision == "model"
+        return coarsest(self.bench.types) if own else self.plan.precision
 
     @cached_property
     def _key(self) -> str | None:
@@ -147,7 +156,8 @@ class Centre:
     def _own_values(self) -> Values:
         """Evaluate the model as it is: no direction, no step, no plan made for speed."""
         model = self.bench.problem.model
-        evaluate = self._evaluator
+        plan = replace(self._plain, precision=self.plan.precision)
+        evaluate = self._evaluator if plan == self._plain else self.bench.evaluator(plan)
         with in_eval_mode(model), fixed_randomness():
             return evaluate(model, self.stops.check)
 

@@ -14,6 +14,7 @@ from landscape_lib.core.description import describe
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.memory import forget_peak, peak_memory
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.precision import said_of
 from landscape_lib.steps.bench import set_up
 from landscape_lib.steps.dependencies import Dependencies, shard_count
 from landscape_lib.steps.directions import directions_of
@@ -102,6 +103,7 @@ def _costs(run: Experiment, found: Probed, start_s: float, memory: int) -> list[
     rate = found.bench.samples_per_point / found.seconds_per_point
     counts = [f"{samples.count:,} {split}" for split, samples in found.bench.data.items()]
     table = {
+        "weights": _weights(found),
         "samples": ", ".join(counts),
         "plan": _spelled(found.plan),
         "a point": f"{_duration(found.seconds_per_point)}, {rate:,.0f} samples/s",
@@ -112,6 +114,14 @@ def _costs(run: Experiment, found: Probed, start_s: float, memory: int) -> list[
         "on top": "directions, pictures, explorer, verdict" + (", range" if run.auto else ""),
     }
     return [f"{name:<24} {told}" for name, told in table.items()]
+
+
+def _weights(found: Probed) -> str:
+    """Say in what types the model came, and where it is moved and evaluated in others."""
+    own = said_of(found.bench.types)
+    if found.plan.precision == "model":
+        return f"{own}; moved in float32, evaluated in that"
+    return own if own == found.plan.precision else f"{own}, evaluated in {found.plan.precision}"
 
 
 def _spelled(plan: Plan) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Point, Values
+from landscape_lib.core.precision import half_of, said_of
 from landscape_lib.core.surface import CURVATURE
 from landscape_lib.steps.bench import Bench
 from landscape_lib.steps.hessian import Hessian
@@ -77,10 +78,17 @@ def with_curvature(
         pause: Called between batches of the Hessian; may raise to abandon the point.
 
     Raises:
-        InputError: If the Hessian is asked for, and torch differentiates no loss of the problem.
+        InputError: If the Hessian is asked for, and torch differentiates no loss of the problem,
+            or it would be taken in half precision.
     """
     if not bench.curvature:
         return evaluate
+    if bench.exact(evaluate.plan) != evaluate.plan and half_of(evaluate.plan, bench.types):
+        raise InputError(
+            f"The curvature is asked for at every point, and the model is {said_of(bench.types)}, "
+            "in which derivatives are mostly rounding. Say 'precision: float32' instead of "
+            "'model', or leave the curvature out."
+        )
     most = None if bench.curvature is True else int(bench.curvature)
     try:
         return WithCurvature(evaluate, Hessian.of(bench, evaluate, most, pause))

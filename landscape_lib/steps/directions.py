@@ -102,7 +102,7 @@ def directions_of(
         for axis, settings in enumerate(experiment.directions)
     ]
     if bench is not None and _bends(experiment.directions[0]):
-        plan, folder = _plan(experiment), experiment.path("journal")
+        plan, folder = bench.exact(_plan(experiment)), experiment.path("journal")
         directions = [bent(bench, plan, directions[0], experiment.directions[0], folder, pause)]
     if len(directions) > 1:
         refuse_bent(directions, "be an axis of a plane")  # it may come from a file
@@ -147,7 +147,7 @@ def _eigenvectors(
         raise InputError("Directions of kind 'hessian' move weights: say dir_type: weights.")
     numbers = {axis: settings.eigenvector or axis + 1 for axis, settings in curved.items()}
     samples = next(iter(curved.values())).samples
-    return hessian_directions(bench, _plan(experiment), numbers, samples, pause)
+    return hessian_directions(bench, bench.exact(_plan(experiment)), numbers, samples, pause)
 
 
 def _orthogonal(

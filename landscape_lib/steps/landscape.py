@@ -16,6 +16,7 @@ from landscape_lib.core.grid import Grid
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.lending import borrowed
 from landscape_lib.core.plan import Plan, plain_plan
+from landscape_lib.core.precision import said_of
 from landscape_lib.core.surface import Surface, merge
 from landscape_lib.steps.bench import Bench, settings_kept
 from landscape_lib.steps.centre import Centre
@@ -253,4 +254,4 @@ def _told(what: str, work: Work, about: dict[str, Any]) -> dict[str, Any]:
     }
     seeds = [direction.attributes.get("seed") for direction in directions]
     axes = [direction.attributes for direction in directions]
-    return provenance(what, config, seeds, about, axes, work.bench.parts)
+    return provenance(what, config, seeds, about, axes, work.bench.parts, said_of(work.bench.types))

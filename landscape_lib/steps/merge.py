@@ -54,7 +54,7 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
     labels = {key: Label(**label) for key, label in report["labels"].items()}
     attributes = {
         **surface.attributes,
-        **_provenance(experiment, report["problem"]),
+        **_provenance(experiment, report),
         "shards": len(shards),
     }
     save_surface(out, replace(surface, attributes=attributes, labels=labels))
@@ -82,7 +82,7 @@ def _refuse_other_problem(
         )
 
 
-def _provenance(experiment: Experiment, problem: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:
     asked = ("metrics",) if experiment.metrics else ()
     parts = ("problem", "grid", "directions", "evaluation", *asked)
     frame = experiment.frame
@@ -93,7 +93,8 @@ def _provenance(experiment: Experiment, problem: Mapping[str, Any]) -> dict[str,
         [settings.seed for settings in experiment.directions],
         directions_attributes(experiment.path("directions.h5")),
         axes_attributes(experiment.path("directions.h5")),
-        problem,
+        report["problem"],
+        str(report.get("weights", "")),  # of a probe of an earlier version nothing is known
     )
 
 

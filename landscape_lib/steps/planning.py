@@ -13,10 +13,10 @@ from torch import nn
 from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import create_random_direction, no_direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import Evaluator, Values, disagreement, dtype_of, measure
+from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.folding import fold
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.lending import in_eval_mode, lay_out_weights
+from landscape_lib.core.lending import in_eval_mode
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.steps.bench import Bench
@@ -245,7 +245,7 @@ class _Search:
         """Return seconds a sample, the best of a few runs."""
         torch.set_num_threads(plan.threads)
         model = self._bench.problem.model
-        lay_out_weights(model, plan.device, dtype_of(plan), channels_last=plan.channels_last)
+        self._bench.lay_out(plan)
         try:
             evaluate = self._bench.evaluator_on({"train": self._few}, plan)
             with in_eval_mode(model):

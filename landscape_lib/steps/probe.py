@@ -12,6 +12,7 @@ from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measur
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.plan import Plan, choose_device
+from landscape_lib.core.precision import said_of
 from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
@@ -55,6 +56,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "centre": found.centre,
         "labels": {key: vars(label) for key, label in found.labels.items()},
         "samples_per_point": found.bench.samples_per_point,
+        "weights": said_of(found.bench.types),
         "plan": vars(found.plan),
         "seconds_per_point": found.seconds_per_point,
         "problem": dict(found.bench.parts),

@@ -20,6 +20,7 @@ def provenance(
     directions: Mapping[str, Any],
     axes: Sequence[Mapping[str, Any]],
     problem: Mapping[str, Any],
+    weights: str,
 ) -> dict[str, Any]:
     """Return the attributes of a surface that say where it comes from.
 
@@ -30,6 +31,7 @@ def provenance(
         directions: What the direction file says of itself: ``content`` and ``cosine``.
         axes: What each direction says of itself: its kind, what it explains.
         problem: What decided the values beside directions and plan, part by part.
+        weights: The types in which the model came, as ``bfloat16``.
     """
     found: dict[str, Any] = {
         "run": run,
@@ -38,6 +40,7 @@ def provenance(
         "directions": str(directions.get("content", "")),
         "axis_directions": canonical([dict(axis) for axis in axes]),
         "problem": canonical(problem),
+        "weights": weights,
         "versions": canonical({name: _version(name) for name in PACKAGES}),
         "git_revision": _git_revision(),
         "host": platform.node(),

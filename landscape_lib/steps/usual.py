@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from landscape_lib.core.evaluator import dtype_of, no_autocast
+from landscape_lib.core.evaluator import no_autocast
 from landscape_lib.core.folding import fold
-from landscape_lib.core.lending import batch_norms, in_eval_mode, lay_out_weights, slots
+from landscape_lib.core.lending import batch_norms, in_eval_mode, slots
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.precision import dtype_of, half_of
 from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.core.samples import copied, split_batch
 from landscape_lib.steps.bench import Bench
@@ -78,9 +79,9 @@ def _widest(bench: Bench, base: Plan) -> int:
         ValueError: If none was seen, as of TorchScript.
     """
     model = bench.problem.model
-    lay_out_weights(model, base.device, dtype_of(base), channels_last=False)
-    one = bench.data["train"].first(1).to(base.device, dtype_of(base))
-    inputs, named, _ = split_batch(copied(one.cut(1)[0]))
+    bench.lay_out(base)
+    one = bench.data["train"].first(1).to(base.device, dtype_of(base, bench.types))
+    inputs, named, _ = split_batch(copied(one.cut(1)[0]), half_of(base, bench.types))
     with in_eval_mode(model), torch.no_grad(), fixed_randomness(), no_autocast():
         with _Watch(model) as watch:
             model(*inputs, **named)

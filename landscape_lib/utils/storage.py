@@ -26,7 +26,7 @@ from landscape_lib.utils.guard import refuse_foreign
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
     from torch import Tensor, nn
 
-    from landscape_lib.core.direction import Direction
+    from landscape_lib.core.direction import Direction, OnDemand
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
         raise InputError(f"{path}: there is no such file.")
     _refuse_damage(path, remedy)
     try:
-        with h5py.File(path, "r") as handle:
+        with h5py.File(path, "r", rdcc_nbytes=0) as handle:  # datasets are read whole
             refuse_foreign(handle, path)
             yield handle
     except DamagedFileError:
@@ -379,12 +379,17 @@ def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tuple[Direction, ...]":
+def load_directions(
+    path: Path | str, model: "nn.Module | None" = None, *, in_memory: bool | None = None
+) -> "tuple[Direction, ...]":
     """Read the directions of ours or of the original program.
 
     Args:
         path: The file.
         model: Names the tensors of a file that has no names, by their order.
+        in_memory: Whether tensors are read now, or one by one each time they are asked for (of a
+            file with names); None: now, where half of the available memory holds them.  A file
+            that is read later must stay, but another may take its name.
 
     Raises:
         DamagedFileError: If the file is torn, or its content is not what its hash says.
@@ -394,9 +399,10 @@ def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tupl
         groups = [handle[name] for name in GROUPS if name in handle]
         if not groups:
             raise InputError(f"{path}: there is no group 'xdirection' in it.")
-        straight = tuple(_direction(group, model, path) for group in groups)
+        now = _fits(path) if in_memory is None else in_memory
+        straight = tuple(_direction(group, model, path, now) for group in groups)
         directions = tuple(
-            replace(one, bend=_direction(handle[bend], model, path)) if bend in handle else one
+            replace(one, bend=_direction(handle[bend], model, path, now)) if bend in handle else one
             for one, bend in zip(straight, BENDS, strict=False)
         )
         if handle.attrs.get("content", content := content_hash(directions)) != content:
@@ -405,6 +411,23 @@ def load_directions(path: Path | str, model: "nn.Module | None" = None) -> "tupl
                 "command again."
             )
     return directions
+
+
+def _fits(path: Path | str) -> bool:
+    """Tell whether memory has room for a file of directions, and log where it has not."""
+    from landscape_lib.core.memory import SHARE, available_memory
+
+    size, room = os.path.getsize(path), available_memory()
+    if room is None or size <= SHARE * room:
+        return True
+    log.info(
+        "%s: %.2f GiB, and %.2f GiB of memory are left: every point reads them from the disk, "
+        "tensor by tensor.",
+        path,
+        size / 2**30,
+        room / 2**30,
+    )
+    return False
 
 
 def directions_attributes(path: Path | str) -> dict[str, Any]:
@@ -468,23 +491,40 @@ def read_list(f: h5py.File, name: str) -> "list[Tensor]":
     return [torch.from_numpy(np.asarray(group[number][()])) for number in numbers]
 
 
-def _direction(group: h5py.Group, model: "nn.Module | None", path: Path | str) -> "Direction":
-    import torch
-
+def _direction(
+    group: h5py.Group, model: "nn.Module | None", path: Path | str, now: bool
+) -> "Direction":
     from landscape_lib.core.direction import Direction
 
     boxes = [group[str(number)] for number in range(len(group))]
-    tensors = [torch.from_numpy(np.asarray(box[()])) for box in boxes]
+    tensors: Sequence[Tensor]
     attributes = {name: _native(value) for name, value in group.attrs.items()}
     if boxes and "name" in boxes[0].attrs:
-        return Direction(tuple(box.attrs["name"] for box in boxes), tuple(tensors), attributes)
+        names = tuple(box.attrs["name"] for box in boxes)
+        tensors = [_tensor(box) for box in boxes] if now else _on_disk(path, str(group.name))
+        return Direction(names, tensors, attributes)
+    tensors = [_tensor(box) for box in boxes]
     if model is None:
-        names = [str(number) for number in range(len(tensors))]
-        return Direction(tuple(names), tuple(tensors), {"kind": "file"})
+        names = tuple(str(number) for number in range(len(tensors)))
+        return Direction(names, tensors, {"kind": "file"})
     return _named_by(model, tensors, path)
 
 
-def _named_by(model: "nn.Module", tensors: "list[Tensor]", path: Path | str) -> "Direction":
+def _tensor(box: h5py.Dataset) -> "Tensor":
+    import torch
+
+    return torch.from_numpy(np.asarray(box[()]))
+
+
+def _on_disk(path: Path | str, name: str) -> "OnDemand":
+    """Return the tensors of a group of a file, read when they are asked for."""
+    from landscape_lib.core.direction import OnDemand
+
+    handle = h5py.File(path, "r", rdcc_nbytes=0)  # open for as long as somebody may ask
+    return OnDemand(lambda number: _tensor(handle[name][str(number)]), len(handle[name]))
+
+
+def _named_by(model: "nn.Module", tensors: "Sequence[Tensor]", path: Path | str) -> "Direction":
     from landscape_lib.core.direction import Direction, movable
 
     weights, states = movable(model), model.state_dict()

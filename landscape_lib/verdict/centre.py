@@ -198,7 +198,7 @@ def _worth(evidence: Evidence, gain: float, loss: float) -> tuple[str, str]:
 
 def _precision(evidence: Evidence, found: Mapping[str, Any]) -> str:
     samples, whole = int(found["samples"]), int(evidence.centre["samples"])
-    return f"on {samples:,} of {whole:,} samples, in {evidence.centre['precision']}"
+    return f"on {samples:,} of {whole:,} samples, in {evidence.differentiated}"
 
 
 def _along(evidence: Evidence, found: Mapping[str, Any]) -> str:

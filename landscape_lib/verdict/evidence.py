@@ -11,7 +11,12 @@ import numpy as np
 from landscape_lib.core import geometry
 from landscape_lib.core.surface import CURVATURE, Label, Surface
 
-ROUNDING = {"float32": 1e-5, "float64": 1e-10}  # relative, of a mean over many samples
+ROUNDING = {  # relative, of a mean over many samples
+    "bfloat16": 1e-1,
+    "float16": 1e-2,
+    "float32": 1e-5,
+    "float64": 1e-10,
+}
 STATES = ("good", "note", "warning", "unknown")
 
 
@@ -176,6 +181,11 @@ class Evidence:
     def rounding(self) -> float:
         """What rounding may change of a value, relative."""
         return ROUNDING.get(str(self.centre.get("precision")), ROUNDING["float32"])
+
+    @property
+    def differentiated(self) -> str:
+        """The type in which derivatives were taken; no narrower than float32."""
+        return str(self.centre.get("derivatives", self.centre.get("precision")))
 
     @cached_property
     def level(self) -> float | None:

@@ -248,9 +248,7 @@ def _how(evidence: Evidence, part: str, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return f". Not measured: {evidence.reason(part)}."
     whole = int(evidence.centre["samples"])
-    return (
-        f"; on {int(found['samples']):,} of {whole:,} samples, in {evidence.centre['precision']}."
-    )
+    return f"; on {int(found['samples']):,} of {whole:,} samples, in {evidence.differentiated}."
 
 
 def _basins(evidence: Evidence) -> list[Number]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from landscape_lib.core.memory import available_memory
+from landscape_lib.core.memory import available_memory, peak_memory
 
 KB = "MemTotal: 9000 kB\nMemAvailable: 5000 kB\n"
 
@@ -62,3 +62,11 @@ def test_a_group_over_its_limit_leaves_nothing(tmp_path):
 
 def test_here_it_is_more_than_nothing():
     assert available_memory() > 2**20
+
+
+def test_the_peak_is_this_process_own_and_not_that_of_the_one_that_started_it(tmp_path):
+    """After ``exec``, getrusage still counts what the process held before it."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/status").write_text("VmPeak:\t99 kB\nVmHWM:\t  12 kB\n")
+    assert peak_memory(tmp_path) == 12 * 1024
+    assert peak_memory(tmp_path / "elsewhere") > 2**20  # where the kernel says nothing

@@ -1,6 +1,7 @@
 """A model goes exactly where it is told, and comes back to the last bit."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from landscape_lib.core import perturbation
 from landscape_lib.core.direction import (
     Direction,
+    OnDemand,
     create_random_direction,
     create_target_direction,
     get_states,
@@ -20,7 +22,13 @@ from landscape_lib.core.direction import (
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import measure
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.perturbation import excursion, set_states, set_weights
+from landscape_lib.core.perturbation import (
+    _Resident,
+    _Streamed,
+    excursion,
+    set_states,
+    set_weights,
+)
 
 GRID = Grid((Axis(-1, 1, 3), Axis(0, 1, 2)))
 
@@ -272,6 +280,13 @@ def entries(net):
     return [(n, t.detach().contiguous().view(-1).view(torch.uint8).tolist()) for n, t in tensors]
 
 
+def on_demand(direction):
+    """Let the tensors of a direction be fetched each time, as from a disk."""
+    tensors = direction.tensors
+    fetched = OnDemand(lambda number: tensors[number].clone(), len(tensors))
+    return replace(direction, tensors=fetched)
+
+
 @given(
     dtype=st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfloat16]),
     dir_type=st.sampled_from(["weights", "states"]),
@@ -287,18 +302,21 @@ def test_weights_streamed_tensor_by_tensor_have_the_same_bits(dtype, dir_type, k
         ),
     }
     found = []
-    for resident in (True, False):
+    for resident in (True, False, None):
         net = Assorted(dtype)
         there = [made[kind](net, axis) for axis, kind in enumerate(kinds)]
+        if resident is None:
+            there = [on_demand(direction) for direction in there]
         states = [entries(net)]
         with excursion(net, there, resident=resident) as trip:
+            assert isinstance(trip._steps, _Resident if resident else _Streamed)
             for point in steps:
                 trip.move(point[: len(there)])
                 states.append(entries(net))
         states.append(entries(net))
         assert states[-1] == states[0]
         found.append((states, trip.clamped))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("misdeed", MISDEEDS, ids=lambda deed: deed.__name__)

@@ -21,6 +21,7 @@ def test_the_plain_plan_makes_no_choice_for_speed():
 
 def test_an_unknown_precision_names_the_right_ones():
     with pytest.raises(
-        InputError, match=r"Unknown precision 'half'; choose one of \['float32', 'float64'\]"
+        InputError,
+        match=r"Unknown precision 'half'; choose one of \['float32', 'float64', 'model'\]",
     ):
         Plan(precision="half")

@@ -53,5 +53,10 @@ def test_a_gpu_is_asked_and_what_evaluating_needed_is_left_to_it(monkeypatch):
     assert room.room_on(torch.device("cuda", 1)) == 100 + 20 - 15
 
 
-def test_the_cpu_is_never_short_of_room():
+def test_a_cpu_has_half_of_what_is_available_where_the_system_says_it(monkeypatch):
+    monkeypatch.setattr(room, "available_memory", lambda: 100)
+    assert room.fits({CPU: 50})
+    assert not room.fits({CPU: 51})
+    monkeypatch.setattr(room, "available_memory", lambda: None)
     assert room.fits({CPU: 2**60})
+    assert room.room_on(torch.device("meta")) == float("inf")  # of others nothing is known

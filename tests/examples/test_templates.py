@@ -77,7 +77,7 @@ def stand_in(folder, args):
 
 
 # What is needed, what is made before, what training is told in small, and the keys of a split.
-NEEDS = {"transformer": "transformers", "checkpoints": "safetensors"}
+NEEDS = {"transformer": "transformers", "checkpoints": "peft"}
 BEFORE = {
     "segmentation": lambda folder, args: {"images": 250},
     "pretrained_images": tiny_images,

@@ -1,6 +1,7 @@
 """A checkpoint's weights come out of whatever is around them, or a message says what is wrong."""
 
 import argparse
+import json
 import logging
 
 import pytest
@@ -132,3 +133,98 @@ def test_a_torchscript_program_is_told_how_to_load(tmp_path):
     torch.jit.trace(network().eval(), torch.zeros(2, 3)).save(str(tmp_path / "program.pt"))
     with pytest.raises(InputError, match=r"a TorchScript program.*torch\.jit\.load"):
         load_checkpoint(tmp_path / "program.pt", NET)
+
+
+# ----------------------------------------------------------------------------- shards and folders
+
+
+class Tied(nn.Module):
+    """Embeds and predicts with one matrix, as many language models do."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(5, 3)
+        self.head = nn.Linear(3, 5, bias=False)
+        self.head.weight = self.embed.weight
+
+
+def sharded(folder, kind="bin", state=STATE):
+    """Write a checkpoint as Hugging Face shards it, and return its index."""
+    whole = {"bin": "pytorch_model.bin", "safetensors": "model.safetensors"}[kind]
+    save = torch.save
+    if kind == "safetensors":
+        from safetensors.torch import save_file as save
+    names = list(state)
+    parts = {f"part-{n}-of-2.{kind}": names[n::2] for n in range(2)}
+    for name, held in parts.items():
+        save({weight: state[weight] for weight in held}, folder / name)
+    places = {weight: name for name, held in parts.items() for weight in held}
+    index = folder / f"{whole}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+    return index
+
+
+@pytest.mark.parametrize("kind", ["bin", "safetensors"])
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_a_sharded_checkpoint_is_read_by_its_index_or_its_folder(tmp_path, kind, prefix, caplog):
+    if kind == "safetensors":
+        pytest.importorskip("safetensors", reason="safetensors is not installed")
+    caplog.set_level(logging.INFO)
+    index = sharded(tmp_path, kind, prefixed(prefix))
+    for path in (index, tmp_path, str(tmp_path)):
+        found = load_checkpoint(path, NET)
+        assert found.keys() == STATE.keys()
+        assert all(torch.equal(found[name], STATE[name]) for name in STATE)
+    assert "read from 2 shards" in caplog.text
+
+
+def test_a_folder_with_one_file_is_read(tmp_path):
+    torch.save(STATE, tmp_path / "pytorch_model.bin")
+    assert load_checkpoint(tmp_path, NET).keys() == STATE.keys()
+
+
+def test_what_is_wrong_with_a_sharded_checkpoint_is_named(tmp_path):
+    index = sharded(tmp_path)
+    first, second = sorted(tmp_path.glob("part-*"))
+    kept = second.read_bytes()
+    torch.save({"0.weight": STATE["0.weight"]}, second)
+    with pytest.raises(
+        InputError, match=r"weights are not in the shards .*: 0\.bias \(part-1-of-2"
+    ):
+        load_checkpoint(index, NET)
+    second.unlink()
+    with pytest.raises(InputError, match=r"1 of 2 shards are not there: part-1-of-2\.bin\. Copy"):
+        load_checkpoint(index, NET)
+    second.write_bytes(kept)
+    torch.save({"args": argparse.Namespace(), **STATE}, first)
+    with pytest.raises(InputError, match=r"part-0-of-2\.bin: it holds a argparse\.Namespace"):
+        load_checkpoint(index, NET)
+    for content in ("{", "[]", '{"metadata": 1}'):
+        index.write_text(content)
+        with pytest.raises(InputError, match=r"it is no index of a sharded checkpoint"):
+            load_checkpoint(index, NET)
+    index.unlink()
+    with pytest.raises(InputError, match=r"a folder without any of model\.safetensors\.index"):
+        load_checkpoint(tmp_path, NET)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"it holds an adapter.*load_checkpoint\(path of the base"):
+        load_checkpoint(tmp_path, NET)
+
+
+@pytest.mark.parametrize("left_out", ["head.weight", "embed.weight", None])
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+def test_a_tied_weight_may_be_saved_under_one_of_its_names(tmp_path, left_out, prefix):
+    state = Tied().state_dict()
+    kept = {f"{prefix}{name}": t for name, t in state.items() if name != left_out}
+    torch.save(kept, tmp_path / "tied.pt")
+    if left_out == "embed.weight" and prefix:
+        with pytest.raises(InputError, match=r"2 missing"):  # no way to tell what the prefix is
+            load_checkpoint(tmp_path / "tied.pt", Tied())
+        return
+    model = Tied()
+    model.load_state_dict(load_checkpoint(tmp_path / "tied.pt", model))
+    assert torch.equal(model.head.weight, state["head.weight"])
+    untied = nn.ModuleDict({"embed": nn.Embedding(5, 3), "head": nn.Linear(3, 5, bias=False)})
+    if left_out:
+        with pytest.raises(InputError, match=r"missing"):
+            load_checkpoint(tmp_path / "tied.pt", untied)

@@ -2,8 +2,10 @@
 
 import errno
 import json
+import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
+from landscape_lib.core import memory
 from landscape_lib.core.direction import Direction, create_random_direction, create_target_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
@@ -262,6 +265,66 @@ def test_directions_come_back_to_the_last_bit_with_their_names_trap_29(dir_type,
     assert attributes["content"] == content_hash(saved) == content_hash(found)
     assert attributes["model"] == "hash"
     assert "cosine" in attributes
+
+
+def test_directions_that_memory_lacks_room_for_are_read_tensor_by_tensor(
+    tmp_path, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    net, path = nn.Linear(3, 2), tmp_path / "directions.h5"
+    chord = create_target_direction(net, nn.Linear(3, 2))
+    bend = replace(chord, tensors=tuple(tensor / 3 for tensor in chord))
+    told = {"curve": "bezier"}
+    save_directions(path, [replace(chord, bend=bend, attributes={**chord.attributes, **told})])
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * path.stat().st_size)
+    (there,) = load_directions(path)
+    assert there.in_memory
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * path.stat().st_size - 1)
+    (kept,) = load_directions(path)
+    assert not kept.in_memory
+    assert not kept.bend.in_memory
+    assert "every point reads them from the disk, tensor by tensor" in caplog.text
+    path.unlink()  # another may take its name while it is read
+    for found, wanted in ((kept, there), (kept.bend, there.bend)):
+        assert (found.names, len(found)) == (wanted.names, 2)
+        assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+        assert torch.equal(found[-1], wanted[-1])
+        assert [t.shape for t in found.tensors[:2]] == [t.shape for t in wanted]
+        with pytest.raises(IndexError):
+            found[2]
+    assert content_hash([kept]) == content_hash([there])
+
+
+LAYERS, WIDTH = 16, 1024
+MEMORY = f"""
+import sys
+from torch import nn
+from landscape_lib.core.memory import forget_peak, peak_memory
+from landscape_lib.core.perturbation import excursion
+from landscape_lib.utils.storage import load_directions
+
+net = nn.Sequential(*(nn.Linear({WIDTH}, {WIDTH}, bias=False) for _ in range({LAYERS})))
+forget_peak()
+before = peak_memory()
+with excursion(net, load_directions(sys.argv[1], in_memory=False)) as trip:
+    trip.move((0.5, -1.0))
+    trip.move((1.0, 2.0))
+print((peak_memory() - before) / (4 * sum(weight.numel() for weight in net.parameters())))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone forgets a peak of memory")
+def test_a_model_needs_its_weights_twice_and_a_tensor_at_a_time(tmp_path):
+    """Beside the weights: w0 once, and of the largest tensor a copy and a piece of each direction.
+
+    Of sixteen equal layers: 1 + 3/16 of the weights; two directions in memory would make it 3.
+    """
+    names = tuple(f"{number}.weight" for number in range(LAYERS))
+    direction = Direction(names, (torch.ones(WIDTH, WIDTH),) * LAYERS)
+    save_directions(tmp_path / "d.h5", [direction, direction])
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "d.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 0.9 < float(done.stdout) < 1.5
 
 
 def test_a_scalar_and_an_empty_parameter_have_a_direction(tmp_path):
