@@ -228,3 +228,10 @@ def test_a_tied_weight_may_be_saved_under_one_of_its_names(tmp_path, left_out, p
     if left_out:
         with pytest.raises(InputError, match=r"missing"):
             load_checkpoint(tmp_path / "tied.pt", untied)
+
+
+def test_an_index_that_leads_out_of_its_folder_is_refused(tmp_path):
+    index = sharded(tmp_path)
+    index.write_text('{"weight_map": {"0.weight": "../elsewhere.bin", "0.bias": "/etc/passwd"}}')
+    with pytest.raises(InputError, match=r"it names \.\./elsewhere\.bin, /etc/passwd; the shards"):
+        load_checkpoint(index, NET)
