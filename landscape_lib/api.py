@@ -99,6 +99,7 @@ class LossLandscape:
         plan: str | Mapping[str, Any] = "auto",
         batch_norm: str = "frozen",
         batch_norm_samples: int | None = None,
+        standard_error: bool = True,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -127,6 +128,8 @@ class LossLandscape:
                 ``reestimated``: at every point these are estimated anew, on the same samples of
                 ``dataloader`` in the same batches; see ``docs/batch-norm.md``.
             batch_norm_samples: On how many of them; None: on all.
+            standard_error: Whether every value comes with its sampling error, from the losses of
+                the samples in the same pass; see ``docs/how-sure.md``.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
@@ -142,6 +145,7 @@ class LossLandscape:
         self.plan = plan
         self.batch_norm = batch_norm
         self.batch_norm_samples = batch_norm_samples
+        self.standard_error = standard_error
         self._wishes("float32")  # checks itself
         self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
@@ -235,7 +239,8 @@ class LossLandscape:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
             ``xcoordinates``.  In custom mode ``losses`` is ``{name: array}``, without
             ``accuracies``.  With ``curvature`` also ``hessian_min``, ``hessian_max`` and
-            ``hessian_ratio``, |min / max|.
+            ``hessian_ratio``, |min / max|.  The sampling error of each:
+            ``landscape.surface.standard_error(key)``.
 
         Raises:
             InputError: If an option makes no sense, before anything is computed.
@@ -606,6 +611,7 @@ class LossLandscape:
             "plan": plan,
             "batch_norm": self.batch_norm,
             "batch_norm_samples": self.batch_norm_samples,
+            "standard_error": self.standard_error,
             "curvature": curvature,
         }
         try:

@@ -108,6 +108,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("plan", "auto"),
         ("batch_norm", "frozen"),
         ("batch_norm_samples", None),
+        ("standard_error", True),
     ]
     assert known("compute_1d") == [
         ("directions", "random"),
@@ -207,7 +208,8 @@ def test_standard_mode_from_the_loss_to_every_file():
         *(path.name for path in (*contours, *reliefs)),
     }
     with h5py.File("loss_surface.h5") as file:
-        assert set(file) == {"xcoordinates", "ycoordinates", "train_loss", "train_acc"}
+        kept = {"xcoordinates", "ycoordinates", "train_loss", "train_acc"}
+        assert set(file) == {*kept, "standard_error"}
         np.testing.assert_array_equal(file["train_loss"][:], result["losses"])
         np.testing.assert_array_equal(file["train_acc"][:], result["accuracies"])
 
@@ -229,7 +231,7 @@ def test_custom_mode_names_its_metrics_and_auto_draws_every_one_trap_40():
     }
     assert [path.name for path in paths] == [f"own.h5_{key}.vtp" for key in keys]
     with h5py.File("own.h5") as file:
-        assert set(file) == {"xcoordinates", "ycoordinates", *keys}
+        assert set(file) == {"xcoordinates", "ycoordinates", "standard_error", *keys}
 
 
 def test_auto_draws_train_loss_and_train_acc_too_trap_40():
@@ -625,8 +627,14 @@ def run(metric, **ranges):
 
 
 def datasets(path="loss_surface.h5"):
+    found = {}
     with h5py.File(path) as file:
-        return {name: file[name][()].tobytes() for name in file}
+        file.visititems(
+            lambda name, one: found.update(
+                {name: one[()].tobytes()} if hasattr(one, "shape") else {}
+            )
+        )
+    return found
 
 
 def test_the_same_call_after_ctrl_c_goes_on_where_it_stopped(counted, caplog):

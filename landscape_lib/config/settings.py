@@ -345,6 +345,11 @@ class EvaluationSettings(Settings):
         default=None,
         description="On how many training samples they are estimated anew; null: on all.",
     )
+    standard_error: Annotated[bool, FLAG] = Field(
+        default=True,
+        description="Every value of a loss or an accuracy comes with its sampling error, from the "
+        "losses of the samples in the same pass: `standard_error/<key>` in `surface.h5`.",
+    )
     curvature: Annotated[bool | int, FLAG | readers.whole(1)] = Field(
         default=False,
         description="At every point also the Hessian's smallest and largest eigenvalue: metrics "
@@ -353,9 +358,11 @@ class EvaluationSettings(Settings):
     )
 
     def settings(self) -> dict[str, Any]:
-        """Return what values depend on; nothing of batch norms and curvature unless asked for."""
+        """Return what values depend on; nothing of keys that are as they are by themselves."""
         unsaid = {"batch_norm", "batch_norm_samples"} if self.batch_norm == "frozen" else set()
-        return self.model_dump(exclude=unsaid if self.curvature else {*unsaid, "curvature"})
+        unsaid |= set() if self.curvature else {"curvature"}
+        unsaid |= {"standard_error"} if self.standard_error else set()
+        return self.model_dump(exclude=unsaid)
 
 
 class FigureSettings(Settings):

@@ -20,7 +20,14 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
-from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refuse_stray_labels
+from landscape_lib.core.meters import (
+    Judged,
+    Known,
+    MeanMeter,
+    Meter,
+    meters_for,
+    refuse_stray_labels,
+)
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.randomness import fixed_randomness, reseed
@@ -32,7 +39,7 @@ from landscape_lib.core.samples import (
     gather,
     split_batch,
 )
-from landscape_lib.core.surface import Label, Shard
+from landscape_lib.core.surface import STANDARD_ERROR, Label, Shard, is_beside, metrics_of
 from landscape_lib.core.together import Together
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,8 @@ class Evaluator:
         plan: How to evaluate.
         reestimation: That running statistics of batch norms are estimated anew at every point, and
             on what; None: they are what they are.
+        standard_error: Whether every metric comes with its sampling error, from the same pass, as
+            ``standard_error/<key>``; NaN where samples cannot be told apart.
     """
 
     def __init__(
@@ -67,7 +76,10 @@ class Evaluator:
         data: Mapping[str, Samples],
         plan: Plan | None = None,
         reestimation: Reestimation | None = None,
+        *,
+        standard_error: bool = False,
     ) -> None:
+        self.standard_error = standard_error
         self.plan = plan or Plan()
         self.device = torch.device(self.plan.device)
         dtype = dtype_of(self.plan)
@@ -210,7 +222,14 @@ class Evaluator:
             )
         for name in found:
             check_metric_name(name)
-        return {f"{split}_loss_{name}": value for name, value in found.items()}
+        values = {f"{split}_loss_{name}": value for name, value in found.items()}
+        return values | self._errors(dict.fromkeys(values, math.nan))
+
+    def _errors(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Spell sampling errors as what is known beside their metrics, where they are asked for."""
+        return (
+            {f"{STANDARD_ERROR}{key}": f for key, f in found.items()} if self.standard_error else {}
+        )
 
     @torch.no_grad()
     def _run_meters(
@@ -227,7 +246,8 @@ class Evaluator:
                 self._add_copied(model, split, parts)
             else:
                 self._add(model, split, number, parts)
-        return {key: meter.result() for key, meter in meters.items()}
+        values = {key: meter.result() for key, meter in meters.items()}
+        return values | self._errors({key: meter.standard_error() for key, meter in meters.items()})
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
@@ -258,16 +278,17 @@ class Evaluator:
     def _add_together(self, together: Together, split: str, parts: Parts) -> None:
         inputs, named, targets = parts
         meters = {k: m for k, m in self._meters[split].items() if isinstance(m, MeanMeter)}
-        weights = {}
+        alike: dict[str, Judged] = {}  # what is the same at all points: the weights
 
-        def sums(outputs: Any) -> dict[str, Tensor]:
-            totals = {}
-            for key, meter in meters.items():
-                totals[key], weights[key] = meter.judge(outputs, meter.known(outputs, targets))
-            return totals
+        def sums(outputs: Any) -> dict[str, list[Tensor]]:
+            judged = {k: m.judge(outputs, m.known(outputs, targets)) for k, m in meters.items()}
+            alike.update(judged)
+            return {
+                k: [j.total] if j.each is None else [j.total, j.each] for k, j in judged.items()
+            }
 
-        for key, totals in together.judge(inputs, named, sums).items():
-            meters[key].sum_up(totals, weights[key])
+        for key, (total, *each) in together.judge(inputs, named, sums).items():
+            meters[key].sum_up(alike[key]._replace(total=total, each=each[0] if each else None))
 
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
@@ -352,6 +373,8 @@ class Evaluator:
                 meters = meters_for(self.metrics, split, outputs, targets)
                 before = _contents([outputs, targets])
                 for key, meter in meters.items():
+                    if isinstance(meter, MeanMeter):
+                        meter.keeps_each = self.standard_error
                     meter.reset()
                     with blamed_on_the_metric(key, outputs, targets):
                         meter.add(outputs, meter.known(outputs, targets))
@@ -495,7 +518,7 @@ def measure(
         raise InputError("A shard's indices must be ascending, each once, and at least one.")
     known = dict(known or {})
     points = [tuple(float(step) for step in point) for point in grid.points(indices)]
-    keys = keys or next((tuple(known[point]) for point in points if point in known), ())
+    keys = keys or next((tuple(metrics_of(known[p])) for p in points if p in known), ())
     missing = [point for point in points if point not in known]
     with excursion(model, directions) as trip, fixed_randomness(), no_autocast():
 
@@ -514,10 +537,11 @@ def measure(
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
     for point in points:
         _same_keys(known[point], keys, point)
-    columns = {
-        key: np.array([known[point][key] for point in points], dtype=np.float64) for key in keys
-    }
-    return Shard(grid, np.asarray(indices), columns)
+    found = [known[point] for point in points]
+    columns = {key: np.array([values[key] for values in found]) for key in keys}
+    names = sorted({key for values in found for key in values if is_beside(key)})
+    beside = {name: np.array([values.get(name, math.nan) for values in found]) for name in names}
+    return Shard(grid, np.asarray(indices), columns, beside=beside)
 
 
 def _values_at(
@@ -587,12 +611,13 @@ def eval_loss(
 def _same_keys(
     values: Mapping[str, float], wanted: Sequence[str], point: tuple[float, ...]
 ) -> Sequence[str]:
-    if wanted and set(values) != set(wanted):
+    found = metrics_of(values)
+    if wanted and set(found) != set(wanted):
         raise InputError(
-            f"The metrics returned {sorted(values)} at the point {point}, but {sorted(wanted)} "
+            f"The metrics returned {sorted(found)} at the point {point}, but {sorted(wanted)} "
             "before; the names must be the same at every point."
         )
-    return wanted or tuple(values)
+    return wanted or tuple(found)
 
 
 def disagreement(found: Mapping[str, float], wanted: Mapping[str, float]) -> tuple[str, float]:
@@ -602,7 +627,7 @@ def disagreement(found: Mapping[str, float], wanted: Mapping[str, float]) -> tup
     Accuracies are left out: they move in steps of a sample, and losses are the sharper test.
     """
     worst = ("", 0.0)
-    for key, value in wanted.items():
+    for key, value in metrics_of(wanted).items():
         other = value if Label.of(key).units == "%" else found[key]
         if value == other or (math.isnan(value) and math.isnan(other)):
             continue

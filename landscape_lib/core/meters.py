@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,31 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.blame import blamed_on_the_metric
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.sampling import standard_error
 from landscape_lib.core.surface import Label
 
 log = logging.getLogger(__name__)
 
 REGRESSIONS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 CLASSIFICATIONS = (nn.CrossEntropyLoss, nn.NLLLoss)
-Judged = tuple[Tensor, Tensor | float]  # a batch's sum, and what it is to be divided by
 AGREEMENT = 1e-4  # relative; how near a module's own value its per-sample values must come
+
+
+class Judged(NamedTuple):
+    """What the outputs of a batch decide, for one meter.
+
+    Attributes:
+        total: The batch's sum, float64.
+        weight: What it is to be divided by.
+        each: What each sample adds, shape (samples,), in a unit of the meter's own; None where
+            that is not asked for, or nobody can tell.
+        weights: What each sample's part is to be divided by, shape (samples,) or one for all.
+    """
+
+    total: Tensor
+    weight: Tensor | float
+    each: Tensor | None = None
+    weights: Tensor | float = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,29 +55,46 @@ class Known:
         weight: What the batch's sum is to be divided by; None where the outputs decide.
         kept: Which targets count; None: all.
         count: Number of samples.
+        weights: The parts of ``weight`` that are each sample's, shape (samples,); None: all alike.
+        places: How many targets there are, where each counts once or not at all; else None.
     """
 
     targets: Any
     weight: Tensor | float | None = None
     kept: Tensor | None = None
     count: int = 1
+    weights: Tensor | None = None
+    places: int | None = None
 
     def over(self, values: Tensor) -> Tensor | float:
         """Return what a sum of these values is to be divided by."""
         return values.numel() if self.weight is None else self.weight
 
+    def of_each(self, values: Tensor) -> Tensor | float:
+        """Return what each sample's part of a sum of these values is to be divided by."""
+        if self.weights is not None:
+            return self.weights
+        return float(self.over(values)) / self.count
+
     def weighing(self, weight: float) -> "Known":
         """Return the same with its weight as a number that was read from the device."""
-        whole = self.kept is not None and weight == self.kept.numel()
-        return replace(self, weight=weight, kept=None if whole else self.kept)
+        if weight == self.places:
+            return replace(self, weight=weight, kept=None, weights=None)
+        return replace(self, weight=weight)
 
 
 class MeanMeter(ABC):
-    """A weighted mean over all batches that are added, in float64 on the device."""
+    """A weighted mean over all batches that are added, in float64 on the device.
+
+    Attributes:
+        keeps_each: Whether what every sample adds is kept until the point is done, for the
+            standard error: 8 bytes a sample.
+    """
 
     def __init__(self, device: torch.device, *, divide: bool = True) -> None:
         self._zero = torch.zeros((), dtype=torch.float64, device=device)
         self._divide = divide
+        self.keeps_each = False
         self.reset()
 
     @abstractmethod
@@ -75,19 +109,40 @@ class MeanMeter(ABC):
         """Begin a new point."""
         self._total = self._zero
         self._weight: Tensor | float = 0.0
+        self._each: list[Tensor | None] = []
+        self._weights: list[Tensor | float] = []
 
     def add(self, outputs: Any, known: Known) -> None:
         """Add one batch."""
-        self.sum_up(*self.judge(outputs, known))
+        self.sum_up(self.judge(outputs, known))
 
-    def sum_up(self, total: Tensor, weight: Tensor | float) -> None:
+    def sum_up(self, judged: Judged) -> None:
         """Add a batch's sum, or its sums at several points, and its weight."""
-        self._total = self._total + total
-        self._weight = self._weight + weight
+        self._total = self._total + judged.total
+        self._weight = self._weight + judged.weight
+        if self.keeps_each:
+            self._each.append(judged.each)
+            self._weights.append(judged.weights)
 
     def result(self) -> Tensor:
         """Return the mean, or the sum where that is asked for; no synchronisation."""
         return self._total / self._weight if self._divide else self._total
+
+    def standard_error(self) -> Tensor:
+        """Return the sampling error of the result; NaN where samples cannot be told apart."""
+        each = [part for part in self._each if part is not None]
+        if not each or len(each) < len(self._each):
+            return self._total * torch.nan
+        weights = _joined(self._weights, each) if self._divide else 1.0
+        return standard_error(torch.cat(each, -1).double(), weights, divide=self._divide)
+
+    def _each_of(self, values: Tensor, known: Known) -> Tensor | None:
+        """Return what each sample adds, where that is asked for and can be told."""
+        if not self.keeps_each or not values.ndim or len(values) != known.count:
+            return None
+        if values.ndim == 1:  # a view would keep what it is of: all outputs
+            return values.clone() if values._is_view() else values
+        return values.reshape(known.count, -1).sum(1, dtype=torch.float64)
 
 
 class LossMeter(MeanMeter):
@@ -147,26 +202,33 @@ class LossMeter(MeanMeter):
         count = _count(fitted, outputs)
         if self.each is None or self.reduction == "batchmean":
             return Known(fitted, count, None, count)
-        return Known(fitted, self._weight_of(fitted), None, count)
+        weights = self._weights_of(fitted)
+        if weights is None:
+            return Known(fitted, None, None, count)
+        parts = _by_sample(weights) if self.keeps_each else None
+        places = weights.numel() if weights.dtype == torch.bool else None
+        return Known(fitted, weights.sum(dtype=torch.float64), None, count, parts, places)
 
     def judge(self, outputs: Any, known: Known) -> Judged:
         """Return a batch's sum and its weight."""
         if self.each is None:
             value = self.loss(outputs, known.targets).double()
-            return value if self.reduction == "sum" else value * known.count, known.count
+            return Judged(value if self.reduction == "sum" else value * known.count, known.count)
         losses = self.each(outputs, known.targets)
-        return losses.sum(dtype=torch.float64), known.over(losses)
+        each = self._each_of(losses, known)
+        weights = 1.0 if each is None else known.of_each(losses)
+        return Judged(losses.sum(dtype=torch.float64), known.over(losses), each, weights)
 
-    def _weight_of(self, targets: Any) -> Tensor | None:
-        """Return the weight of class numbers; None where every number counts as one."""
+    def _weights_of(self, targets: Any) -> Tensor | None:
+        """Return the weight of every class number; None where every number counts as one."""
         classes = isinstance(targets, Tensor) and not targets.is_floating_point()
         if not isinstance(self.loss, CLASSIFICATIONS) or not classes:
             return None
         kept = targets != self.loss.ignore_index
         if self.loss.weight is None:
-            return kept.sum(dtype=torch.float64)
+            return kept
         places = torch.where(kept, targets, 0)  # a boolean index would wait for the device
-        return (self.loss.weight[places] * kept).sum(dtype=torch.float64)
+        return self.loss.weight[places] * kept
 
     def _fit(self, outputs: Any, targets: Any) -> Any:
         """Make class numbers one-hot for a regression loss.
@@ -234,7 +296,9 @@ class AccuracyMeter(MeanMeter):
     def known(self, outputs: Tensor, targets: Tensor) -> Known:
         """Return which of these targets count, and how many do."""
         kept = targets != self.ignore_index
-        return Known(targets, kept.sum(dtype=torch.float64), kept)
+        parts, count = _by_sample(kept) if self.keeps_each else None, _count(targets, outputs)
+        weight = kept.sum(dtype=torch.float64)
+        return Known(targets, weight, kept, count, parts, kept.numel())
 
     def judge(self, outputs: Tensor, known: Known) -> Judged:
         """Return a batch's sum and its weight."""
@@ -242,7 +306,13 @@ class AccuracyMeter(MeanMeter):
         right = (predicted == known.targets) & (best == best)  # noqa: PLR0124  (NaN is no score)
         if known.kept is not None:
             right = right & known.kept
-        return 100.0 * right.sum(dtype=torch.float64), known.over(right)
+        each = self._each_of(right, known)
+        weights = 1.0 if each is None else known.of_each(right)
+        return Judged(100.0 * right.sum(dtype=torch.float64), known.over(right), each, weights)
+
+    def standard_error(self) -> Tensor:
+        """Return the sampling error in percent; what is kept of each sample is how often right."""
+        return 100.0 * super().standard_error()
 
 
 class FunctionMeter(MeanMeter):
@@ -272,8 +342,10 @@ class FunctionMeter(MeanMeter):
                 "a sample."
             )
         if found.ndim == 0 or (found.numel() == 1 and known.count > 1):
-            return found.double().sum() * known.count, known.count
-        return found.sum(dtype=torch.float64), found.numel()
+            return Judged(found.double().sum() * known.count, known.count)
+        each = self._each_of(found, known)
+        weights = found.numel() / known.count
+        return Judged(found.sum(dtype=torch.float64), found.numel(), each, weights)
 
 
 class TorchMetricMeter:
@@ -299,6 +371,10 @@ class TorchMetricMeter:
     def result(self) -> Any:
         """Return what the metric computes over everything added."""
         return self.metric.compute()
+
+    def standard_error(self) -> float:
+        """Return NaN: a metric that keeps its own accounts tells no samples apart."""
+        return math.nan
 
 
 Meter = LossMeter | AccuracyMeter | FunctionMeter | TorchMetricMeter
@@ -400,6 +476,24 @@ def _count(targets: Any, outputs: Any) -> int:
     """Return the number of samples of a batch: the length of the first tensor in it."""
     leaves = tree_leaves((targets, outputs))
     return next((len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim), 1)
+
+
+def _by_sample(values: Tensor) -> Tensor:
+    """Return sums over everything but the first dimension, which is that of the samples."""
+    return values.reshape(len(values), -1).sum(1, dtype=torch.float64)
+
+
+def _joined(weights: Sequence[Tensor | float], like: Sequence[Tensor]) -> Tensor | float:
+    """Return the weights of all batches as one row; one number where all are alike."""
+    if all(isinstance(part, float) and part == weights[0] for part in weights):
+        return weights[0]
+    rows = [
+        part.expand(each.shape[-1])
+        if isinstance(part, Tensor)
+        else each.new_full((each.shape[-1],), part)
+        for part, each in zip(weights, like, strict=True)
+    ]
+    return torch.cat(rows)
 
 
 def _is_scalar(value: Any) -> bool:

@@ -40,6 +40,7 @@ class Bench:
             they are not.
         curvature: Whether every point gets the ends of the Hessian's spectrum as well, and on how
             many samples: all (True), or at most so many.
+        standard_error: Whether every metric comes with its sampling error.
     """
 
     problem: Problem
@@ -47,6 +48,7 @@ class Bench:
     parts: Mapping[str, Any]
     reestimation: Reestimation | None = None
     curvature: bool | int = False
+    standard_error: bool = True
 
     @property
     def own_loop(self) -> bool:
@@ -92,7 +94,14 @@ class Bench:
     def evaluator_on(self, data: Mapping[str, Samples], plan: Plan) -> Evaluator:
         """Return what evaluates the model, where it is, on other samples."""
         problem = self.problem
-        return Evaluator(problem.model, problem.metrics, data, plan, self.reestimation)
+        return Evaluator(
+            problem.model,
+            problem.metrics,
+            data,
+            plan,
+            self.reestimation,
+            standard_error=self.standard_error,
+        )
 
 
 def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> Bench:
@@ -172,7 +181,7 @@ def lay_out(
         f"{sum(p.numel() for p in problem.model.parameters()):,}",
         ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
     )
-    return Bench(problem, data, parts, reestimation, wishes.curvature)
+    return Bench(problem, data, parts, reestimation, wishes.curvature, wishes.standard_error)
 
 
 def _rounding() -> list[tuple[Any, str, Any]]:

@@ -18,7 +18,13 @@ import numpy as np
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
+from landscape_lib.core.surface import (
+    STANDARD_ERROR,
+    Label,
+    Shard,
+    Surface,
+    Trajectory,
+)
 
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
     from torch import Tensor, nn
@@ -34,6 +40,7 @@ COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
+ERRORS = STANDARD_ERROR.rstrip("/")  # the group of what is known beside the metrics
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
@@ -123,7 +130,7 @@ def _one_name(key: str, path: Path | str) -> str:
     Raises:
         InputError: If it does.
     """
-    if "/" in key or key in {"", ".", "..", TRAJECTORY, *COORDINATES}:
+    if "/" in key or key in {"", ".", "..", TRAJECTORY, ERRORS, *COORDINATES}:
         raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
     return key
 
@@ -147,6 +154,8 @@ def save_shard(path: Path | str, shard: Shard) -> None:
         _put(handle, "indices", shard.indices)
         for key, values in shard.values.items():
             _put(handle.require_group("values"), _one_name(key, path), values)
+        for key, values in shard.beside.items():
+            _put(handle, key, values)
 
 
 def load_shard(path: Path | str) -> Shard:
@@ -165,7 +174,14 @@ def load_shard(path: Path | str) -> Shard:
             values,
             str(handle.attrs["fingerprint"]),
             tuple(json.loads(handle.attrs["plans"])),
+            beside=_beside(handle),
         )
+
+
+def _beside(handle: h5py.File) -> dict[str, np.ndarray]:
+    """Read what is known beside the metrics; nothing in files that were written without."""
+    found = handle.get(ERRORS, {})
+    return {f"{STANDARD_ERROR}{key}": found[key][()] for key in found}
 
 
 # ---------------------------------------------------------------------------------- surfaces
@@ -177,6 +193,7 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     Coordinates are HDF5 dimension scales, so that xarray shows named axes.  Trajectories become
     groups ``0``, ``1``, ... of the group ``trajectory``, each with its name, and the datasets
     ``alpha`` and ``beta``, ``distance`` and ``length`` where they are known, shape (steps,).
+    Sampling errors are the datasets ``standard_error/<key>``, each of its metric's shape and unit.
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -190,16 +207,26 @@ def save_surface(path: Path | str, surface: Surface) -> None:
         for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
             _put(handle, name, axis.steps()).make_scale(name)
         for key in surface.keys:
-            dataset = _put(handle, _one_name(key, path), surface[key])
+            dataset = _put_on_axes(handle, _one_name(key, path), surface[key])
             label = surface.labels[key]
             dataset.attrs["long_name"] = label.long_name
             dataset.attrs["units"] = label.units
             dataset.attrs["goal"] = label.goal
-            for number, name in enumerate(COORDINATES[: surface[key].ndim]):
-                dataset.dims[number].label = name
-                dataset.dims[number].attach_scale(handle[name])
+        for key, values in surface.beside.items():
+            label = surface.labels[key.removeprefix(STANDARD_ERROR)]
+            dataset = _put_on_axes(handle, key, values)
+            dataset.attrs["long_name"] = f"standard error of {label.long_name}"
+            dataset.attrs["units"] = label.units
         for number, way in enumerate(surface.trajectories):
             _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)
+
+
+def _put_on_axes(handle: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
+    dataset = _put(handle, name, values)
+    for number, axis in enumerate(COORDINATES[: values.ndim]):
+        dataset.dims[number].label = axis
+        dataset.dims[number].attach_scale(handle[axis])
+    return dataset
 
 
 def _put_trajectory(group: h5py.Group, way: Trajectory) -> None:
@@ -253,7 +280,7 @@ def load_surface(path: Path | str) -> Surface:
             )
             for key in keys
         }
-        return Surface(grid, values, attributes, labels, _trajectories(handle))
+        return Surface(grid, values, attributes, labels, _trajectories(handle), _beside(handle))
 
 
 def _trajectories(handle: h5py.File) -> tuple[Trajectory, ...]:

@@ -24,13 +24,15 @@ from landscape_lib.viz.units import in_drawable_units
 SIZE = (WIDTH, 2.4)
 COLOUR = "#2a5d8a"
 FIRST = f"{ALPHA} (direction 1)"  # of several curves, whose directions differ
+ERRORS = 2.0  # standard errors on either side of a curve that its band covers
 MOST_DOTS = 101  # of a longer curve only the points without a neighbour get a dot
 
 
 def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     """Draw the values over their steps, with gaps where they are missing.
 
-    On a log scale heights are log10 of the value.
+    On a log scale heights are log10 of the value.  Where standard errors are known, a band covers
+    two of them on either side.
 
     Raises:
         InputError: If the grid has two axes, or there is no such metric.
@@ -52,15 +54,33 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         axes.plot(steps, heights, color=COLOUR, linewidth=1.2, gid="curve", zorder=2)
         dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
         axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
+        band = _draw_band(axes, surface, key, scale)
         _mark_points(axes, surface, key, inside)
         between = draw_barrier(axes, surface, key, scale)
         _furnish(axes, surface, key, scale)
-        said = between + notes(values, scale, look)
+        said = between + band + notes(values, scale, look)
         cut = int((heights < low).sum() + (heights > high).sum())
         if cut:
             said.append(f"{cut} of {values.size} points lie beyond the picture")
         write_heading(axes, surface, key, said)
         return figure
+
+
+def _draw_band(axes: Axes, surface: Surface, key: str, scale: Scale) -> list[str]:
+    """Draw how far another draw of the samples might move each value; return what to say of it."""
+    values, errors = surface[key], surface.standard_error(key)
+    known = np.isfinite(values) & np.isfinite(errors)
+    if not known.any():
+        return []
+    low, high = (np.where(known, values + sign * ERRORS * errors, np.nan) for sign in (-1, 1))
+    bottom, top = scale.bounds
+    edges = [
+        np.clip(scale.shown(edge).filled(at), bottom, top)
+        for edge, at in ((low, bottom), (high, top))
+    ]
+    steps = surface.grid.axes[0].steps()
+    axes.fill_between(steps, *edges, where=known, color=COLOUR, alpha=0.2, linewidth=0, gid="band")
+    return ["band: two standard errors on either side"]
 
 
 def _alone(heights: np.ndarray) -> np.ndarray:
