@@ -1,6 +1,7 @@
 """The library's interface: a model, its data, a loss; then curves, surfaces, pictures."""
 
 import logging
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from landscape_lib.core.direction import (
     only_in_layers,
     orthogonalize,
 )
+from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
@@ -38,6 +40,7 @@ from landscape_lib.steps.landscape import Place, compute, judged
 from landscape_lib.steps.live_code import live_hash
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
+from landscape_lib.viz.names import SEEDS, file_name
 
 if TYPE_CHECKING:
     import xarray
@@ -84,6 +87,7 @@ class LossLandscape:
         surf_file: Where the surface is kept.
         surface: What was computed last, as a ``Surface``.
         directions: Those of the last computation, one an axis.
+        ensemble: What ``compute_seeds`` computed last, as an ``Ensemble``.
 
     Source:
         Li et al. (2018), Visualizing the Loss Landscape of Neural Nets.
@@ -149,6 +153,7 @@ class LossLandscape:
         self._wishes("float32")  # checks itself
         self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
+        self.ensemble: Ensemble | None = None
         self.directions: list[Direction] | None = None
         self._surfaces: dict[int, Surface] = {}
         self._read: tuple[Any, dict[str, Samples]] | None = None
@@ -353,6 +358,66 @@ class LossLandscape:
         self._show(ways)
         return result
 
+    def compute_seeds(
+        self,
+        seeds: int | Sequence[int] = 5,
+        xrange: Range = (-1, 1, 51),
+        yrange: Range | None = None,
+        dir_type: str = "weights",
+        normalize: str = "filter",
+        ignore: str | None = "biasbn",
+        save: bool = True,
+        orthogonal: bool = False,
+        layers: str | Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate the model along random directions of several seeds, each a landscape of its own.
+
+        Args:
+            seeds: How many, from 0 on; or which.
+            xrange: First step, last step, number of steps along the first direction.
+            yrange: The same along the second; left out, every member is a curve.
+            dir_type: As for ``compute_1d``.
+            normalize: As for ``compute_1d``.
+            ignore: As for ``compute_1d``.
+            save: Keep every member as ``compute_1d`` keeps its curve, in ``<surf_file>`` with
+                ``_seed0`` and so on in its name, and all of them in one file with ``_seeds``.
+            orthogonal: As for ``compute_2d``.
+            layers: As for ``compute_1d``.
+
+        Returns:
+            ``members``, a list with what ``compute_1d`` or ``compute_2d`` returns for each seed;
+            ``mean`` and ``spread``, in the same form: the arithmetic mean and the standard
+            deviation over seeds at every point; ``seeds``.  All of it is also ``self.ensemble``.
+
+        Raises:
+            InputError: If an option makes no sense, before anything is computed.
+        """
+        from landscape_lib.utils.storage import save_ensemble
+
+        chosen = _seeds(seeds)
+        ranges = {"xrange": xrange} | ({} if yrange is None else {"yrange": yrange})
+        grid = _grid(ranges, ())
+        told = (dir_type, normalize, ignore)
+        members = {}
+        for seed in chosen:
+            found = [
+                self._direction(None, axis, *told, seed, layers, align="none", name="")
+                for axis in range(len(grid.axes))
+            ]
+            if orthogonal and len(found) > 1:
+                found[1] = orthogonalize(found[1], to=found[0])
+            place = Place(self._beside(f"seed{seed}")) if save else None
+            members[f"seed {seed}"] = self._landscape(grid, found, place)
+        self.ensemble = Ensemble(members)
+        if save:
+            save_ensemble(self._beside("seeds"), self.ensemble)
+        return {
+            "members": [self._result(surface) for surface in members.values()],
+            "mean": self._result(self.ensemble.mean),
+            "spread": self._result(self.ensemble.spread),
+            "seeds": list(chosen),
+        }
+
     def add_trajectory(self, checkpoints: Checkpoints, name: str = "") -> Trajectory:
         """Show where a training walked in the plane of the last ``compute_2d``, in every picture.
 
@@ -528,6 +593,35 @@ class LossLandscape:
             return plot_2d_contour(
                 self._source(2), surf_name, vmin, vmax, vlevel, show, prefix=self.surf_file
             )
+
+    def plot_seeds(self, surf_name: str = "auto", show: bool = False) -> "Pictures":
+        """Draw every seed, their mean and spread: ``<surf_file>_<key>_seeds.pdf``.
+
+        Args:
+            surf_name: A metric's key, or ``auto`` for every one.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths, one a metric; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If there are no seeds yet, or no such metric.
+        """
+        from landscape_lib.utils.storage import load_ensemble
+        from landscape_lib.viz.asked import keys_of
+        from landscape_lib.viz.seeds import plot_seeds
+        from landscape_lib.viz.seeds import seeds as figure_of
+        from landscape_lib.viz.showing import Pictures, show_figures
+
+        found = self.ensemble or load_ensemble(self._beside("seeds"))
+        keys = keys_of(found.first, surf_name)
+        paths = [Path(f"{self.surf_file}_{file_name(key)}_{SEEDS}.pdf") for key in keys]
+        for key, path in zip(keys, paths, strict=True):
+            plot_seeds(found, key, path)
+        figures = [figure_of(found, key) for key in keys]
+        if show:
+            show_figures(figures)
+        return Pictures(paths, figures)
 
     def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
         """Draw the surface in three dimensions: ``<surf_file>_<key>_3dsurface.pdf``.
@@ -713,20 +807,34 @@ class LossLandscape:
     def _compute(
         self, grid: Grid, directions: Sequence[Direction], save: bool, curvature: bool | int
     ) -> dict[str, Any]:
-        precision = plain_plan(self.net, self._device).precision
         place = Place(Path(self.surf_file)) if save else None
+        surface = self._landscape(grid, directions, place, curvature)
+        self.directions = list(directions)
+        self.surface = self._surfaces[len(grid.axes)] = surface
+        return self._result(surface)
+
+    def _landscape(
+        self,
+        grid: Grid,
+        directions: Sequence[Direction],
+        place: Place | None,
+        curvature: bool | int = False,
+    ) -> Surface:
+        precision, save = plain_plan(self.net, self._device).precision, place is not None
         with _speaking():
             wishes = self._wishes(precision, curvature)
-            surface = compute(
+            return compute(
                 lambda: self._bench(precision, save=save, curvature=wishes.curvature),
                 wishes,
                 directions,
                 grid,
                 place,
             )
-        self.directions = list(directions)
-        self.surface = self._surfaces[len(grid.axes)] = surface
-        return self._result(surface)
+
+    def _beside(self, ending: str) -> Path:
+        """Return a file beside ``surf_file``, with an ending to its name."""
+        path = Path(self.surf_file)
+        return path.with_name(f"{path.stem}_{ending}{path.suffix}")
 
     def _components(
         self,
@@ -888,6 +996,25 @@ def _asked(call: str, **told: Any) -> VerdictSettings:
         return VerdictSettings.model_validate(told)
     except ValueError as error:
         raise InputError(f"{call}(...): {error}") from None
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Read how many seeds, or which.
+
+    Raises:
+        InputError: If they are fewer than two, or one comes twice.
+    """
+    wanted = "how many, from 2, or a list of different whole numbers from 0, as [0, 1, 2]"
+    if isinstance(seeds, int):
+        found = tuple(range(seeds))
+    else:
+        try:
+            found = tuple(operator.index(seed) for seed in seeds)
+        except TypeError:
+            raise InputError(f"seeds={seeds!r}; wanted {wanted}.") from None
+    if len(found) < 2 or len(set(found)) < len(found) or min(found) < 0:
+        raise InputError(f"seeds={seeds!r}; wanted {wanted}.")
+    return found
 
 
 def _pair(name: str, found: Any) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ from landscape_lib.config.settings import (
     Train,
     VerdictSettings,
 )
-from landscape_lib.config.variants import variants
+from landscape_lib.config.variants import with_variants
 
 ONLY_IN_RUNS = (*ProblemSettings.model_fields, "train")
 _RUNS = "a mapping with at least one run"
@@ -128,7 +128,7 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
         verdict=verdict,
         auto=grid.auto,
     )
-    return [run, *variants(run, problem, own, mistakes)]
+    return with_variants(run, problem, own, mistakes)
 
 
 def _refuse_two_ways(

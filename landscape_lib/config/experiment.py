@@ -40,6 +40,8 @@ class Experiment:
         figures: How the pictures look.
         paraview: What the ParaView files hold.
         verdict: What is measured for the verdict beside the surface.
+        members: The runs that differ from this one in the seed alone, itself first; empty where
+            there are none.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Experiment:
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
     auto: tuple[str, ...] = ()
     trajectory: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -153,8 +156,14 @@ class Config:
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The names of the runs that are compared: none where they are fewer than two."""
-        names = tuple(self.runs) if self.comparison.runs is None else self.comparison.runs
+        """The names of the runs that are compared: none where they are fewer than two.
+
+        Where nobody says which, those that a run brings along as its seeds are left out: they have
+        a picture of their own.
+        """
+        seeds = {name for run in self.runs.values() for name in run.members[1:]}
+        every = tuple(name for name in self.runs if name not in seeds)
+        names = every if self.comparison.runs is None else self.comparison.runs
         return names if len(names) > 1 else ()
 
     def run(self, name: str) -> Experiment:

@@ -496,6 +496,12 @@ class ProblemSettings(Settings):
         description="Also draw a run for each of these globs, in which that layer moves alone: "
         "`<run>_<layer>`.",
     )
+    seeds: Annotated[int | None, readers.whole(2) | NULL] = Field(
+        default=None,
+        description="Draw the landscape with so many seeds of its random directions, from its own "
+        "on, as runs `<run>_seed1` and so on beside it; their mean and spread: `seeds.h5`, "
+        "`figures/<key>_seeds`.",
+    )
     trajectory: Annotated[
         dict[
             Annotated[str, readers.text("a name; put it in quotes")],

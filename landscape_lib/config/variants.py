@@ -10,26 +10,52 @@ from landscape_lib.config.layers import Written
 from landscape_lib.config.mistakes import Mistakes
 from landscape_lib.config.settings import ProblemSettings
 
+_ASKS = ("compare_batch_norm", "per_layer", "seeds")  # what brings runs along
 _WITH_STATES = ("random", "target")  # kinds of directions that can move running statistics
 
 
-def variants(
+def with_variants(
     run: Experiment, asked: ProblemSettings, own: Written, mistakes: Mistakes
 ) -> list[Experiment]:
-    """Return the runs that ``compare_batch_norm`` and ``per_layer`` ask for beside a run.
+    """Return a run, and those that ``compare_batch_norm``, ``per_layer``, ``seeds`` ask for.
 
     A variant is another run in everything that follows: a folder, a journal, pictures of its own.
     The run itself stays what it is, and alone trains its model.
     """
-    if asked.compare_batch_norm and asked.per_layer:
-        told = "one of compare_batch_norm and per_layer in a run"
-        mistakes.say(own["per_layer"].path, "both", told)
-        return []
+    given = [name for name in _ASKS if getattr(asked, name)]
+    if len(given) > 1:
+        told = f"one of {', '.join(_ASKS)} in a run"
+        mistakes.say(own[given[-1]].path, f"beside {' and '.join(given[:-1])}", told)
+        return [run]
+    if asked.seeds:
+        return _seeds(run, asked.seeds, own["seeds"], mistakes)
     if asked.compare_batch_norm:
-        return list(_ways(run, own["compare_batch_norm"], mistakes))
+        return [run, *_ways(run, own["compare_batch_norm"], mistakes)]
     if asked.per_layer:
-        return list(_layers(run, asked.per_layer, own["per_layer"], mistakes))
-    return []
+        return [run, *_layers(run, asked.per_layer, own["per_layer"], mistakes)]
+    return [run]
+
+
+def _seeds(run: Experiment, count: int, asked: Written, mistakes: Mistakes) -> list[Experiment]:
+    """Return the run with each of its seeds: those of its random axes, raised by 0, 1, 2, ..."""
+    if not any(one.kind == "random" for one in run.directions):
+        mistakes.say(asked.path, f"{count} without a random direction", "kind 'random' on an axis")
+        return [run]
+    if run.auto:
+        mistakes.say(asked.path, f"{count} beside 'auto'", "ends in numbers: all share one grid")
+        return [run]
+    others = [_reseeded(run, more) for more in range(1, count)]
+    return [replace(run, members=(run.name, *(one.name for one in others))), *others]
+
+
+def _reseeded(run: Experiment, more: int) -> Experiment:
+    own = [one.seed for one in run.directions if one.kind == "random"]
+    changed = _changed(run, f"seed{own[0] + more}")
+    directions = (
+        one.model_copy(update={"seed": one.seed + more}) if one.kind == "random" else one
+        for one in run.directions
+    )
+    return replace(changed, directions=tuple(directions))
 
 
 def _changed(run: Experiment, ending: str, directions: Any = None, **evaluation: Any) -> Experiment:

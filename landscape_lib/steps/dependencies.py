@@ -19,7 +19,7 @@ from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
-from landscape_lib.viz.names import LOSS_AND_ACCURACY, SPECTRUM, file_name, rated_splits
+from landscape_lib.viz.names import LOSS_AND_ACCURACY, SEEDS, SPECTRUM, file_name, rated_splits
 
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
 VERDICTS = ("verdict.json", "verdict.html")
@@ -28,6 +28,7 @@ DRAWING_SCRIPTS = (
     "plot_surface.py",
     "plot_curves.py",
     "plot_spectrum.py",
+    "plot_seeds.py",
     "export_vtp.py",
     "export_flat.py",
     "export_trajectory.py",
@@ -205,7 +206,8 @@ class Dependencies:
         surface = experiment.path("surface.h5").as_posix()
         verdict = [experiment.path(name).as_posix() for name in VERDICTS]
         explorer = experiment.path("explorer.html").as_posix()
-        return [surface, explorer, *picture_targets(experiment, self.keys(run)), *verdict]
+        pictures = picture_targets(experiment, self.keys(run))
+        return [surface, explorer, *pictures, *verdict, *seeds_targets(experiment)]
 
     def sharing(self, key_file: str) -> list[str]:
         """Return the surfaces of the runs that are compared and have a metric.
@@ -396,6 +398,8 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
         drawn.append(f"{LOSS_AND_ACCURACY}_1d")
     if experiment.verdict.density:
         drawn.append(SPECTRUM)
+    if experiment.members:
+        drawn += [f"{name}_{SEEDS}" for name in names]
     figures = [
         f"{folder}/figures/{name}.{ending}"
         for name in drawn
@@ -407,6 +411,11 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     ways = [f"trajectory/{name}" for name in sheets] if experiment.trajectories else []
     files = (*sheets, "flat.vtp", "open.py", *ways)
     return figures + [f"{folder}/paraview/{name}" for name in files]
+
+
+def seeds_targets(experiment: Experiment) -> list[str]:
+    """Return the file with the mean and spread over a run's seeds, where it has any."""
+    return [experiment.path("seeds.h5").as_posix()] if experiment.members else []
 
 
 def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:

@@ -16,8 +16,8 @@ from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.report import reading
 from landscape_lib.steps.shown import shown_surface
-from landscape_lib.utils.storage import load_surface
-from landscape_lib.viz.names import SPECTRUM, file_name
+from landscape_lib.utils.storage import load_ensemble, load_surface
+from landscape_lib.viz.names import SEEDS, SPECTRUM, file_name
 
 if TYPE_CHECKING:  # matplotlib is imported where pictures are drawn
     from landscape_lib.viz.style import Look
@@ -65,6 +65,17 @@ def draw_spectrum(experiment: Experiment, ending: str) -> Path:
     path = experiment.path("figures", f"{SPECTRUM}.{ending}")
     plot_spectrum(density, largest, path, look_of(experiment.figures))
     log.info("%s: the Hessian's spectrum drawn.", experiment.name)
+    return path
+
+
+def draw_seeds(experiment: Experiment, key: str, ending: str) -> Path:
+    """Draw one metric of a run's seeds, their mean and spread; return the picture's path."""
+    from landscape_lib.viz.seeds import plot_seeds
+
+    ensemble = load_ensemble(experiment.path("seeds.h5"))
+    path = experiment.path("figures", f"{file_name(key)}_{SEEDS}.{ending}")
+    plot_seeds(ensemble, key, path, look_of(experiment.figures))
+    log.info("%s: %s of %s drawn.", experiment.name, key, ", ".join(ensemble.members))
     return path
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import h5py
 import numpy as np
 
+from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 SURFACE_FORMAT = "landscape surface"
+SEEDS_FORMAT = "landscape seeds"
 LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unreadable
 COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
@@ -332,6 +334,60 @@ def _earlier_surface(handle: h5py.File, grid: Grid, path: Path | str) -> Surface
             log.warning("%s: %d points were not computed; shown as missing.", path, missing.sum())
             boxes = {key: np.where(missing, np.nan, box) for key, box in boxes.items()}
     return Surface(grid, boxes, {"source": "original" if original else "single-GPU library"})
+
+
+# ----------------------------------------------------------------------------------- seeds
+
+
+def save_ensemble(path: Path | str, ensemble: Ensemble) -> None:
+    """Write what several seeds gave: ``mean/<key>``, ``spread/<key>``, ``members/<key>``.
+
+    ``members/<key>[r, i, j]`` is that of the r-th member, whose names are the attribute
+    ``members``, at ``xcoordinates[i], ycoordinates[j]``.
+    """
+    with _writing(path) as handle:
+        handle.attrs["format"] = SEEDS_FORMAT
+        handle.attrs["format_version"] = FORMAT_VERSION
+        handle.attrs["axes"] = _axes(ensemble.grid)
+        handle.attrs["keys"] = json.dumps(list(ensemble.keys))
+        handle.attrs["members"] = json.dumps(list(ensemble.members))
+        told = [dict(member.attributes) for member in ensemble.members.values()]
+        marks = ("fingerprint", "seed", "date")
+        handle.attrs["told"] = json.dumps([{m: one.get(m) for m in marks} for one in told])
+        labels = {key: vars(label) for key, label in ensemble.first.labels.items()}
+        handle.attrs["labels"] = json.dumps(labels)
+        for name, axis in zip(COORDINATES, ensemble.grid.axes, strict=False):
+            _put(handle, name, axis.steps()).make_scale(name)
+        for key in ensemble.keys:
+            _one_name(key, path)
+            for kind, surface in (("mean", ensemble.mean), ("spread", ensemble.spread)):
+                dataset = _put_on_axes(handle, f"{kind}/{key}", surface[key])
+                dataset.attrs["long_name"] = surface.labels[key].long_name
+                dataset.attrs["units"] = surface.labels[key].units
+            _put(handle, f"members/{key}", ensemble.stacked(key))
+
+
+def load_ensemble(path: Path | str) -> Ensemble:
+    """Read what several seeds gave.
+
+    Raises:
+        DamagedFileError: If the file is torn, or its checksums do not hold.
+        InputError: If there is none, or it is another kind of file.
+    """
+    with _reading(path, "Remove it and type the same command again.") as handle:
+        if handle.attrs.get("format") != SEEDS_FORMAT:
+            raise InputError(f"{path}: this is no file of several seeds.")
+        grid = Grid(tuple(Axis(*axis) for axis in json.loads(handle.attrs["axes"])))
+        keys = json.loads(handle.attrs["keys"])
+        labels = {k: Label(**told) for k, told in json.loads(handle.attrs["labels"]).items()}
+        values = {key: handle[f"members/{key}"][()] for key in keys}
+        told = json.loads(handle.attrs["told"])
+        return Ensemble(
+            {
+                name: Surface(grid, {key: values[key][n] for key in keys}, told[n], labels)
+                for n, name in enumerate(json.loads(handle.attrs["members"]))
+            }
+        )
 
 
 # -------------------------------------------------------------------------------- directions

@@ -1,5 +1,7 @@
 """What a curve looks like in print: the values along one direction."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -74,12 +76,11 @@ def _draw_band(axes: Axes, surface: Surface, key: str, scale: Scale) -> list[str
         return []
     low, high = (np.where(known, values + sign * ERRORS * errors, np.nan) for sign in (-1, 1))
     bottom, top = scale.bounds
-    edges = [
-        np.clip(scale.shown(edge).filled(at), bottom, top)
-        for edge, at in ((low, bottom), (high, top))
-    ]
+    under = np.clip(scale.shown(low).filled(bottom), bottom, top)
+    over = np.clip(scale.shown(high).filled(top), bottom, top)
     steps = surface.grid.axes[0].steps()
-    axes.fill_between(steps, *edges, where=known, color=COLOUR, alpha=0.2, linewidth=0, gid="band")
+    style: dict[str, Any] = {"color": COLOUR, "alpha": 0.2, "linewidth": 0, "gid": "band"}
+    axes.fill_between(steps, under, over, where=known.tolist(), **style)
     return ["band: two standard errors on either side"]
 
 

@@ -10,6 +10,7 @@ PLAIN = frozenset((string.ascii_letters + string.digits + "._-").encode())
 LONGEST = 200  # file systems allow 255 bytes; _2dcontourf.pdf and .<8 letters>.tmp come after it
 HASH_LENGTH = 16
 SPECTRUM = "spectrum"  # no metric's picture: those end in their kind
+SEEDS = "seeds"  # the ending of pictures of several seeds
 LOSS_AND_ACCURACY = "loss_and_accuracy"  # no metric's key: those begin with <split>_loss, _acc
 
 
