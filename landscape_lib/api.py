@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("landscape_lib")
 
 DIRECTIONS = ("random", "target", "pca", "hessian")
-PREFIX = "train_loss_"  # of a custom metric's key
 Range = tuple[float | str, float | str, int]
 Checkpoints = str | Path | Mapping[str, Any] | nn.Module | Sequence[Any]
 AUTO_COUNT = 51
@@ -104,6 +103,7 @@ class LossLandscape:
         batch_norm: str = "frozen",
         batch_norm_samples: int | None = None,
         standard_error: bool = True,
+        splits: Mapping[str, Any] | None = None,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -134,6 +134,8 @@ class LossLandscape:
             batch_norm_samples: On how many of them; None: on all.
             standard_error: Whether every value comes with its sampling error, from the losses of
                 the samples in the same pass; see ``docs/how-sure.md``.
+            splits: More data, by name, each of a kind that ``dataloader`` may be: evaluated at the
+                same points in the same pass; see ``docs/train-and-test.md``.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
@@ -142,7 +144,8 @@ class LossLandscape:
         self.dataloader = dataloader
         self.criterion = nn.CrossEntropyLoss() if criterion is None else criterion
         _refuse_what_is_no_criterion(self.criterion)
-        Problem(net, dataloader, self.criterion)  # checks itself
+        self.splits: Mapping[str, Any] = {} if splits is None else splits
+        Problem(net, dataloader, self.criterion, self.splits)  # checks itself
         with _speaking():
             self._device = choose_device("cuda" if use_cuda else "cpu")
         self.use_cuda = self._device == "cuda"
@@ -244,8 +247,8 @@ class LossLandscape:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
             ``xcoordinates``.  In custom mode ``losses`` is ``{name: array}``, without
             ``accuracies``.  With ``curvature`` also ``hessian_min``, ``hessian_max`` and
-            ``hessian_ratio``, |min / max|.  The sampling error of each:
-            ``landscape.surface.standard_error(key)``.
+            ``hessian_ratio``, |min / max|; with splits ``splits``, by name the same of each.  The
+            sampling error of each: ``landscape.surface.standard_error(key)``.
 
         Raises:
             InputError: If an option makes no sense, before anything is computed.
@@ -623,6 +626,42 @@ class LossLandscape:
             show_figures(figures)
         return Pictures(paths, figures)
 
+    def plot_gap(self, show: bool = False) -> "Pictures":
+        """Draw how far metrics of the splits are above the training data's, in the last landscape.
+
+        ``<surf_file>_<key>_gap.pdf`` for every metric of a split, as ``test_loss``; of what
+        ``compute_1d`` or ``compute_2d`` computed last.
+
+        Args:
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If nothing was computed yet, or there is no metric of another data set.
+        """
+        from landscape_lib.core.gap import gaps
+        from landscape_lib.utils.storage import load_surface
+        from landscape_lib.viz.figures import save
+        from landscape_lib.viz.gap import gap
+        from landscape_lib.viz.showing import Pictures, show_figures
+
+        surface = self.surface or load_surface(self.surf_file)
+        keys = list(gaps(surface.keys))
+        if not keys:
+            raise InputError(
+                f"There is no other data set here, only {list(surface.keys)}: give "
+                "LossLandscape splits={'test': test_data}, and compute anew."
+            )
+        figures = [gap(surface, key) for key in keys]
+        paths = [Path(f"{self.surf_file}_{file_name(key)}_gap.pdf") for key in keys]
+        for figure, path in zip(figures, paths, strict=True):
+            save(figure, path, "pdf")
+        if show:
+            show_figures(figures)
+        return Pictures(paths, figures)
+
     def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
         """Draw the surface in three dimensions: ``<surf_file>_<key>_3dsurface.pdf``.
 
@@ -690,7 +729,8 @@ class LossLandscape:
         """Return the samples, read when they are first needed, and anew from another loader."""
         if self._read is None or self._read[0] is not self.dataloader:
             folder = Path(self.surf_file).parent
-            self._read = (self.dataloader, prepare(as_batches(self.dataloader), folder=folder))
+            splits = {name: as_batches(data) for name, data in self.splits.items()}
+            self._read = (self.dataloader, prepare(as_batches(self.dataloader), splits, folder))
         return self._read[1]
 
     def _wishes(self, precision: str, curvature: bool | int = False) -> EvaluationSettings:
@@ -716,7 +756,7 @@ class LossLandscape:
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
 
     def _bench(self, precision: str, *, save: bool, curvature: bool | int = False) -> Bench:
-        problem = Problem(self.net, self.dataloader, self.criterion)
+        problem = Problem(self.net, self.dataloader, self.criterion, self.splits)
         code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
         wishes = self._wishes(precision, curvature)
@@ -880,12 +920,17 @@ class LossLandscape:
         steps = {name: axis.steps() for name, axis in zip(names, surface.grid.axes, strict=False)}
         values = {key: surface[key].copy() for key in surface.keys}
         steps |= {key: values.pop(key) for key in CURVATURE if key in values}
+        splits = {name: self._of(name, values) for name in self.splits}
+        return {**self._of("train", values), **steps, **({"splits": splits} if splits else {})}
+
+    def _of(self, split: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was measured of one data set, named as results are."""
         if self.use_custom_metrics:
-            return {"losses": {key.removeprefix(PREFIX): v for key, v in values.items()}, **steps}
-        found = {"losses": values["train_loss"]}
-        if "train_acc" in values:
-            found["accuracies"] = values["train_acc"]
-        return {**found, **steps}
+            prefix = f"{split}_loss_"
+            found = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+            return {"losses": found}
+        names = {f"{split}_loss": "losses", f"{split}_acc": "accuracies"}
+        return {name: values[key] for key, name in names.items() if key in values}
 
     def _last(self) -> tuple[Surface, Sequence[Direction]]:
         """Return the last surface and its directions: of this object, else from their files.

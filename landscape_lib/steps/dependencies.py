@@ -17,6 +17,7 @@ from landscape_lib.config import Config, Experiment, FigureSettings
 from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.gap import GAP, gaps
 from landscape_lib.problems.source import code_hash, locate, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.viz.names import LOSS_AND_ACCURACY, SEEDS, SPECTRUM, file_name, rated_splits
@@ -28,6 +29,7 @@ DRAWING_SCRIPTS = (
     "plot_surface.py",
     "plot_curves.py",
     "plot_spectrum.py",
+    "plot_gap.py",
     "plot_seeds.py",
     "export_vtp.py",
     "export_flat.py",
@@ -240,7 +242,8 @@ class Dependencies:
 
     @cached_property
     def _drawing(self) -> str:
-        drawing = ["steps/pictures.py", "steps/explorer.py", "steps/shown.py", *_modules("viz")]
+        steps = ("steps/pictures.py", "steps/explorer.py", "steps/shown.py", "core/gap.py")
+        drawing = [*steps, *_modules("viz")]
         return _code(drawing, DRAWING_SCRIPTS)
 
     @cached_property
@@ -398,6 +401,7 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
         drawn.append(f"{LOSS_AND_ACCURACY}_1d")
     if experiment.verdict.density:
         drawn.append(SPECTRUM)
+    drawn += [f"{file_name(key)}_{GAP}" for key in gaps(keys)]
     if experiment.members:
         drawn += [f"{name}_{SEEDS}" for name in names]
     figures = [

@@ -13,6 +13,7 @@ from landscape_lib import viz
 from landscape_lib.config import Config, Experiment, FigureSettings
 from landscape_lib.config.settings import FORMATS
 from landscape_lib.core.files import write_text
+from landscape_lib.core.gap import with_gaps
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.report import reading
 from landscape_lib.steps.shown import shown_surface
@@ -65,6 +66,17 @@ def draw_spectrum(experiment: Experiment, ending: str) -> Path:
     path = experiment.path("figures", f"{SPECTRUM}.{ending}")
     plot_spectrum(density, largest, path, look_of(experiment.figures))
     log.info("%s: the Hessian's spectrum drawn.", experiment.name)
+    return path
+
+
+def draw_gap(experiment: Experiment, key: str, ending: str) -> Path:
+    """Draw how far a metric of other data is above the training data's; return the path."""
+    from landscape_lib.viz.gap import plot_gap
+
+    surface = load_surface(experiment.path("surface.h5"))
+    folder, look = experiment.path("figures"), look_of(experiment.figures)
+    path = plot_gap(surface, key, folder, look, ending)
+    log.info("%s: the gap of %s drawn.", experiment.name, key)
     return path
 
 
@@ -140,7 +152,7 @@ def export_all(experiment: Experiment) -> list[Path]:
     """Write ``paraview/flat.vtp`` with every metric, and the program that shows these files."""
     from landscape_lib.viz.paraview import export_flat_vtp
 
-    surface = load_surface(experiment.path("surface.h5"))
+    surface = with_gaps(load_surface(experiment.path("surface.h5")))
     folder = experiment.path("paraview")
     flat = export_flat_vtp(surface, folder / "flat.vtp", experiment.paraview.interp)
     opener = folder / "open.py"

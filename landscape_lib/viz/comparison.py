@@ -206,7 +206,12 @@ def _shared_bounds(views: Sequence[View]) -> Scale:
     """Return levels that reach as far below zero as above."""
     values = np.concatenate([np.abs(view.values).ravel() for view in views] or [np.zeros(0)])
     known = values[np.isfinite(values)]
-    limit = float(known.max()) if known.size and known.max() > 0 else 1.0
+    return symmetric_scale(float(known.max()) if known.size else 0.0)
+
+
+def symmetric_scale(limit: float) -> Scale:
+    """Return about ten levels from below minus a limit to above it, white in the middle."""
+    limit = limit if limit > 0 else 1.0
     locator = MaxNLocator(10, steps=[1, 2, 2.5, 5, 10], symmetric=True)
     return Scale(False, tuple(float(level) for level in locator.tick_values(-limit, limit)))
 
