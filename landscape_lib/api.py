@@ -104,6 +104,7 @@ class LossLandscape:
         batch_norm_samples: int | None = None,
         standard_error: bool = True,
         splits: Mapping[str, Any] | None = None,
+        bootstrap: int | None = None,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -136,6 +137,8 @@ class LossLandscape:
                 the samples in the same pass; see ``docs/how-sure.md``.
             splits: More data, by name, each of a kind that ``dataloader`` may be: evaluated at the
                 same points in the same pass; see ``docs/train-and-test.md``.
+            bootstrap: Over how many bootstrap samples of the data the spread of every value is
+                taken, too: ``surface.bootstrap_error(key)``.  None: over none.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
@@ -153,6 +156,7 @@ class LossLandscape:
         self.batch_norm = batch_norm
         self.batch_norm_samples = batch_norm_samples
         self.standard_error = standard_error
+        self.bootstrap = bootstrap
         self._wishes("float32")  # checks itself
         self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
@@ -746,6 +750,7 @@ class LossLandscape:
             "batch_norm": self.batch_norm,
             "batch_norm_samples": self.batch_norm_samples,
             "standard_error": self.standard_error,
+            "bootstrap": self.bootstrap,
             "curvature": curvature,
         }
         try:

@@ -110,6 +110,7 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("batch_norm_samples", None),
         ("standard_error", True),
         ("splits", None),
+        ("bootstrap", None),
     ]
     assert known("compute_1d") == [
         ("directions", "random"),

@@ -350,6 +350,11 @@ class EvaluationSettings(Settings):
         description="Every value of a loss or an accuracy comes with its sampling error, from the "
         "losses of the samples in the same pass: `standard_error/<key>` in `surface.h5`.",
     )
+    bootstrap: Annotated[int | None, readers.whole(2) | NULL] = Field(
+        default=None,
+        description="Also the spread of every such value over so many bootstrap samples of the "
+        "data: `bootstrap_error/<key>`. Null: none.",
+    )
     curvature: Annotated[bool | int, FLAG | readers.whole(1)] = Field(
         default=False,
         description="At every point also the Hessian's smallest and largest eigenvalue: metrics "
@@ -362,6 +367,7 @@ class EvaluationSettings(Settings):
         unsaid = {"batch_norm", "batch_norm_samples"} if self.batch_norm == "frozen" else set()
         unsaid |= set() if self.curvature else {"curvature"}
         unsaid |= {"standard_error"} if self.standard_error else set()
+        unsaid |= set() if self.bootstrap else {"bootstrap"}
         return self.model_dump(exclude=unsaid)
 
 

@@ -39,7 +39,15 @@ from landscape_lib.core.samples import (
     gather,
     split_batch,
 )
-from landscape_lib.core.surface import STANDARD_ERROR, Label, Shard, is_beside, metrics_of
+from landscape_lib.core.sampling import resamples
+from landscape_lib.core.surface import (
+    BOOTSTRAP_ERROR,
+    STANDARD_ERROR,
+    Label,
+    Shard,
+    is_beside,
+    metrics_of,
+)
 from landscape_lib.core.together import Together
 
 log = logging.getLogger(__name__)
@@ -67,6 +75,8 @@ class Evaluator:
             on what; None: they are what they are.
         standard_error: Whether every metric comes with its sampling error, from the same pass, as
             ``standard_error/<key>``; NaN where samples cannot be told apart.
+        bootstrap: Over how many bootstrap samples of the data the spread of every metric is taken,
+            as ``bootstrap_error/<key>``; 0: none.  2 bytes a sample and draw.
     """
 
     def __init__(
@@ -78,8 +88,10 @@ class Evaluator:
         reestimation: Reestimation | None = None,
         *,
         standard_error: bool = False,
+        bootstrap: int = 0,
     ) -> None:
         self.standard_error = standard_error
+        self.bootstrap = bootstrap
         self.plan = plan or Plan()
         self.device = torch.device(self.plan.device)
         dtype = dtype_of(self.plan)
@@ -119,6 +131,11 @@ class Evaluator:
         else:
             self._batches = {
                 split: samples.cut(self.plan.batch_size) for split, samples in self.data.items()
+            }
+            self._drawn = {
+                split: resamples(samples.count, bootstrap).to(self.device)
+                for split, samples in self.data.items()
+                if bootstrap
             }
             self._settle(model)
             self._make_ready()
@@ -223,13 +240,16 @@ class Evaluator:
         for name in found:
             check_metric_name(name)
         values = {f"{split}_loss_{name}": value for name, value in found.items()}
-        return values | self._errors(dict.fromkeys(values, math.nan))
+        nothing = dict.fromkeys(values, math.nan)
+        return values | self._beside(nothing, nothing)
 
-    def _errors(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Spell sampling errors as what is known beside their metrics, where they are asked for."""
-        return (
-            {f"{STANDARD_ERROR}{key}": f for key, f in found.items()} if self.standard_error else {}
+    def _beside(self, standard: Mapping[str, Any], bootstrap: Mapping[str, Any]) -> dict[str, Any]:
+        """Spell errors as what is known beside their metrics, those that are asked for."""
+        asked = (
+            (STANDARD_ERROR, standard, self.standard_error),
+            (BOOTSTRAP_ERROR, bootstrap, self.bootstrap),
         )
+        return {f"{kind}{key}": e for kind, errors, on in asked if on for key, e in errors.items()}
 
     @torch.no_grad()
     def _run_meters(
@@ -247,7 +267,13 @@ class Evaluator:
             else:
                 self._add(model, split, number, parts)
         values = {key: meter.result() for key, meter in meters.items()}
-        return values | self._errors({key: meter.standard_error() for key, meter in meters.items()})
+        standard, spread = {}, {}
+        for key, meter in meters.items():
+            if self.standard_error:
+                standard[key] = meter.standard_error()
+            if self.bootstrap:
+                spread[key] = meter.bootstrap_error(self._drawn[split])
+        return values | self._beside(standard, spread)
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
@@ -374,7 +400,7 @@ class Evaluator:
                 before = _contents([outputs, targets])
                 for key, meter in meters.items():
                     if isinstance(meter, MeanMeter):
-                        meter.keeps_each = self.standard_error
+                        meter.keeps_each = self.standard_error or self.bootstrap > 0
                     meter.reset()
                     with blamed_on_the_metric(key, outputs, targets):
                         meter.add(outputs, meter.known(outputs, targets))

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.blame import blamed_on_the_metric
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.sampling import standard_error
+from landscape_lib.core.sampling import bootstrap_error, standard_error
 from landscape_lib.core.surface import Label
 
 log = logging.getLogger(__name__)
@@ -130,11 +131,18 @@ class MeanMeter(ABC):
 
     def standard_error(self) -> Tensor:
         """Return the sampling error of the result; NaN where samples cannot be told apart."""
+        return self._of_samples(standard_error)
+
+    def bootstrap_error(self, drawn: Tensor) -> Tensor:
+        """Return the result's spread over bootstrap samples; NaN as for the standard error."""
+        return self._of_samples(partial(bootstrap_error, drawn=drawn))
+
+    def _of_samples(self, error: Callable[..., Tensor]) -> Tensor:
         each = [part for part in self._each if part is not None]
         if not each or len(each) < len(self._each):
             return self._total * torch.nan
         weights = _joined(self._weights, each) if self._divide else 1.0
-        return standard_error(torch.cat(each, -1).double(), weights, divide=self._divide)
+        return error(torch.cat(each, -1).double(), weights, divide=self._divide)
 
     def _each_of(self, values: Tensor, known: Known) -> Tensor | None:
         """Return what each sample adds, where that is asked for and can be told."""
@@ -310,9 +318,8 @@ class AccuracyMeter(MeanMeter):
         weights = 1.0 if each is None else known.of_each(right)
         return Judged(100.0 * right.sum(dtype=torch.float64), known.over(right), each, weights)
 
-    def standard_error(self) -> Tensor:
-        """Return the sampling error in percent; what is kept of each sample is how often right."""
-        return 100.0 * super().standard_error()
+    def _of_samples(self, error: Callable[..., Tensor]) -> Tensor:
+        return 100.0 * super()._of_samples(error)  # kept of each sample is how often it is right
 
 
 class FunctionMeter(MeanMeter):
@@ -374,6 +381,10 @@ class TorchMetricMeter:
 
     def standard_error(self) -> float:
         """Return NaN: a metric that keeps its own accounts tells no samples apart."""
+        return math.nan
+
+    def bootstrap_error(self, drawn: Tensor) -> float:
+        """Return NaN, too."""
         return math.nan
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+AT_ONCE = 16  # bootstrap samples whose counts are turned into float64 together
+
 
 def standard_error(totals: Tensor, weights: Tensor | float = 1.0, *, divide: bool = True) -> Tensor:
     """Return the sampling error of  L = sum_i t_i / sum_i w_i.
@@ -31,3 +33,46 @@ def standard_error(totals: Tensor, weights: Tensor | float = 1.0, *, divide: boo
     rest = totals - ratio * weights
     error = (count / (count - 1) * rest.square().sum(-1)).sqrt()
     return error / whole if divide else error
+
+
+def resamples(count: int, draws: int) -> Tensor:
+    """Return how often each sample is drawn, when as many are drawn as there are, with replacement.
+
+    The same on every call.
+
+    Returns:
+        Shape (count, draws), int16; each column sums to ``count``.
+
+    Source:
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 6.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows = (torch.randint(count, (count,), generator=generator) for _ in range(draws))
+    return torch.stack([torch.bincount(row, minlength=count) for row in rows], 1).short()
+
+
+def bootstrap_error(
+    totals: Tensor, weights: Tensor | float, drawn: Tensor, *, divide: bool = True
+) -> Tensor:
+    """Return the spread of a value over bootstrap samples of the data.
+
+    The standard deviation over b of  sum_i k_ib t_i / sum_i k_ib w_i,  k_ib how often sample i is
+    in the b-th.
+
+    Args:
+        totals: As for ``standard_error``.
+        weights: As for ``standard_error``.
+        drawn: As ``resamples`` returns it, on the device of ``totals``.
+        divide: As for ``standard_error``.
+
+    Returns:
+        Shape (...), in the unit of the value.
+    """
+    count, draws = drawn.shape
+    each = weights if isinstance(weights, Tensor) else totals.new_full((count,), weights)
+    values = []
+    for first in range(0, draws, AT_ONCE):
+        factors = drawn[:, first : first + AT_ONCE].double()
+        sums = totals @ factors
+        values.append(sums / (each @ factors) if divide else sums)
+    return torch.cat(values, -1).std(-1)

@@ -63,6 +63,7 @@ CURVATURE: Mapping[str, Label] = {
 
 
 STANDARD_ERROR = "standard_error/"  # no metric has such a key: no name of one holds a slash
+BOOTSTRAP_ERROR = "bootstrap_error/"
 
 
 def is_beside(key: str) -> bool:
@@ -86,7 +87,8 @@ class Shard:
         fingerprint: What decided the values; shards of another one are strangers.
         plans: The plans that evaluated these points, as canonical JSON.
         attributes: What is worth knowing beside the values (versions, counts).
-        beside: What is known of the values, by ``standard_error/<key>``, each as they are.
+        beside: What is known of the values, by ``standard_error/<key>`` and
+            ``bootstrap_error/<key>``, each as they are.
     """
 
     grid: Grid
@@ -172,7 +174,8 @@ class Surface:
         attributes: Provenance: fingerprint, config, seed, versions, date.
         labels: For every metric key its label; read off the key where it is left out.
         trajectories: The ways that trainings took in this plane, where they are known.
-        beside: What is known of the values, by ``standard_error/<key>``, each of their shape.
+        beside: What is known of the values, by ``standard_error/<key>`` and
+            ``bootstrap_error/<key>``, each of their shape.
     """
 
     grid: Grid
@@ -219,6 +222,14 @@ class Surface:
             InputError: If there is no such metric; the message lists those there are.
         """
         return self.beside.get(f"{STANDARD_ERROR}{key}", np.full_like(self[key], np.nan))
+
+    def bootstrap_error(self, key: str) -> np.ndarray:
+        """Return the spread of one metric's values over bootstrap samples; NaN where not measured.
+
+        Raises:
+            InputError: If there is no such metric; the message lists those there are.
+        """
+        return self.beside.get(f"{BOOTSTRAP_ERROR}{key}", np.full_like(self[key], np.nan))
 
 
 def _checked_values(values: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -41,6 +41,7 @@ class Bench:
         curvature: Whether every point gets the ends of the Hessian's spectrum as well, and on how
             many samples: all (True), or at most so many.
         standard_error: Whether every metric comes with its sampling error.
+        bootstrap: Over how many bootstrap samples its spread is taken, too; 0: over none.
     """
 
     problem: Problem
@@ -49,6 +50,7 @@ class Bench:
     reestimation: Reestimation | None = None
     curvature: bool | int = False
     standard_error: bool = True
+    bootstrap: int = 0
 
     @property
     def own_loop(self) -> bool:
@@ -101,6 +103,7 @@ class Bench:
             plan,
             self.reestimation,
             standard_error=self.standard_error,
+            bootstrap=self.bootstrap,
         )
 
 
@@ -165,6 +168,7 @@ def lay_out(
         {} if reestimation is None else {"reestimated_on": reestimation.samples or "all"}
     )
     asked |= {"curvature": wishes.curvature} if wishes.curvature else {}
+    asked |= {"bootstrap": wishes.bootstrap} if wishes.bootstrap else {}
     data = data or prepare(problem.data, problem.splits)
     parts = problem_fingerprint(
         problem.model,
@@ -181,7 +185,8 @@ def lay_out(
         f"{sum(p.numel() for p in problem.model.parameters()):,}",
         ", ".join(f"{samples.count:,} {split} samples" for split, samples in data.items()),
     )
-    return Bench(problem, data, parts, reestimation, wishes.curvature, wishes.standard_error)
+    own = (wishes.curvature, wishes.standard_error, wishes.bootstrap or 0)
+    return Bench(problem, data, parts, reestimation, *own)
 
 
 def _rounding() -> list[tuple[Any, str, Any]]:

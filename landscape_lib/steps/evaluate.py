@@ -166,7 +166,7 @@ class Work:
     def _known(self, journal: Journal) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""
         found = journal.read()
-        if not self.bench.standard_error:
+        if not self.bench.standard_error and not self.bench.bootstrap:
             return {point: metrics_of(values) for point, values in found.items()}
         without = sum(not any(map(is_beside, values)) for values in found.values())
         if without:

@@ -20,6 +20,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import (
+    BOOTSTRAP_ERROR,
     STANDARD_ERROR,
     Label,
     Shard,
@@ -42,7 +43,7 @@ COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
-ERRORS = STANDARD_ERROR.rstrip("/")  # the group of what is known beside the metrics
+ERRORS = (STANDARD_ERROR.rstrip("/"), BOOTSTRAP_ERROR.rstrip("/"))  # groups beside the metrics
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
@@ -132,7 +133,7 @@ def _one_name(key: str, path: Path | str) -> str:
     Raises:
         InputError: If it does.
     """
-    if "/" in key or key in {"", ".", "..", TRAJECTORY, ERRORS, *COORDINATES}:
+    if "/" in key or key in {"", ".", "..", TRAJECTORY, *ERRORS, *COORDINATES}:
         raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
     return key
 
@@ -182,8 +183,8 @@ def load_shard(path: Path | str) -> Shard:
 
 def _beside(handle: h5py.File) -> dict[str, np.ndarray]:
     """Read what is known beside the metrics; nothing in files that were written without."""
-    found = handle.get(ERRORS, {})
-    return {f"{STANDARD_ERROR}{key}": found[key][()] for key in found}
+    groups = {name: handle[name] for name in ERRORS if name in handle}
+    return {f"{name}/{key}": group[key][()] for name, group in groups.items() for key in group}
 
 
 # ---------------------------------------------------------------------------------- surfaces
@@ -195,7 +196,8 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     Coordinates are HDF5 dimension scales, so that xarray shows named axes.  Trajectories become
     groups ``0``, ``1``, ... of the group ``trajectory``, each with its name, and the datasets
     ``alpha`` and ``beta``, ``distance`` and ``length`` where they are known, shape (steps,).
-    Sampling errors are the datasets ``standard_error/<key>``, each of its metric's shape and unit.
+    Sampling errors are the datasets ``standard_error/<key>`` and ``bootstrap_error/<key>``, each of
+    its metric's shape and unit.
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -215,9 +217,10 @@ def save_surface(path: Path | str, surface: Surface) -> None:
             dataset.attrs["units"] = label.units
             dataset.attrs["goal"] = label.goal
         for key, values in surface.beside.items():
-            label = surface.labels[key.removeprefix(STANDARD_ERROR)]
+            kind, _, metric = key.partition("/")
+            label = surface.labels[metric]
             dataset = _put_on_axes(handle, key, values)
-            dataset.attrs["long_name"] = f"standard error of {label.long_name}"
+            dataset.attrs["long_name"] = f"{kind.replace('_', ' ')} of {label.long_name}"
             dataset.attrs["units"] = label.units
         for number, way in enumerate(surface.trajectories):
             _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)

@@ -12,7 +12,7 @@ from landscape_lib.core.direction import Direction
 from landscape_lib.core.evaluator import Evaluator, measure, prepare
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.sampling import standard_error
+from landscape_lib.core.sampling import bootstrap_error, resamples, standard_error
 from landscape_lib.core.surface import STANDARD_ERROR, Shard, merge
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -168,3 +168,32 @@ def test_a_shard_from_an_older_journal_leaves_its_errors_missing():
     old = Shard(grid, [1], {"train_loss": [2.0]})
     np.testing.assert_array_equal(merge([new, old]).standard_error("train_loss"), [0.1, np.nan])
     assert np.isnan(merge([Shard(grid, [0, 1], {"a": [1, 2]})]).standard_error("a")).all()
+
+
+def test_bootstrap_samples_draw_each_sample_once_on_average_and_always_alike():
+    drawn = resamples(200, 50)
+    assert drawn.sum(0).tolist() == [200] * 50
+    assert drawn.double().var() == pytest.approx(1 - 1 / 200, rel=0.1)  # of a binomial count
+    assert torch.equal(drawn, resamples(200, 50))
+
+
+def test_the_bootstrap_of_a_mean_is_its_known_spread():
+    """Of a mean it is exactly sqrt((n - 1) / n) s / sqrt(n), over infinitely many samples."""
+    values = torch.randn(3, 60, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    found = bootstrap_error(values, 1.0, resamples(60, 4000))
+    wanted = (59 / 60) ** 0.5 * standard_error(values)
+    np.testing.assert_allclose(found, wanted, rtol=4 / math.sqrt(2 * 4000))
+    total = bootstrap_error(values, 1.0, resamples(60, 4000), divide=False)
+    np.testing.assert_allclose(total, 60 * found, rtol=1e-9)
+
+
+def test_the_stated_error_is_the_spread_over_bootstrap_samples_also_of_ratios():
+    weights = torch.tensor([0.2, 1.0, 5.0], dtype=torch.float64)
+    loss, net = nn.CrossEntropyLoss(weight=weights), model()
+    plan = Plan(precision="float64", batch_size=16)
+    options = {"standard_error": True, "bootstrap": 1000}
+    found = Evaluator(net, loss, prepare((INPUTS, TARGETS)), plan, **options)(net)
+    for key in ("train_loss", "train_acc"):
+        spread, stated = found[f"bootstrap_error/{key}"], found[f"standard_error/{key}"]
+        assert spread == pytest.approx(stated, rel=0.12)
+        assert spread != stated

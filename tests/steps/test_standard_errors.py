@@ -130,3 +130,19 @@ def test_switching_them_off_is_no_reason_for_other_points_or_another_plan(run):
     kept = {path for path in Path("results/own/journal").rglob("*")}
     run(standard_error=False)
     assert {path for path in Path("results/own/journal").rglob("*")} == kept
+
+
+def test_the_spread_over_bootstrap_samples_is_asked_for_and_agrees(run):
+    plain = run()
+    surface = run(bootstrap=500)
+    assert surface[KEY].tobytes() == plain[KEY].tobytes()
+    found, stated = surface.bootstrap_error(KEY), surface.standard_error(KEY)
+    np.testing.assert_allclose(found, stated, rtol=0.15)
+    assert np.isnan(plain.bootstrap_error(KEY)).all()
+    import own_height
+
+    problem = own_height.build()
+    options = {"plan": "plain", "bootstrap": 500}
+    landscape = LossLandscape(problem.model, problem.data, problem.metrics, **options)
+    landscape.compute_1d(xrange=(-1, 2, 7), normalize="weight", save=False)
+    assert landscape.surface.bootstrap_error(KEY).tobytes() == found.tobytes()
