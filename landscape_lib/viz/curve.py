@@ -56,7 +56,7 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         axes.plot(steps, heights, color=COLOUR, linewidth=1.2, gid="curve", zorder=2)
         dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
         axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
-        band = _draw_band(axes, surface, key, scale)
+        band = draw_errors(axes, surface, key, scale)
         _mark_points(axes, surface, key, inside)
         between = draw_barrier(axes, surface, key, scale)
         _furnish(axes, surface, key, scale)
@@ -68,8 +68,8 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         return figure
 
 
-def _draw_band(axes: Axes, surface: Surface, key: str, scale: Scale) -> list[str]:
-    """Draw how far another draw of the samples might move each value; return what to say of it."""
+def draw_errors(axes: Axes, surface: Surface, key: str, scale: Scale) -> list[str]:
+    """Draw a band of two standard errors around a curve; return what to say of it, if anything."""
     values, errors = surface[key], surface.standard_error(key)
     known = np.isfinite(values) & np.isfinite(errors)
     if not known.any():

@@ -98,7 +98,8 @@ def _surfaces(ensemble: Ensemble, key: str, look: Look) -> Figure:
     scale = choose_scale(ensemble.stacked(key), look, label)
     members = [Panel(n, View(s, key, look, scale)) for n, s in ensemble.members.items()]
     mean = View(_like(ensemble.mean, ensemble.first), key, look, scale)
-    apart = replace(look, vmin=None, vmax=None, vlevel=None)
+    wide = "log" if scale.log else "auto"  # at the centre, which all seeds share, it is zero
+    apart = replace(look, vmin=None, vmax=None, vlevel=None, scale=wide)
     spread = View(_like(ensemble.spread, ensemble.first), key, apart)
     below = [
         Panel(f"mean of {count} seeds", mean),

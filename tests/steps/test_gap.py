@@ -144,7 +144,11 @@ def test_a_curve_of_a_gap_has_its_band_and_a_line_at_zero(run):
     wanted = surface[KEY] - surface["train_loss_far"]
     np.testing.assert_allclose(line.get_ydata(), wanted)
     assert [one for one in axes.collections if one.get_gid() == "band"]
-    assert [one for one in axes.lines if list(one.get_ydata()) == [0, 0]]
+    (zero,) = [one for one in axes.lines if one.get_gid() == "zero"]
+    assert list(zero.get_ydata()) == [0, 0]
+    doubt = 2 * float(gap_of(surface, KEY).standard_error(f"{KEY}_gap")[2])
+    told = "\n".join(text.get_text() for text in axes.texts)
+    assert f"{wanted[2]:.3g} \N{PLUS-MINUS SIGN} {doubt:.2g} at the centre" in told
 
 
 def test_only_metrics_that_both_data_sets_have_make_a_gap():
