@@ -44,6 +44,7 @@ from landscape_lib.viz.names import SEEDS, file_name
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
     from landscape_lib.viz.showing import Pictures
 
@@ -616,19 +617,14 @@ class LossLandscape:
         """
         from landscape_lib.utils.storage import load_ensemble
         from landscape_lib.viz.asked import keys_of
-        from landscape_lib.viz.seeds import plot_seeds
-        from landscape_lib.viz.seeds import seeds as figure_of
-        from landscape_lib.viz.showing import Pictures, show_figures
+        from landscape_lib.viz.seeds import seeds
 
-        found = self.ensemble or load_ensemble(self._beside("seeds"))
+        kept = self._beside("seeds")
+        if self.ensemble is None and not kept.exists():
+            raise InputError(f"{kept} is not there yet: call compute_seeds() first.")
+        found = self.ensemble or load_ensemble(kept)
         keys = keys_of(found.first, surf_name)
-        paths = [Path(f"{self.surf_file}_{file_name(key)}_{SEEDS}.pdf") for key in keys]
-        for key, path in zip(keys, paths, strict=True):
-            plot_seeds(found, key, path)
-        figures = [figure_of(found, key) for key in keys]
-        if show:
-            show_figures(figures)
-        return Pictures(paths, figures)
+        return self._drawn({key: seeds(found, key) for key in keys}, SEEDS, show=show)
 
     def plot_gap(self, show: bool = False) -> "Pictures":
         """Draw how far metrics of the splits are above the training data's, in the last landscape.
@@ -645,11 +641,9 @@ class LossLandscape:
         Raises:
             InputError: If nothing was computed yet, or there is no metric of another data set.
         """
-        from landscape_lib.core.gap import gaps
+        from landscape_lib.core.gap import GAP, gaps
         from landscape_lib.utils.storage import load_surface
-        from landscape_lib.viz.figures import save
         from landscape_lib.viz.gap import gap
-        from landscape_lib.viz.showing import Pictures, show_figures
 
         surface = self.surface or load_surface(self.surf_file)
         keys = list(gaps(surface.keys))
@@ -658,13 +652,7 @@ class LossLandscape:
                 f"There is no other data set here, only {list(surface.keys)}: give "
                 "LossLandscape splits={'test': test_data}, and compute anew."
             )
-        figures = [gap(surface, key) for key in keys]
-        paths = [Path(f"{self.surf_file}_{file_name(key)}_gap.pdf") for key in keys]
-        for figure, path in zip(figures, paths, strict=True):
-            save(figure, path, "pdf")
-        if show:
-            show_figures(figures)
-        return Pictures(paths, figures)
+        return self._drawn({key: gap(surface, key) for key in keys}, GAP, show=show)
 
     def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
         """Draw the surface in three dimensions: ``<surf_file>_<key>_3dsurface.pdf``.
@@ -728,6 +716,21 @@ class LossLandscape:
         return explore(self.surface or self.surf_file, prefix=self.surf_file)
 
     # ---------------------------------------------------------------------------------- inside
+
+    def _drawn(self, figures: "Mapping[str, Figure]", ending: str, *, show: bool) -> "Pictures":
+        """Write the figures of metrics as ``<surf_file>_<key>_<ending>.pdf``."""
+        from landscape_lib.viz.figures import save
+        from landscape_lib.viz.showing import Pictures, show_figures
+
+        stems = [f"{self.surf_file}_{file_name(key)}_{ending}" for key in figures]
+        drawn = list(figures.values())
+        paths = [
+            save(figure, Path(f"{stem}.pdf"), "pdf")
+            for figure, stem in zip(drawn, stems, strict=True)
+        ]
+        if show:
+            show_figures(drawn)
+        return Pictures(paths, drawn)
 
     def _data(self) -> dict[str, Samples]:
         """Return the samples, read when they are first needed, and anew from another loader."""

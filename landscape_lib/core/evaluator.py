@@ -399,8 +399,8 @@ class Evaluator:
                 meters = meters_for(self.metrics, split, outputs, targets)
                 before = _contents([outputs, targets])
                 for key, meter in meters.items():
-                    if isinstance(meter, MeanMeter):
-                        meter.keeps_each = self.standard_error or self.bootstrap > 0
+                    if isinstance(meter, MeanMeter) and (self.standard_error or self.bootstrap):
+                        meter.samples = self.data[split].count
                     meter.reset()
                     with blamed_on_the_metric(key, outputs, targets):
                         meter.add(outputs, meter.known(outputs, targets))

@@ -88,14 +88,14 @@ class MeanMeter(ABC):
     """A weighted mean over all batches that are added, in float64 on the device.
 
     Attributes:
-        keeps_each: Whether what every sample adds is kept until the point is done, for the
-            standard error: 8 bytes a sample.
+        samples: How many samples the data have, where what each of them adds is kept until the
+            point is done, for sampling errors: up to 8 bytes a sample; 0: nothing is kept.
     """
 
     def __init__(self, device: torch.device, *, divide: bool = True) -> None:
         self._zero = torch.zeros((), dtype=torch.float64, device=device)
         self._divide = divide
-        self.keeps_each = False
+        self.samples = 0
         self.reset()
 
     @abstractmethod
@@ -121,7 +121,7 @@ class MeanMeter(ABC):
         """Add a batch's sum, or its sums at several points, and its weight."""
         self._total = self._total + judged.total
         self._weight = self._weight + judged.weight
-        if self.keeps_each:
+        if self.samples:
             self._each.append(judged.each)
             self._weights.append(judged.weights)
 
@@ -139,14 +139,14 @@ class MeanMeter(ABC):
 
     def _of_samples(self, error: Callable[..., Tensor]) -> Tensor:
         each = [part for part in self._each if part is not None]
-        if not each or len(each) < len(self._each):
+        if not each or sum(part.shape[-1] for part in each) != self.samples:
             return self._total * torch.nan
         weights = _joined(self._weights, each) if self._divide else 1.0
         return error(torch.cat(each, -1).double(), weights, divide=self._divide)
 
     def _each_of(self, values: Tensor, known: Known) -> Tensor | None:
         """Return what each sample adds, where that is asked for and can be told."""
-        if not self.keeps_each or not values.ndim or len(values) != known.count:
+        if not self.samples or not values.ndim or len(values) != known.count:
             return None
         if values.ndim == 1:  # a view would keep what it is of: all outputs
             return values.clone() if values._is_view() else values
@@ -213,7 +213,7 @@ class LossMeter(MeanMeter):
         weights = self._weights_of(fitted)
         if weights is None:
             return Known(fitted, None, None, count)
-        parts = _by_sample(weights) if self.keeps_each else None
+        parts = _by_sample(weights) if self.samples else None
         places = weights.numel() if weights.dtype == torch.bool else None
         return Known(fitted, weights.sum(dtype=torch.float64), None, count, parts, places)
 
@@ -304,7 +304,7 @@ class AccuracyMeter(MeanMeter):
     def known(self, outputs: Tensor, targets: Tensor) -> Known:
         """Return which of these targets count, and how many do."""
         kept = targets != self.ignore_index
-        parts, count = _by_sample(kept) if self.keeps_each else None, _count(targets, outputs)
+        parts, count = _by_sample(kept) if self.samples else None, _count(targets, outputs)
         weight = kept.sum(dtype=torch.float64)
         return Known(targets, weight, kept, count, parts, kept.numel())
 

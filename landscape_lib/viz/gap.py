@@ -24,6 +24,7 @@ from landscape_lib.viz.names import file_name
 from landscape_lib.viz.places import axis_label
 from landscape_lib.viz.style import PLAIN_LOOK, Look, choose_scale, number_text
 from landscape_lib.viz.stylesheet import figure_size, settings
+from landscape_lib.viz.units import in_drawable_units
 
 SEEN = 90  # percent of the points, whose values the colours span
 
@@ -61,7 +62,7 @@ def gap(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     """
     found = gap_of(surface, key)
     (own,) = found.keys
-    plain = Look(scale="linear", style=look.style)
+    ((found,), plain) = in_drawable_units([found], own, Look(scale="linear", style=look.style))
     if len(found.grid.axes) == 1:
         return _curve(found, own, plain)
     known = np.abs(found[own][np.isfinite(found[own])])

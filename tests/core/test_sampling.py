@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchmetrics
 from torch import nn
+from torch.utils.data import DataLoader
 
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.evaluator import Evaluator, measure, prepare
@@ -123,6 +124,16 @@ def test_a_loss_module_without_losses_of_samples_has_none():
             return outputs.square().mean()
 
     assert math.isnan(evaluated({"w": Whole()})["train_loss_w"])
+
+
+def test_parts_that_a_batch_hands_over_as_if_they_were_samples_are_no_independent_draws():
+    """Five sequences of six tokens a batch, whose targets are one row of thirty."""
+    net = nn.Sequential(nn.Embedding(9, 3), nn.Flatten(0, 1)).double()
+    tokens = torch.arange(60).reshape(10, 6) % 9
+    batches = [(part, part.flatten() % 3) for part in tokens.split(5)]
+    loader = DataLoader(batches, batch_size=None)
+    found = evaluated(nn.CrossEntropyLoss(), loader, net, batch_size=None)
+    assert all(math.isnan(value) for value in found.values())
 
 
 def test_equal_samples_have_none_and_one_sample_cannot_tell():

@@ -171,6 +171,7 @@ GRID = Grid((Axis(-1, 1, 5), Axis(0, 1, 3)))
         (np.where(np.arange(15).reshape(5, 3) == 4, np.inf, 1.0), "1 of 15 points are not finite"),
         (np.linspace(-1, 1, 15).reshape(5, 3), "from \N{MINUS SIGN}1 to 1"),
         (np.where(np.arange(15).reshape(5, 3) == 4, 1e9, 1.0), "from 1 to 1e9"),
+        (np.where(np.arange(15).reshape(5, 3) == 4, 1e305, -1e305), "from \N{MINUS SIGN}1 to 1"),
     ],
 )
 def test_any_gap_is_drawn_and_colours_are_white_at_zero(values, words):

@@ -159,6 +159,15 @@ def test_the_librarys_seeds_are_checked_before_anything_is_computed(quadratic, s
         landscape().compute_seeds(seeds)
 
 
+def test_seeds_that_were_kept_are_drawn_later_and_others_are_asked_for(quadratic):
+    quadratic()
+    with pytest.raises(InputError, match=r"_seeds\.h5 is not there yet: call compute_seeds\(\)"):
+        landscape().plot_seeds()
+    landscape().compute_seeds(2, (-1, 1, 3))
+    pictures = landscape().plot_seeds()
+    assert [path.name for path in pictures] == [f"loss_surface.h5_{KEY}_seeds.pdf"]
+
+
 def test_a_run_of_one_seed_has_no_spread(quadratic, capsys):
     quadratic()
     out = ["--out", "seeds.h5"]
