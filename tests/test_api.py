@@ -1033,6 +1033,9 @@ def test_results_are_also_a_surface_and_xarray():
         assert labelled["train_loss"].dims == ("x", "y")
         assert labelled["train_acc"].attrs["units"] == "%"
         np.testing.assert_array_equal(labelled["train_loss"], result["losses"])
+        errors = landscape.surface.standard_error("train_acc")
+        np.testing.assert_array_equal(labelled["train_acc_standard_error"], errors)
+        assert labelled["train_acc_standard_error"].attrs["units"] == "%"
         value = labelled["train_loss"].sel(x=0.5, y=-0.5).item()
         assert value == result["losses"][3, 0]
 

@@ -14,7 +14,8 @@ AXES = ("x", "y")
 def to_xarray(surface: Surface) -> "xarray.Dataset":
     """Return a surface as an ``xarray.Dataset``: dimensions x and y, one variable a metric.
 
-    Each variable carries ``long_name``, ``units`` and ``goal``; the data set the provenance.
+    Sampling errors are variables, too: ``<key>_standard_error``, ``<key>_bootstrap_error``.  Each
+    metric's variable carries ``long_name``, ``units`` and ``goal``; the data set the provenance.
 
     Raises:
         InputError: If xarray is not installed.
@@ -26,4 +27,8 @@ def to_xarray(surface: Surface) -> "xarray.Dataset":
     axes = AXES[: len(surface.grid.axes)]
     coordinates = {name: axis.steps() for name, axis in zip(axes, surface.grid.axes, strict=True)}
     variables = {key: (axes, surface[key], vars(surface.labels[key])) for key in surface.keys}
+    for path, errors in surface.beside.items():
+        kind, _, key = path.partition("/")
+        told = {"units": surface.labels[key].units}
+        variables.setdefault(f"{key}_{kind}", (axes, errors, told))  # a metric's own name wins
     return xarray.Dataset(variables, coordinates, dict(surface.attributes))

@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -166,8 +167,13 @@ def test_a_surface_takes_eight_bytes_a_point_trap_34(shape, tmp_path):
 def test_other_peoples_tools_see_named_axes(tmp_path):
     import xarray
 
-    save_surface(tmp_path / "surface.h5", surface())
-    with xarray.open_dataset(tmp_path / "surface.h5", engine="h5netcdf") as found:
+    errors = {"standard_error/train_loss": np.full(GRID.shape, 0.5)}
+    save_surface(tmp_path / "surface.h5", replace(surface(), beside=errors))
+    opened = {"filename_or_obj": tmp_path / "surface.h5", "engine": "h5netcdf"}
+    with xarray.open_dataset(**opened, group="standard_error") as found:
+        assert found["train_loss"].dims == ("xcoordinates", "ycoordinates")
+        np.testing.assert_array_equal(found["train_loss"], 0.5 * np.ones(GRID.shape))
+    with xarray.open_dataset(**opened) as found:
         assert found["train_loss"].dims == ("xcoordinates", "ycoordinates")
         np.testing.assert_array_equal(found["train_loss"], ODD)
         np.testing.assert_array_equal(found["xcoordinates"], GRID.axes[0].steps())
