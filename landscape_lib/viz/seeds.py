@@ -97,10 +97,10 @@ def _surfaces(ensemble: Ensemble, key: str, look: Look) -> Figure:
     label, count = ensemble.first.labels[key], len(ensemble.members)
     scale = choose_scale(ensemble.stacked(key), look, label)
     members = [Panel(n, View(s, key, look, scale)) for n, s in ensemble.members.items()]
-    mean = View(_like(ensemble.mean, ensemble.first), key, look, scale)
+    mean = View(_shown(ensemble.mean, ensemble, "mean"), key, look, scale)
     wide = "log" if scale.log else "auto"  # at the centre, which all seeds share, it is zero
     apart = replace(look, vmin=None, vmax=None, vlevel=None, scale=wide)
-    spread = View(_like(ensemble.spread, ensemble.first), key, apart)
+    spread = View(_shown(ensemble.spread, ensemble, "standard deviation"), key, apart)
     below = [
         Panel(f"mean of {count} seeds", mean),
         Panel("standard deviation", spread, tuple(_said(ensemble, key))),
@@ -117,9 +117,10 @@ def _surfaces(ensemble: Ensemble, key: str, look: Look) -> Figure:
     return figure
 
 
-def _like(surface: Surface, first: Surface) -> Surface:
-    """Give a surface the names of the axes that the members have."""
-    return replace(surface, attributes={**first.attributes, **surface.attributes})
+def _shown(surface: Surface, ensemble: Ensemble, name: str) -> Surface:
+    """Give a surface a short name for its colour bar, and its axes those of the members."""
+    labels = {key: replace(label, long_name=name) for key, label in surface.labels.items()}
+    return replace(surface, attributes=ensemble.first.attributes, labels=labels)
 
 
 def _said(ensemble: Ensemble, key: str) -> Sequence[str]:

@@ -111,6 +111,10 @@ def test_a_function_of_ones_own_has_one_where_it_tells_samples_apart():
         "f1": torchmetrics.F1Score(task="multiclass", num_classes=3),
     }
     found = evaluated(metrics)
+    several = {name: metrics[name] for name in ("each", "batch")}
+    again = evaluated(several, points_at_once=3)
+    assert again["train_loss_each"] == pytest.approx(found["train_loss_each"], rel=1e-9)
+    assert math.isnan(again["train_loss_batch"])
     each = model()(INPUTS).detach()[:, 0].numpy()
     assert found["train_loss_each"] == pytest.approx(each.std(ddof=1) / math.sqrt(70), rel=1e-12)
     assert math.isnan(found["train_loss_batch"])
