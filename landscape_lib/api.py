@@ -1,6 +1,7 @@
 """The library's interface: a model, its data, a loss; then curves, surfaces, pictures."""
 
 import logging
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from landscape_lib.core.direction import (
     only_in_layers,
     orthogonalize,
 )
+from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid
@@ -45,16 +47,17 @@ from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
 from landscape_lib.steps.verify import chosen, compared, refuse_another_problem
 from landscape_lib.utils.signals import Stops
+from landscape_lib.viz.names import SEEDS, file_name
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
     from landscape_lib.viz.showing import Pictures
 
 log = logging.getLogger("landscape_lib")
 
 DIRECTIONS = ("random", "target", "pca", "hessian")
-PREFIX = "train_loss_"  # of a custom metric's key
 Range = tuple[float | str, float | str, int]
 Checkpoints = str | Path | Mapping[str, Any] | nn.Module | Sequence[Any]
 AUTO_COUNT = 51
@@ -91,6 +94,7 @@ class LossLandscape:
         surf_file: Where the surface is kept.
         surface: What was computed last, as a ``Surface``.
         directions: Those of the last computation, one an axis.
+        ensemble: What ``compute_seeds`` computed last, as an ``Ensemble``.
 
     Source:
         Li et al. (2018), Visualizing the Loss Landscape of Neural Nets.
@@ -113,6 +117,9 @@ class LossLandscape:
         batch_norm_samples: int | None = None,
         metrics: str | Sequence[Any] | Mapping[str, Any] | None = None,
         precision: str | None = None,
+        standard_error: bool = True,
+        splits: Mapping[str, Any] | None = None,
+        bootstrap: int | None = None,
     ) -> None:
         """Bring model, data and metrics together; nothing is computed yet.
 
@@ -147,23 +154,33 @@ class LossLandscape:
             precision: ``float32`` or ``float64``, or ``model``: each tensor of the model in the
                 type that it has, as bfloat16.  None: float64 where a parameter is, else float32;
                 weights in half precision are then evaluated exactly.
+            standard_error: Whether every value comes with its sampling error, from the losses of
+                the samples in the same pass; see ``docs/how-sure.md``.
+            splits: More data, by name, each of a kind that ``dataloader`` may be: evaluated at the
+                same points in the same pass; see ``docs/train-and-test.md``.
+            bootstrap: Over how many bootstrap samples of the data the spread of every value is
+                taken, too: ``surface.bootstrap_error(key)``.  None: over none.
 
         Raises:
             InputError: If one of them is of a kind that cannot be evaluated.
         """
         self.net = net
         self.dataloader = dataloader
-        self.criterion = Problem(net, dataloader, _one_of(criterion, metrics)).metrics
+        self.splits: Mapping[str, Any] = {} if splits is None else splits
+        self.criterion = Problem(net, dataloader, _one_of(criterion, metrics), self.splits).metrics
         with _speaking():
             self._device = choose_device("cuda" if use_cuda else "cpu")
         self.use_cuda = self._device == "cuda"
         self.plan = plan
         self.batch_norm = batch_norm
         self.batch_norm_samples = batch_norm_samples
+        self.standard_error = standard_error
+        self.bootstrap = bootstrap
         self.precision = precision
         self._wishes(precision or "float32")  # checks itself
         self.surf_file = os.path.expanduser(surf_file or "loss_surface.h5")
         self.surface: Surface | None = None
+        self.ensemble: Ensemble | None = None
         self.directions: list[Direction] | None = None
         self._surfaces: dict[int, Surface] = {}
         self._moments: dict[str, Surface] = {}
@@ -255,7 +272,8 @@ class LossLandscape:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
             ``xcoordinates``.  In custom mode ``losses`` is ``{name: array}``, without
             ``accuracies``.  With ``curvature`` also ``hessian_min``, ``hessian_max`` and
-            ``hessian_ratio``, |min / max|.
+            ``hessian_ratio``, |min / max|; with splits ``splits``, by name the same of each.  The
+            sampling error of each: ``landscape.surface.standard_error(key)``.
 
         Raises:
             InputError: If an option makes no sense, before anything is computed.
@@ -368,6 +386,66 @@ class LossLandscape:
         self._show(ways)
         return result
 
+    def compute_seeds(
+        self,
+        seeds: int | Sequence[int] = 5,
+        xrange: Range = (-1, 1, 51),
+        yrange: Range | None = None,
+        dir_type: str = "weights",
+        normalize: str = "filter",
+        ignore: str | None = "biasbn",
+        save: bool = True,
+        orthogonal: bool = False,
+        layers: str | Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate the model along random directions of several seeds, each a landscape of its own.
+
+        Args:
+            seeds: How many, from 0 on; or which.
+            xrange: First step, last step, number of steps along the first direction.
+            yrange: The same along the second; left out, every member is a curve.
+            dir_type: As for ``compute_1d``.
+            normalize: As for ``compute_1d``.
+            ignore: As for ``compute_1d``.
+            save: Keep every member as ``compute_1d`` keeps its curve, in ``<surf_file>`` with
+                ``_seed0`` and so on in its name, and all of them in one file with ``_seeds``.
+            orthogonal: As for ``compute_2d``.
+            layers: As for ``compute_1d``.
+
+        Returns:
+            ``members``, a list with what ``compute_1d`` or ``compute_2d`` returns for each seed;
+            ``mean`` and ``spread``, in the same form: the arithmetic mean and the standard
+            deviation over seeds at every point; ``seeds``.  All of it is also ``self.ensemble``.
+
+        Raises:
+            InputError: If an option makes no sense, before anything is computed.
+        """
+        from landscape_lib.utils.storage import save_ensemble
+
+        chosen = _seeds(seeds)
+        ranges = {"xrange": xrange} | ({} if yrange is None else {"yrange": yrange})
+        grid = _grid(ranges, ())
+        told = (dir_type, normalize, ignore)
+        members = {}
+        for seed in chosen:
+            found = [
+                self._direction(None, axis, *told, seed, layers, align="none", name="")
+                for axis in range(len(grid.axes))
+            ]
+            if orthogonal and len(found) > 1:
+                found[1] = orthogonalize(found[1], to=found[0])
+            place = Place(self._beside(f"seed{seed}")) if save else None
+            members[f"seed {seed}"] = self._surface(grid, found, place)
+        self.ensemble = Ensemble(members)
+        if save:
+            save_ensemble(self._beside("seeds"), self.ensemble)
+        return {
+            "members": [self._result(surface) for surface in members.values()],
+            "mean": self._result(self.ensemble.mean),
+            "spread": self._result(self.ensemble.spread),
+            "seeds": list(chosen),
+        }
+
     def add_trajectory(self, checkpoints: Checkpoints, name: str = "") -> Trajectory:
         """Show where a training walked in the plane of the last ``compute_2d``, in every picture.
 
@@ -410,7 +488,6 @@ class LossLandscape:
             InputError: If nothing was computed yet, or a checkpoint is of another network.
         """
         last, directions = self._last()
-        precision = self.precision or self._exact().precision
         found: dict[str, Surface] = {}
         own = {name: entry.clone() for name, entry in self.net.state_dict().items()}
         try:
@@ -419,7 +496,7 @@ class LossLandscape:
                 self.net.load_state_dict(fitted(weights, self.net, name))
                 folder = Path(f"{self.surf_file}_over_training")
                 place = Place(folder / f"{number:02d}.h5") if save else None
-                found[name] = self._surface(last.grid, directions, place, precision)
+                found[name] = self._surface(last.grid, directions, place)
         finally:
             self.net.load_state_dict(own)
         self._moments = by_moment(list(found), list(found.values()))
@@ -629,6 +706,58 @@ class LossLandscape:
                 prefix=self.surf_file,
             )
 
+    def plot_seeds(self, surf_name: str = "auto", show: bool = False) -> "Pictures":
+        """Draw every seed, their mean and spread: ``<surf_file>_<key>_seeds.pdf``.
+
+        Args:
+            surf_name: A metric's key, or ``auto`` for every one.
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths, one a metric; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If there are no seeds yet, or no such metric.
+        """
+        from landscape_lib.utils.storage import load_ensemble
+        from landscape_lib.viz.asked import keys_of
+        from landscape_lib.viz.seeds import seeds
+
+        kept = self._beside("seeds")
+        if self.ensemble is None and not kept.exists():
+            raise InputError(f"{kept} is not there yet: call compute_seeds() first.")
+        found = self.ensemble or load_ensemble(kept)
+        keys = keys_of(found.first, surf_name)
+        return self._drawn({key: seeds(found, key) for key in keys}, SEEDS, show=show)
+
+    def plot_gap(self, show: bool = False) -> "Pictures":
+        """Draw how far metrics of the splits are above the training data's, in the last landscape.
+
+        ``<surf_file>_<key>_gap.pdf`` for every metric of a split, as ``test_loss``; of what
+        ``compute_1d`` or ``compute_2d`` computed last.
+
+        Args:
+            show: Open the pictures in windows, or inline in a notebook.
+
+        Returns:
+            The paths; a notebook shows the pictures, and ``.figures`` has them.
+
+        Raises:
+            InputError: If nothing was computed yet, or there is no metric of another data set.
+        """
+        from landscape_lib.core.gap import GAP, gaps
+        from landscape_lib.utils.storage import load_surface
+        from landscape_lib.viz.gap import gap
+
+        surface = self.surface or load_surface(self.surf_file)
+        keys = list(gaps(surface.keys))
+        if not keys:
+            raise InputError(
+                f"There is no other data set here, only {list(surface.keys)}: give "
+                "LossLandscape splits={'test': test_data}, and compute anew."
+            )
+        return self._drawn({key: gap(surface, key) for key in keys}, GAP, show=show)
+
     def plot_2d_surface(self, surf_name: str = "train_loss", show: bool = False) -> "Pictures":
         """Draw the surface in three dimensions: ``<surf_file>_<key>_3dsurface.pdf``.
 
@@ -762,11 +891,27 @@ class LossLandscape:
 
     # ---------------------------------------------------------------------------------- inside
 
+    def _drawn(self, figures: "Mapping[str, Figure]", ending: str, *, show: bool) -> "Pictures":
+        """Write the figures of metrics as ``<surf_file>_<key>_<ending>.pdf``."""
+        from landscape_lib.viz.figures import save
+        from landscape_lib.viz.showing import Pictures, show_figures
+
+        stems = [f"{self.surf_file}_{file_name(key)}_{ending}" for key in figures]
+        drawn = list(figures.values())
+        paths = [
+            save(figure, Path(f"{stem}.pdf"), "pdf")
+            for figure, stem in zip(drawn, stems, strict=True)
+        ]
+        if show:
+            show_figures(drawn)
+        return Pictures(paths, drawn)
+
     def _data(self) -> dict[str, Samples]:
         """Return the samples, read when they are first needed, and anew from another loader."""
         if self._read is None or self._read[0] is not self.dataloader:
             folder = Path(self.surf_file).parent
-            self._read = (self.dataloader, prepare(as_batches(self.dataloader), folder=folder))
+            splits = {name: as_batches(data) for name, data in self.splits.items()}
+            self._read = (self.dataloader, prepare(as_batches(self.dataloader), splits, folder))
         return self._read[1]
 
     def _exact(self) -> Plan:
@@ -787,6 +932,8 @@ class LossLandscape:
             "plan": plan,
             "batch_norm": self.batch_norm,
             "batch_norm_samples": self.batch_norm_samples,
+            "standard_error": self.standard_error,
+            "bootstrap": self.bootstrap,
             "curvature": curvature,
         }
         try:
@@ -797,7 +944,7 @@ class LossLandscape:
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
 
     def _bench(self, precision: str, *, save: bool, curvature: bool | int = False) -> Bench:
-        problem = Problem(self.net, self.dataloader, self.criterion)
+        problem = Problem(self.net, self.dataloader, self.criterion, self.splits)
         code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
         wishes = self._wishes(precision, curvature)
@@ -888,9 +1035,8 @@ class LossLandscape:
     def _compute(
         self, grid: Grid, directions: Sequence[Direction], save: bool, curvature: bool | int
     ) -> dict[str, Any]:
-        precision = self.precision or self._exact().precision
         place = Place(Path(self.surf_file)) if save else None
-        surface = self._surface(grid, directions, place, precision, curvature)
+        surface = self._surface(grid, directions, place, curvature)
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
         return self._result(surface)
@@ -900,12 +1046,11 @@ class LossLandscape:
         grid: Grid,
         directions: Sequence[Direction],
         place: Place | None,
-        precision: str,
         curvature: bool | int = False,
     ) -> Surface:
+        precision, save = self.precision or self._exact().precision, place is not None
         with _speaking():
             wishes = self._wishes(precision, curvature)
-            save = place is not None
             return compute(
                 lambda: self._bench(precision, save=save, curvature=wishes.curvature),
                 wishes,
@@ -913,6 +1058,11 @@ class LossLandscape:
                 grid,
                 place,
             )
+
+    def _beside(self, ending: str) -> Path:
+        """Return a file beside ``surf_file``, with an ending to its name."""
+        path = Path(self.surf_file)
+        return path.with_name(f"{path.stem}_{ending}{path.suffix}")
 
     def _components(
         self,
@@ -958,12 +1108,17 @@ class LossLandscape:
         steps = {name: axis.steps() for name, axis in zip(names, surface.grid.axes, strict=False)}
         values = {key: surface[key].copy() for key in surface.keys}
         steps |= {key: values.pop(key) for key in CURVATURE if key in values}
+        splits = {name: self._of(name, values) for name in self.splits}
+        return {**self._of("train", values), **steps, **({"splits": splits} if splits else {})}
+
+    def _of(self, split: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was measured of one data set, named as results are."""
         if self.use_custom_metrics:
-            return {"losses": {key.removeprefix(PREFIX): v for key, v in values.items()}, **steps}
-        found = {"losses": values["train_loss"]}
-        if "train_acc" in values:
-            found["accuracies"] = values["train_acc"]
-        return {**found, **steps}
+            prefix = f"{split}_loss_"
+            found = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+            return {"losses": found}
+        names = {f"{split}_loss": "losses", f"{split}_acc": "accuracies"}
+        return {name: values[key] for key, name in names.items() if key in values}
 
     def _last(self) -> tuple[Surface, Sequence[Direction]]:
         """Return the last surface and its directions: of this object, else from their files.
@@ -1109,6 +1264,25 @@ def _asked(call: str, **told: Any) -> VerdictSettings:
         return VerdictSettings.model_validate(told)
     except ValueError as error:
         raise InputError(f"{call}(...): {error}") from None
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Read how many seeds, or which.
+
+    Raises:
+        InputError: If they are fewer than two, or one comes twice.
+    """
+    wanted = "how many, from 2, or a list of different whole numbers from 0, as [0, 1, 2]"
+    if isinstance(seeds, int):
+        found = tuple(range(seeds))
+    else:
+        try:
+            found = tuple(operator.index(seed) for seed in seeds)
+        except TypeError:
+            raise InputError(f"seeds={seeds!r}; wanted {wanted}.") from None
+    if len(found) < 2 or len(set(found)) < len(found) or min(found) < 0:
+        raise InputError(f"seeds={seeds!r}; wanted {wanted}.")
+    return found
 
 
 def _pair(name: str, found: Any) -> tuple[Any, Any]:

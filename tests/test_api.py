@@ -110,6 +110,9 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("batch_norm_samples", None),
         ("metrics", None),
         ("precision", None),
+        ("standard_error", True),
+        ("splits", None),
+        ("bootstrap", None),
     ]
     assert known("compute_1d") == [
         ("directions", "random"),
@@ -210,7 +213,8 @@ def test_standard_mode_from_the_loss_to_every_file():
         *(path.name for path in (*contours, *reliefs)),
     }
     with h5py.File("loss_surface.h5") as file:
-        assert set(file) == {"xcoordinates", "ycoordinates", "train_loss", "train_acc"}
+        kept = {"xcoordinates", "ycoordinates", "train_loss", "train_acc"}
+        assert set(file) == {*kept, "standard_error"}
         np.testing.assert_array_equal(file["train_loss"][:], result["losses"])
         np.testing.assert_array_equal(file["train_acc"][:], result["accuracies"])
 
@@ -232,7 +236,7 @@ def test_custom_mode_names_its_metrics_and_auto_draws_every_one_trap_40():
     }
     assert [path.name for path in paths] == [f"own.h5_{key}.vtp" for key in keys]
     with h5py.File("own.h5") as file:
-        assert set(file) == {"xcoordinates", "ycoordinates", *keys}
+        assert set(file) == {"xcoordinates", "ycoordinates", "standard_error", *keys}
 
 
 def test_auto_draws_train_loss_and_train_acc_too_trap_40():
@@ -628,8 +632,14 @@ def run(metric, **ranges):
 
 
 def datasets(path="loss_surface.h5"):
+    found = {}
     with h5py.File(path) as file:
-        return {name: file[name][()].tobytes() for name in file}
+        file.visititems(
+            lambda name, one: found.update(
+                {name: one[()].tobytes()} if hasattr(one, "shape") else {}
+            )
+        )
+    return found
 
 
 def test_the_same_call_after_ctrl_c_goes_on_where_it_stopped(counted, caplog):
@@ -1026,6 +1036,9 @@ def test_results_are_also_a_surface_and_xarray():
         assert labelled["train_loss"].dims == ("x", "y")
         assert labelled["train_acc"].attrs["units"] == "%"
         np.testing.assert_array_equal(labelled["train_loss"], result["losses"])
+        errors = landscape.surface.standard_error("train_acc")
+        np.testing.assert_array_equal(labelled["train_acc_standard_error"], errors)
+        assert labelled["train_acc_standard_error"].attrs["units"] == "%"
         value = labelled["train_loss"].sel(x=0.5, y=-0.5).item()
         assert value == result["losses"][3, 0]
 

@@ -740,14 +740,14 @@ SECTION_NAMES = "'grid', 'directions', 'evaluation', 'figures', 'paraview', 'ver
         (
             a_run().replace("problem", "problme"),
             "runs.mine.problme: found an unknown key; allowed: 'problem', 'args', 'files', "
-            "'compare_batch_norm', 'per_layer', 'over_training', 'frames', 'film', "
+            "'compare_batch_norm', 'per_layer', 'over_training', 'frames', 'film', 'seeds', "
             "'trajectory', 'train', "
             f"{SECTION_NAMES}. Did you mean 'problem'?",
         ),
         (
             a_run().replace("grid", "gird"),
             "runs.mine.gird: found an unknown key; allowed: 'problem', 'args', 'files', "
-            "'compare_batch_norm', 'per_layer', 'over_training', 'frames', 'film', "
+            "'compare_batch_norm', 'per_layer', 'over_training', 'frames', 'film', 'seeds', "
             "'trajectory', 'train', "
             f"{SECTION_NAMES}. Did you mean 'grid'?",
         ),

@@ -91,6 +91,22 @@ def test_the_page_of_metrics_runs_and_its_configs_are_read(tmp_path, monkeypatch
     assert "'class_0', 'class_1', 'class_2', 'margin', 'squares'" in capsys.readouterr().out
 
 
+def test_the_pages_on_sampling_and_on_test_data_run_and_show_their_config(tmp_path, monkeypatch):
+    from landscape_lib import config
+
+    folder = REPO / "docs"
+    page = (folder / "how-sure.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert shown == (folder / "how_sure.yaml").read_text()
+    assert len(config.load(folder / "how_sure.yaml").runs) == 6 + 3
+    monkeypatch.chdir(tmp_path)
+    other = (folder / "train-and-test.md").read_text()
+    for block in re.findall(r"```python\n(import.*?)```", page + other, re.DOTALL):
+        exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"loss_surface.h5_train_loss_seeds.pdf", "loss_surface.h5_test_acc_gap.pdf"} <= written
+
+
 def test_the_page_of_pictures_shows_options_that_there_are(tmp_path):
     from landscape_lib import config
 

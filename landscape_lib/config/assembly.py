@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from landscape_lib.config.directions import directions, split
@@ -24,7 +23,7 @@ from landscape_lib.config.settings import (
     Train,
     VerdictSettings,
 )
-from landscape_lib.config.variants import variants
+from landscape_lib.config.variants import with_variants
 
 ONLY_IN_RUNS = (*ProblemSettings.model_fields, "train")
 _RUNS = "a mapping with at least one run"
@@ -134,9 +133,7 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
         auto=grid.auto,
         metrics=asked,
     )
-    besides = variants(run, problem, own, mistakes)
-    frames = tuple(one.name for one in besides if one.frame is not None)
-    return [replace(run, frames=frames, film=problem.film), *besides]
+    return with_variants(run, problem, own, mistakes)
 
 
 def _refuse_two_ways(

@@ -79,6 +79,8 @@ class Experiment:
         frames: Names of the runs that are the frames of its film.
         film: The film's file format, ``gif`` or ``mp4``.
         metrics: What stands for the problem's own metrics; None: nothing does.
+        members: The runs that differ from this one in the seed alone, itself first; empty where
+            there are none.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Experiment:
     frames: tuple[str, ...] = ()
     film: str = "gif"
     metrics: Asked | None = None
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -208,8 +211,14 @@ class Config:
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The names of the runs that are compared: none where they are fewer than two."""
-        names = self.shown if self.comparison.runs is None else self.comparison.runs
+        """The names of the runs that are compared: none where they are fewer than two.
+
+        Where nobody says which, those that a run brings along as its seeds are left out: they have
+        a picture of their own.
+        """
+        seeds = {name for run in self.runs.values() for name in run.members[1:]}
+        every = tuple(name for name in self.shown if name not in seeds)
+        names = every if self.comparison.runs is None else self.comparison.runs
         return names if len(names) > 1 else ()
 
     def run(self, name: str) -> Experiment:

@@ -349,6 +349,16 @@ class EvaluationSettings(Settings):
         default=None,
         description="On how many training samples they are estimated anew; null: on all.",
     )
+    standard_error: Annotated[bool, FLAG] = Field(
+        default=True,
+        description="Every value of a loss or an accuracy comes with its sampling error, from the "
+        "losses of the samples in the same pass: `standard_error/<key>` in `surface.h5`.",
+    )
+    bootstrap: Annotated[int | None, readers.whole(2) | NULL] = Field(
+        default=None,
+        description="Also the spread of every such value over so many bootstrap samples of the "
+        "data: `bootstrap_error/<key>`. Null: none.",
+    )
     curvature: Annotated[bool | int, FLAG | readers.whole(1)] = Field(
         default=False,
         description="At every point also the Hessian's smallest and largest eigenvalue: metrics "
@@ -357,9 +367,12 @@ class EvaluationSettings(Settings):
     )
 
     def settings(self) -> dict[str, Any]:
-        """Return what values depend on; nothing of batch norms and curvature unless asked for."""
+        """Return what values depend on; nothing of keys that are as they are by themselves."""
         unsaid = {"batch_norm", "batch_norm_samples"} if self.batch_norm == "frozen" else set()
-        return self.model_dump(exclude=unsaid if self.curvature else {*unsaid, "curvature"})
+        unsaid |= set() if self.curvature else {"curvature"}
+        unsaid |= {"standard_error"} if self.standard_error else set()
+        unsaid |= set() if self.bootstrap else {"bootstrap"}
+        return self.model_dump(exclude=unsaid)
 
 
 class FigureSettings(Settings):
@@ -511,6 +524,12 @@ class ProblemSettings(Settings):
     film: Annotated[Literal["gif", "mp4"], readers.words("gif", "mp4")] = Field(
         default="gif",
         description="Beside `over_training`: the format of what moves. `mp4` needs ffmpeg.",
+    )
+    seeds: Annotated[int | None, readers.whole(2) | NULL] = Field(
+        default=None,
+        description="Draw the landscape with so many seeds of its random directions, from its own "
+        "on, as runs `<run>_seed1` and so on beside it; their mean and spread: `seeds.h5`, "
+        "`figures/<key>_seeds`.",
     )
     trajectory: Annotated[
         dict[

@@ -13,19 +13,49 @@ from landscape_lib.config.settings import DirectionSettings, ProblemSettings
 _WITH_STATES = ("random", "target")  # kinds of directions that can move running statistics
 
 
-def variants(
+def with_variants(
     run: Experiment, asked: ProblemSettings, own: Written, mistakes: Mistakes
 ) -> list[Experiment]:
-    """Return the runs that one of ``_MAKERS`` asks for beside a run.
+    """Return a run, and those that one of ``_MAKERS`` asks for beside it.
 
     A variant is another run in everything that follows: a folder, a journal, pictures of its own.
     The run itself stays what it is, and alone trains its model.
     """
     wishes = [name for name in _MAKERS if getattr(asked, name)]
     if len(wishes) > 1:
-        mistakes.say(own[wishes[1]].path, "both", f"one of {' and '.join(wishes)} in a run")
-        return []
-    return [one for name in wishes for one in _MAKERS[name](run, asked, own[name], mistakes)]
+        told = f"one of {', '.join(_MAKERS)} in a run"
+        mistakes.say(own[wishes[-1]].path, f"beside {' and '.join(wishes[:-1])}", told)
+        return [run]
+    besides = [one for name in wishes for one in _MAKERS[name](run, asked, own[name], mistakes)]
+    names = tuple(one.name for one in besides)
+    if asked.seeds and names:
+        run = replace(run, members=(run.name, *names))
+    if asked.over_training:
+        run = replace(run, frames=names, film=asked.film)
+    return [run, *besides]
+
+
+def _seeds(
+    run: Experiment, wishes: ProblemSettings, asked: Written, mistakes: Mistakes
+) -> Iterator[Experiment]:
+    """Yield the run with its other seeds: those of its random axes, raised by 1, 2, ..."""
+    count = wishes.seeds or 1
+    if not any(one.kind == "random" for one in run.directions):
+        mistakes.say(asked.path, f"{count} without a random direction", "kind 'random' on an axis")
+    elif run.auto:
+        mistakes.say(asked.path, f"{count} beside 'auto'", "ends in numbers: all share one grid")
+    else:
+        yield from (_reseeded(run, more) for more in range(1, count))
+
+
+def _reseeded(run: Experiment, more: int) -> Experiment:
+    own = [one.seed for one in run.directions if one.kind == "random"]
+    changed = _changed(run, f"seed{own[0] + more}")
+    directions = (
+        one.model_copy(update={"seed": one.seed + more}) if one.kind == "random" else one
+        for one in run.directions
+    )
+    return replace(changed, directions=tuple(directions))
 
 
 def _changed(run: Experiment, ending: str, directions: Any = None, **evaluation: Any) -> Experiment:
@@ -120,4 +150,9 @@ def _frames(
 
 _MAKERS: Mapping[
     str, Callable[[Experiment, ProblemSettings, Written, Mistakes], Iterator[Experiment]]
-] = {"compare_batch_norm": _ways, "per_layer": _layers, "over_training": _frames}
+] = {
+    "compare_batch_norm": _ways,
+    "per_layer": _layers,
+    "seeds": _seeds,
+    "over_training": _frames,
+}

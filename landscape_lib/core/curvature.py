@@ -17,6 +17,7 @@ from landscape_lib.core.meters import AccuracyMeter, FunctionMeter, LossMeter, m
 from landscape_lib.core.metrics import WeightDecay, penalty_of
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
+from landscape_lib.core.sampling import standard_error
 
 PROBABILITIES = (nn.NLLLoss, nn.BCELoss, nn.KLDivLoss)
 
@@ -62,18 +63,11 @@ class Spread:
     def standard_error(self) -> float:
         """Return the sampling error of the loss on the whole data set.
 
-        sqrt(n / (n - 1) * sum_i (t_i - L w_i)^2) / sum_i w_i  is that on these n samples, the
-        standard error of a ratio; on all N it is smaller by sqrt(n / N).  NaN for one sample.
-
-        Source:
-            Cochran (1977), Sampling Techniques, section 2.11.
+        That on these n samples, the standard error of a ratio, times sqrt(n / N) for all N; see
+        ``sampling.standard_error``.  NaN for one sample.
         """
-        n = len(self.totals)
-        if n < 2:
-            return float("nan")
-        rest = self.totals - self.mean() * self.weights
-        here = (n / (n - 1) * rest.square().sum()).sqrt() / self.weights.sum()
-        return float(here) * (n / self.count) ** 0.5
+        here = standard_error(self.totals, self.weights)
+        return float(here) * (len(self.totals) / self.count) ** 0.5
 
 
 def combined(spreads: Sequence[Spread], factors: Sequence[float]) -> Spread:
@@ -283,7 +277,7 @@ class Objective:
         return functional_call(self.model, dict(weights), inputs, named), targets
 
     def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
-        total, weight = self._meter.judge(outputs, self._meter.known(outputs, targets))
+        total, weight, *_ = self._meter.judge(outputs, self._meter.known(outputs, targets))
         if self._summed:  # a sum is the mean of what is summed, times the whole data set's count
             leaf = next(t for t in tree_leaves((targets, outputs)) if isinstance(t, Tensor))
             weight = len(leaf) / self.of

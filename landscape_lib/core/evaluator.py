@@ -3,7 +3,6 @@
 import logging
 import math
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -20,8 +19,9 @@ from landscape_lib.core.direction import Direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.keys import results_of
+from landscape_lib.core.keys import errors_of, results_of
 from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
+from landscape_lib.core.means import Judged
 from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refuse_stray_labels
 from landscape_lib.core.metrics import WeightDecay, class_names, penalty_of
 from landscape_lib.core.perturbation import excursion
@@ -36,7 +36,15 @@ from landscape_lib.core.samples import (
     gather,
     split_batch,
 )
-from landscape_lib.core.surface import Label, Shard
+from landscape_lib.core.sampling import resamples
+from landscape_lib.core.surface import (
+    BOOTSTRAP_ERROR,
+    STANDARD_ERROR,
+    Label,
+    Shard,
+    is_beside,
+    metrics_of,
+)
 from landscape_lib.core.together import Together
 
 log = logging.getLogger(__name__)
@@ -65,6 +73,10 @@ class Evaluator:
         plan: How to evaluate.
         reestimation: That running statistics of batch norms are estimated anew at every point, and
             on what; None: they are what they are.
+        standard_error: Whether every metric comes with its sampling error, from the same pass, as
+            ``standard_error/<key>``; NaN where samples cannot be told apart.
+        bootstrap: Over how many bootstrap samples of the data the spread of every metric is taken,
+            as ``bootstrap_error/<key>``; 0: none.  2 bytes a sample and draw.
     """
 
     def __init__(
@@ -74,7 +86,12 @@ class Evaluator:
         data: Mapping[str, Samples],
         plan: Plan | None = None,
         reestimation: Reestimation | None = None,
+        *,
+        standard_error: bool = False,
+        bootstrap: int = 0,
     ) -> None:
+        self.standard_error = standard_error
+        self.bootstrap = bootstrap
         self.plan = plan or Plan()
         self.device = torch.device(self.plan.device)
         types = own_types(model)
@@ -121,6 +138,11 @@ class Evaluator:
         else:
             self._batches = {
                 split: samples.cut(self.plan.batch_size) for split, samples in self.data.items()
+            }
+            self._drawn = {
+                split: resamples(samples.count, bootstrap).to(self.device)
+                for split, samples in self.data.items()
+                if bootstrap
             }
             self._settle(model)
             self._make_ready()
@@ -246,7 +268,17 @@ class Evaluator:
             )
         for name in found:
             check_metric_name(name)
-        return {f"{split}_loss_{name}": value for name, value in found.items()}
+        values = {f"{split}_loss_{name}": value for name, value in found.items()}
+        nothing = dict.fromkeys(values, math.nan)
+        return values | self._beside(nothing, nothing)
+
+    def _beside(self, standard: Mapping[str, Any], bootstrap: Mapping[str, Any]) -> dict[str, Any]:
+        """Spell errors as what is known beside their metrics, those that are asked for."""
+        asked = (
+            (STANDARD_ERROR, standard, self.standard_error),
+            (BOOTSTRAP_ERROR, bootstrap, self.bootstrap),
+        )
+        return {f"{kind}{key}": e for kind, errors, on in asked if on for key, e in errors.items()}
 
     @torch.no_grad()
     def _run_meters(
@@ -271,17 +303,24 @@ class Evaluator:
         Raises:
             InputError: If two have one key.
         """
-        meters = self._meters[split].items()
-        results = [results_of(key, meter, self._classes[split]) for key, meter in meters]
-        found = {key: value for values in results for key, value in values.items()}
-        if not self._settled:
-            every = Counter(key for values in results for key in values)
-            twice = [key for key, count in every.items() if count > 1]
+        found: dict[str, Any] = {}
+        standard: dict[str, Any] = {}
+        spread: dict[str, Any] = {}
+        for key, meter in self._meters[split].items():
+            values = results_of(key, meter, self._classes[split])
+            twice = found.keys() & values.keys()
             if twice:
-                raise InputError(f"Two metrics would be called {twice[0]!r}; rename one of them.")
+                name = sorted(twice)[0]
+                raise InputError(f"Two metrics would be called {name!r}; rename one of them.")
+            found |= values
+            if self.standard_error:
+                standard |= errors_of(values, meter.standard_error())
+            if self.bootstrap:
+                spread |= errors_of(values, meter.bootstrap_error(self._drawn[split]))
+        if not self._settled:
             for key in found:
                 check_metric_name(key.removeprefix(f"{split}_loss_"))
-        return found
+        return found | self._beside(standard, spread)
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
@@ -313,17 +352,18 @@ class Evaluator:
     def _add_together(self, together: Together, split: str, parts: Parts) -> None:
         inputs, named, targets = parts
         meters = {k: m for k, m in self._meters[split].items() if isinstance(m, MeanMeter)}
-        weights = {}
+        alike: dict[str, Judged] = {}  # what is the same at all points: the weights
 
-        def sums(outputs: Any) -> dict[str, Tensor]:
-            totals = {}
+        def sums(outputs: Any) -> dict[str, list[Tensor]]:
             outputs = self._judgeable(outputs)
-            for key, meter in meters.items():
-                totals[key], weights[key] = meter.judge(outputs, meter.known(outputs, targets))
-            return totals
+            judged = {k: m.judge(outputs, m.known(outputs, targets)) for k, m in meters.items()}
+            alike.update(judged)
+            return {
+                k: [j.total] if j.each is None else [j.total, j.each] for k, j in judged.items()
+            }
 
-        for key, totals in together.judge(inputs, named, sums).items():
-            meters[key].sum_up(totals, weights[key])
+        for key, (total, *each) in together.judge(inputs, named, sums).items():
+            meters[key].sum_up(alike[key]._replace(total=total, each=each[0] if each else None))
 
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
@@ -415,6 +455,8 @@ class Evaluator:
                 meters = meters_for(self.metrics, split, outputs, targets)
                 before = _contents([outputs, targets])
                 for key, meter in meters.items():
+                    if isinstance(meter, MeanMeter) and (self.standard_error or self.bootstrap):
+                        meter.samples = self.data[split].count
                     meter.reset()
                     with blamed_on_the_metric(key, outputs, targets):
                         meter.add(outputs, meter.known(outputs, targets))
@@ -566,7 +608,7 @@ def measure(
         raise InputError("A shard's indices must be ascending, each once, and at least one.")
     known = dict(known or {})
     points = [tuple(float(step) for step in point) for point in grid.points(indices)]
-    keys = keys or next((tuple(known[point]) for point in points if point in known), ())
+    keys = keys or next((tuple(metrics_of(known[p])) for p in points if p in known), ())
     missing = [point for point in points if point not in known]
     with excursion(model, directions) as trip, fixed_randomness(), no_autocast():
 
@@ -585,10 +627,11 @@ def measure(
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
     for point in points:
         _same_keys(known[point], keys, point)
-    columns = {
-        key: np.array([known[point][key] for point in points], dtype=np.float64) for key in keys
-    }
-    return Shard(grid, np.asarray(indices), columns)
+    found = [known[point] for point in points]
+    columns = {key: np.array([values[key] for values in found]) for key in keys}
+    names = sorted({key for values in found for key in values if is_beside(key)})
+    beside = {name: np.array([values.get(name, math.nan) for values in found]) for name in names}
+    return Shard(grid, np.asarray(indices), columns, beside=beside)
 
 
 def _values_at(
@@ -658,12 +701,13 @@ def eval_loss(
 def _same_keys(
     values: Mapping[str, float], wanted: Sequence[str], point: tuple[float, ...]
 ) -> Sequence[str]:
-    if wanted and set(values) != set(wanted):
+    found = metrics_of(values)
+    if wanted and set(found) != set(wanted):
         raise InputError(
-            f"The metrics returned {sorted(values)} at the point {point}, but {sorted(wanted)} "
+            f"The metrics returned {sorted(found)} at the point {point}, but {sorted(wanted)} "
             "before; the names must be the same at every point."
         )
-    return wanted or tuple(values)
+    return wanted or tuple(found)
 
 
 def disagreement(
@@ -680,7 +724,7 @@ def disagreement(
         counted: Other keys to leave out, of metrics that move in such steps.
     """
     worst = ("", 0.0)
-    for key, value in wanted.items():
+    for key, value in metrics_of(wanted).items():
         other = value if Label.of(key).units == "%" or key in counted else found[key]
         if value == other or (math.isnan(value) and math.isnan(other)):
             continue

@@ -191,13 +191,29 @@ def residuals(values: np.ndarray, axis: int, stride: int = 1) -> np.ndarray:
         Savitzky and Golay (1964), Smoothing and Differentiation of Data by Simplified Least
         Squares Procedures, table I.
     """
+    return _stencilled(values, STENCIL, axis, stride)
+
+
+def residual_errors(errors: np.ndarray, axis: int) -> np.ndarray:
+    """Return the most that the standard errors of ``residuals`` can be, from those of the values.
+
+    sd(sum_k c_k f_k) <= sum_k |c_k| sd(f_k), however the errors of neighbours go together.  On the
+    same samples most of them cancel, and it is far less.
+
+    Returns:
+        Of the shape of ``residuals``.
+    """
+    return _stencilled(errors, np.abs(STENCIL), axis, 1)
+
+
+def _stencilled(values: np.ndarray, stencil: np.ndarray, axis: int, stride: int) -> np.ndarray:
     length = values.shape[axis] - 4 * stride
     if length < 1:
         return np.empty(0)
     moved = np.moveaxis(values, axis, 0)
     parts = [moved[n * stride : n * stride + length] for n in range(5)]
     with np.errstate(invalid="ignore", over="ignore"):
-        whole = SHARE * sum(f * part for f, part in zip(STENCIL, parts, strict=True))
+        whole = SHARE * sum(f * part for f, part in zip(stencil, parts, strict=True))
     return np.moveaxis(np.asarray(whole), 0, axis)
 
 

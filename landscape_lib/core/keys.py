@@ -32,6 +32,13 @@ def results_of(key: str, meter: Meter, classes: Sequence[str] | None) -> dict[st
     return {key: found}
 
 
+def errors_of(values: Mapping[str, Any], error: Any) -> dict[str, Any]:
+    """Return an error for each key of a meter's result, given one for all or one for each."""
+    if isinstance(error, Tensor) and len(values) > 1:
+        return {key: error[..., number] for number, key in enumerate(values)}
+    return dict.fromkeys(values, error)
+
+
 def _numbered(count: int, classes: Sequence[str] | None) -> Sequence[tuple[int, str]]:
     named = classes is not None and len(classes) == count
     return list(enumerate(classes if named and classes else map(str, range(count))))

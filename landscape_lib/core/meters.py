@@ -97,26 +97,33 @@ class LossMeter(MeanMeter):
         count = _count(fitted, outputs)
         if self.each is None or self.reduction == "batchmean":
             return Known(fitted, count, None, count)
-        return Known(fitted, self._weight_of(fitted), None, count)
+        weights = self._weights_of(fitted)
+        if weights is None:
+            return Known(fitted, None, None, count)
+        parts = _by_sample(weights) if self.samples else None
+        places = weights.numel() if weights.dtype == torch.bool else None
+        return Known(fitted, weights.sum(dtype=torch.float64), None, count, parts, places)
 
     def judge(self, outputs: Any, known: Known) -> Judged:
         """Return a batch's sum and its weight."""
         if self.each is None:
             value = self.loss(outputs, known.targets).double()
-            return value if self.reduction == "sum" else value * known.count, known.count
+            return Judged(value if self.reduction == "sum" else value * known.count, known.count)
         losses = self.each(outputs, known.targets)
-        return losses.sum(dtype=torch.float64), known.over(losses)
+        each = self._each_of(losses, known)
+        weights = 1.0 if each is None else known.of_each(losses)
+        return Judged(losses.sum(dtype=torch.float64), known.over(losses), each, weights)
 
-    def _weight_of(self, targets: Any) -> Tensor | None:
-        """Return the weight of class numbers; None where every number counts as one."""
+    def _weights_of(self, targets: Any) -> Tensor | None:
+        """Return the weight of every class number; None where every number counts as one."""
         classes = isinstance(targets, Tensor) and not targets.is_floating_point()
         if not isinstance(self.loss, CLASSIFICATIONS) or not classes:
             return None
         kept = targets != self.loss.ignore_index
         if self.loss.weight is None:
-            return kept.sum(dtype=torch.float64)
+            return kept
         places = torch.where(kept, targets, 0)  # a boolean index would wait for the device
-        return (self.loss.weight[places] * kept).sum(dtype=torch.float64)
+        return self.loss.weight[places] * kept
 
     def _fit(self, outputs: Any, targets: Any) -> Any:
         """Make class numbers one-hot for a regression loss.
@@ -170,14 +177,21 @@ class AccuracyMeter(MeanMeter):
     def known(self, outputs: Tensor, targets: Tensor) -> Known:
         """Return which of these targets count, and how many do."""
         kept = targets != self.ignore_index
-        return Known(targets, kept.sum(dtype=torch.float64), kept)
+        parts, count = _by_sample(kept) if self.samples else None, _count(targets, outputs)
+        weight = kept.sum(dtype=torch.float64)
+        return Known(targets, weight, kept, count, parts, kept.numel())
 
     def judge(self, outputs: Tensor, known: Known) -> Judged:
         """Return a batch's sum and its weight."""
         right = self.right(outputs, known.targets)
         if known.kept is not None:
             right = right & known.kept
-        return 100.0 * right.sum(dtype=torch.float64), known.over(right)
+        each = self._each_of(right, known)
+        weights = 1.0 if each is None else known.of_each(right)
+        return Judged(100.0 * right.sum(dtype=torch.float64), known.over(right), each, weights)
+
+    def _of_samples(self, error: Callable[..., Tensor]) -> Tensor:
+        return 100.0 * super()._of_samples(error)  # kept of each sample is how often it is right
 
     def right(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Tell for every target whether it is among the highest scores."""
@@ -222,8 +236,10 @@ class FunctionMeter(MeanMeter):
             )
         if found.ndim == 0 or (found.numel() == 1 and known.count > 1):
             self.note = AVERAGED
-            return found.double().sum() * known.count, known.count
-        return found.sum(dtype=torch.float64), found.numel()
+            return Judged(found.double().sum() * known.count, known.count)
+        each = self._each_of(found, known)
+        weights = found.numel() / known.count
+        return Judged(found.sum(dtype=torch.float64), found.numel(), each, weights)
 
 
 class TorchMetricMeter:
@@ -249,6 +265,14 @@ class TorchMetricMeter:
     def result(self) -> Any:
         """Return what the metric computes over everything added."""
         return self.metric.compute()
+
+    def standard_error(self) -> float:
+        """Return NaN: a metric that keeps its own accounts tells no samples apart."""
+        return math.nan
+
+    def bootstrap_error(self, drawn: Tensor) -> float:
+        """Return NaN, too."""
+        return math.nan
 
 
 Meter = LossMeter | AccuracyMeter | PerClassMeter | FunctionMeter | TorchMetricMeter
@@ -436,6 +460,11 @@ def _count(targets: Any, outputs: Any) -> int:
     """Return the number of samples of a batch: the length of the first tensor in it."""
     leaves = tree_leaves((targets, outputs))
     return next((len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim), 1)
+
+
+def _by_sample(values: Tensor) -> Tensor:
+    """Return sums over everything but the first dimension, which is that of the samples."""
+    return values.reshape(len(values), -1).sum(1, dtype=torch.float64)
 
 
 def _is_scalar(value: Any) -> bool:

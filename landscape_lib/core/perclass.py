@@ -54,7 +54,7 @@ class PerClassMeter(MeanMeter):
         """Return a batch's sums, and their weights, each of shape (classes,)."""
         values = self.each(outputs, known.targets)
         mine = torch.where(self._members(known.targets), values.unsqueeze(1), 0)
-        return mine.sum(self._rest(known.targets), dtype=torch.float64), known.over(mine)
+        return Judged(mine.sum(self._rest(known.targets), dtype=torch.float64), known.over(mine))
 
     def _members(self, targets: Tensor) -> Tensor:
         """Tell for every class, along dimension 1, whether a target is of it and counts."""

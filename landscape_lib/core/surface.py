@@ -64,6 +64,20 @@ CURVATURE: Mapping[str, Label] = {
 }
 
 
+STANDARD_ERROR = "standard_error/"  # no metric has such a key: no name of one holds a slash
+BOOTSTRAP_ERROR = "bootstrap_error/"
+
+
+def is_beside(key: str) -> bool:
+    """Tell whether a key is that of something known beside a metric, and no metric's own."""
+    return "/" in key
+
+
+def metrics_of(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics alone, without what is known beside them."""
+    return {key: value for key, value in values.items() if not is_beside(key)}
+
+
 @dataclass(frozen=True)
 class Shard:
     """Values at some points of a grid.
@@ -75,6 +89,8 @@ class Shard:
         fingerprint: What decided the values; shards of another one are strangers.
         plans: The plans that evaluated these points, as canonical JSON.
         attributes: What is worth knowing beside the values (versions, counts).
+        beside: What is known of the values, by ``standard_error/<key>`` and
+            ``bootstrap_error/<key>``, each as they are.
     """
 
     grid: Grid
@@ -83,6 +99,7 @@ class Shard:
     fingerprint: str = ""
     plans: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices, dtype=np.int64)
@@ -95,6 +112,7 @@ class Shard:
                 f"its grid has 0 to {self.grid.size - 1}."
             )
         object.__setattr__(self, "values", _checked_values(self.values, indices.shape))
+        object.__setattr__(self, "beside", _as_arrays(self.beside, indices.shape))
 
 
 @dataclass(frozen=True)
@@ -158,6 +176,8 @@ class Surface:
         attributes: Provenance: fingerprint, config, seed, versions, date.
         labels: For every metric key its label; read off the key where it is left out.
         trajectories: The ways that trainings took in this plane, where they are known.
+        beside: What is known of the values, by ``standard_error/<key>`` and
+            ``bootstrap_error/<key>``, each of their shape.
     """
 
     grid: Grid
@@ -165,9 +185,11 @@ class Surface:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Label] = field(default_factory=dict)
     trajectories: tuple[Trajectory, ...] = ()
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
+        object.__setattr__(self, "beside", _as_arrays(self.beside, self.grid.shape))
         object.__setattr__(self, "trajectories", tuple(self.trajectories))
         if self.trajectories and len(self.grid.axes) != 2:
             raise InputError("A trajectory lies in a plane; this grid has one axis.")
@@ -192,11 +214,34 @@ class Surface:
             raise InputError(f"There is no metric {key!r} here; choose one of {list(self.keys)}.")
         return self.values[key]
 
+    def standard_error(self, key: str) -> np.ndarray:
+        """Return the sampling error of one metric's values; NaN where it was not measured.
+
+        That of each value by itself.  All points are judged on the same samples, so the errors of
+        neighbours go together: a difference between points has another, usually a smaller one.
+
+        Raises:
+            InputError: If there is no such metric; the message lists those there are.
+        """
+        return self.beside.get(f"{STANDARD_ERROR}{key}", np.full_like(self[key], np.nan))
+
+    def bootstrap_error(self, key: str) -> np.ndarray:
+        """Return the spread of one metric's values over bootstrap samples; NaN where not measured.
+
+        Raises:
+            InputError: If there is no such metric; the message lists those there are.
+        """
+        return self.beside.get(f"{BOOTSTRAP_ERROR}{key}", np.full_like(self[key], np.nan))
+
 
 def _checked_values(values: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    found = {key: np.asarray(array, dtype=np.float64) for key, array in values.items()}
-    if not found:
+    if not values:
         raise InputError("There are no values: at least one metric is needed.")
+    return _as_arrays(values, shape)
+
+
+def _as_arrays(values: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    found = {key: np.asarray(array, dtype=np.float64) for key, array in values.items()}
     for key, array in found.items():
         if array.shape != shape:
             raise InputError(f"Values of {key!r} have shape {array.shape}, wanted {shape}.")
@@ -217,6 +262,7 @@ def merge(shards: Iterable[Shard]) -> Surface:
     """
     first: Shard | None = None
     plans: set[str] = set()
+    beside: dict[str, np.ndarray] = {}
     for shard in shards:
         if first is None:
             first = shard
@@ -226,6 +272,8 @@ def merge(shards: Iterable[Shard]) -> Surface:
         _refuse_other_values(shard, whole, came)
         for key, values in shard.values.items():
             whole[key][shard.indices] = values
+        for key, values in shard.beside.items():
+            beside.setdefault(key, np.full(first.grid.size, np.nan))[shard.indices] = values
         came[shard.indices] = True
         plans.update(shard.plans)
     if first is None:
@@ -240,6 +288,7 @@ def merge(shards: Iterable[Shard]) -> Surface:
         first.grid,
         {key: array.reshape(first.grid.shape) for key, array in whole.items()},
         {"fingerprint": first.fingerprint, "plans": tuple(sorted(plans))},
+        beside={key: array.reshape(first.grid.shape) for key, array in sorted(beside.items())},
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-Function = Callable[[Any], dict[str, Tensor]]
+Sums = dict[str, list[Tensor]]
 
 
 class Together:
@@ -35,20 +35,20 @@ class Together:
 
     @torch.no_grad()
     def judge(
-        self, inputs: tuple[Any, ...], named: Mapping[str, Any], sums: Function
-    ) -> dict[str, Tensor]:
+        self, inputs: tuple[Any, ...], named: Mapping[str, Any], sums: Callable[[Any], Sums]
+    ) -> Sums:
         """Return what a function makes of the network's outputs, at every place.
 
         Args:
             inputs: The network's arguments, the same at every place.
             named: Its keyword arguments.
-            sums: From outputs to one number a key.
+            sums: From outputs to tensors by key.
 
         Returns:
-            For every key a tensor of shape (count,).
+            The same, each tensor with a first dimension more, of ``count`` places.
         """
 
-        def at_one(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        def at_one(tensors: dict[str, Tensor]) -> Sums:
             return sums(functional_call(self._network, tensors, inputs, dict(named)))
 
         with warnings.catch_warnings():  # that some operation is slow: the plan's search times it

@@ -210,13 +210,15 @@ def basins_of(surface: Surface, key: str) -> tuple[list[Basin], list[Basin]]:
     Raises:
         InputError: If there is no such metric.
     """
-    values = surface[key]
+    values, errors = surface[key], surface.standard_error(key)
     found = merge_tree(values, surface.labels[key].goal)
-    clear = [basin for basin in found if is_clear(basin, values)]
-    return clear, [basin for basin in found if not is_clear(basin, values)]
+    clear = [basin for basin in found if is_clear(basin, values, errors)]
+    return clear, [basin for basin in found if not is_clear(basin, values, errors)]
 
 
 def criterion(surface: Surface, key: str) -> str:
     """Say what a clear basin of a metric has."""
+    if np.isfinite(surface.standard_error(key)).any():
+        return f"a persistence above {SIGMAS:g} standard errors"
     _, log = as_drawn(surface[key])
     return f"a persistence of at least {100 * SHARE:g} % of the {'log10 ' * log}range"

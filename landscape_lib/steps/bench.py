@@ -53,6 +53,8 @@ class Bench:
         curvature: Whether every point gets the ends of the Hessian's spectrum as well, and on how
             many samples: all (True), or at most so many.
         types: In which the model came, tensor by tensor.
+        standard_error: Whether every metric comes with its sampling error.
+        bootstrap: Over how many bootstrap samples its spread is taken, too; 0: over none.
     """
 
     problem: Problem
@@ -61,6 +63,8 @@ class Bench:
     reestimation: Reestimation | None = None
     curvature: bool | int = False
     types: Types = field(default_factory=dict)
+    standard_error: bool = True
+    bootstrap: int = 0
 
     @property
     def own_loop(self) -> bool:
@@ -120,7 +124,15 @@ class Bench:
     def evaluator_on(self, data: Mapping[str, Samples], plan: Plan) -> Evaluator:
         """Return what evaluates the model, where it is, on other samples."""
         problem = self.problem
-        return Evaluator(problem.model, problem.metrics, data, plan, self.reestimation)
+        return Evaluator(
+            problem.model,
+            problem.metrics,
+            data,
+            plan,
+            self.reestimation,
+            standard_error=self.standard_error,
+            bootstrap=self.bootstrap,
+        )
 
 
 def set_up(experiment: Experiment, probed: Mapping[str, Any] | None = None) -> Bench:
@@ -202,6 +214,7 @@ def lay_out(
         {} if reestimation is None else {"reestimated_on": reestimation.samples or "all"}
     )
     asked |= {"curvature": wishes.curvature} if wishes.curvature else {}
+    asked |= {"bootstrap": wishes.bootstrap} if wishes.bootstrap else {}
     data = data or prepare(problem.data, problem.splits)
     types = own_types(problem.model)
     parts = problem_fingerprint(
@@ -221,7 +234,8 @@ def lay_out(
     )
     if any(kind in HALF for kind in types.values()):
         log.info("%s: its weights are %s; they are %s", name, said_of(types), _how(wishes))
-    return Bench(problem, data, parts, reestimation, wishes.curvature, types)
+    errors = (wishes.standard_error, wishes.bootstrap or 0)
+    return Bench(problem, data, parts, reestimation, wishes.curvature, types, *errors)
 
 
 def _how(wishes: EvaluationSettings) -> str:

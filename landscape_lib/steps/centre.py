@@ -24,7 +24,7 @@ from landscape_lib.core.plan import Plan
 from landscape_lib.core.precision import coarsest
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import Surface, metrics_of
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.derivatives import AtCentre
 from landscape_lib.steps.gpus import own_gpu
@@ -159,7 +159,7 @@ class Centre:
         plan = replace(self._plain, precision=self.plan.precision)
         evaluate = self._evaluator if plan == self._plain else self.bench.evaluator(plan)
         with in_eval_mode(model), fixed_randomness():
-            return evaluate(model, self.stops.check)
+            return metrics_of(evaluate(model, self.stops.check))
 
     def _told(self, direction: Direction) -> Found:
         squares = sum(float(t.double().square().sum()) for t in direction)

@@ -17,12 +17,14 @@ from landscape_lib.config import Config, Experiment, FigureSettings, Frame
 from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.gap import GAP, gaps
 from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.records import read_record
 from landscape_lib.viz.names import (
     LOSS_AND_ACCURACY,
     PERSISTENCE,
+    SEEDS,
     SPECTRUM,
     file_name,
     rated_splits,
@@ -36,6 +38,8 @@ DRAWING_SCRIPTS = (
     "plot_curves.py",
     "plot_persistence.py",
     "plot_spectrum.py",
+    "plot_gap.py",
+    "plot_seeds.py",
     "export_vtp.py",
     "export_flat.py",
     "export_trajectory.py",
@@ -225,8 +229,8 @@ class Dependencies:
         verdict = [experiment.path(name).as_posix() for name in VERDICTS]
         explorer = experiment.path("explorer.html").as_posix()
         keys = self.keys(run)
-        film = film_targets(experiment, keys)
-        return [surface, explorer, *picture_targets(experiment, keys), *verdict, *film]
+        more = [*film_targets(experiment, keys), *seeds_targets(experiment)]
+        return [surface, explorer, *picture_targets(experiment, keys), *verdict, *more]
 
     def sharing(self, key_file: str) -> list[str]:
         """Return the surfaces of the runs that are compared and have a metric.
@@ -260,7 +264,7 @@ class Dependencies:
     @cached_property
     def _drawing(self) -> str:
         steps = ("pictures", "explorer", "shown", "over_training")
-        parts = [*(f"steps/{name}.py" for name in steps), "core/topology.py"]
+        parts = [*(f"steps/{name}.py" for name in steps), "core/topology.py", "core/gap.py"]
         drawing = [*parts, *_modules("viz")]
         return _code(drawing, DRAWING_SCRIPTS)
 
@@ -452,6 +456,9 @@ def picture_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
         drawn.append(f"{LOSS_AND_ACCURACY}_1d")
     if experiment.verdict.density:
         drawn.append(SPECTRUM)
+    drawn += [f"{file_name(key)}_{GAP}" for key in gaps(keys)]
+    if experiment.members:
+        drawn += [f"{name}_{SEEDS}" for name in names]
     figures = [
         f"{folder}/figures/{name}.{ending}"
         for name in drawn
@@ -479,6 +486,11 @@ def film_targets(experiment: Experiment, keys: Sequence[str]) -> list[str]:
         *drawn,
         *(lists if len(experiment.grid.axes) > 1 else ()),
     ]
+
+
+def seeds_targets(experiment: Experiment) -> list[str]:
+    """Return the file with the mean and spread over a run's seeds, where it has any."""
+    return [experiment.path("seeds.h5").as_posix()] if experiment.members else []
 
 
 def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:

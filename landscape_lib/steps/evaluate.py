@@ -19,7 +19,7 @@ from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import to_eval
 from landscape_lib.core.memory import lacks_memory
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.surface import Shard
+from landscape_lib.core.surface import Shard, is_beside, metrics_of
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.extent import with_range
@@ -130,7 +130,7 @@ class Work:
             journal: Of this fingerprint; without one nothing is written, and nothing is known.
             keys: The metric keys that are expected; left out, those of the first point.
         """
-        known = journal.read() if journal else {}
+        known = self._known(journal) if journal else {}
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
@@ -162,6 +162,21 @@ class Work:
             self._check_farthest(shard, evaluator.plan)
         plans = {journal.plans[point] for point in points} if journal else evaluator.plans
         return dataclasses.replace(shard, plans=tuple(sorted(plans)), fingerprint=self.fingerprint)
+
+    def _known(self, journal: Journal) -> dict[Point, Values]:
+        """Read the journal; standard errors of points that were evaluated without are missing."""
+        found = journal.read()
+        if not self.bench.standard_error and not self.bench.bootstrap:
+            return {point: metrics_of(values) for point, values in found.items()}
+        without = sum(not any(map(is_beside, values)) for values in found.values())
+        if without:
+            log.warning(
+                "%d points in the journal were evaluated without standard errors, which are NaN "
+                "there. To have them, remove %s, and every point is evaluated again.",
+                without,
+                journal.folder,
+            )
+        return found
 
     def _check_farthest(self, shard: Shard, used: Plan) -> None:
         """Compare the plan with the plain model where rounding is worst: far from the centre."""

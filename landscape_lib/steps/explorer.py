@@ -8,6 +8,7 @@ from typing import Any
 
 from landscape_lib.config import Config, Experiment
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.gap import with_gaps
 from landscape_lib.steps.pictures import put_aside_comparisons
 from landscape_lib.steps.shown import shown_surface
 
@@ -25,7 +26,7 @@ def make_explorer(
     from landscape_lib.viz.explorer import Entry, write_explorer
 
     told = None if verdict is None else read_verdict(verdict)
-    surface = shown_surface(experiment)
+    surface = with_gaps(shown_surface(experiment))
     write_explorer([Entry(experiment.name, surface, told)], out, first_colours(experiment))
     log.info("%s: %s written.", experiment.name, out)
 
@@ -40,7 +41,8 @@ def make_all_explorer(config: Config, out: Path | str) -> None:
 
     runs = [config.run(name) for name in config.shown]
     entries = [
-        Entry(run.name, shown_surface(run), read_verdict(run.path("verdict.json"))) for run in runs
+        Entry(run.name, with_gaps(shown_surface(run)), read_verdict(run.path("verdict.json")))
+        for run in runs
     ]
     write_explorer(entries, out, first_colours(runs[0]))
     log.info("%s: %d runs written.", out, len(runs))

@@ -12,12 +12,13 @@ from landscape_lib import viz
 from landscape_lib.config import Config, Experiment, FigureSettings
 from landscape_lib.config.settings import FORMATS
 from landscape_lib.core.files import write_text
+from landscape_lib.core.gap import with_gaps
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.report import reading
 from landscape_lib.steps.shown import shown_surface
 from landscape_lib.utils.records import read_record
-from landscape_lib.utils.storage import load_surface
-from landscape_lib.viz.names import SPECTRUM, file_name
+from landscape_lib.utils.storage import load_ensemble, load_surface
+from landscape_lib.viz.names import SEEDS, SPECTRUM, file_name
 
 if TYPE_CHECKING:  # matplotlib is imported where pictures are drawn
     from landscape_lib.viz.style import Look
@@ -75,6 +76,28 @@ def draw_spectrum(experiment: Experiment, ending: str) -> Path:
     path = experiment.path("figures", f"{SPECTRUM}.{ending}")
     plot_spectrum(density, largest, path, look_of(experiment.figures))
     log.info("%s: the Hessian's spectrum drawn.", experiment.name)
+    return path
+
+
+def draw_gap(experiment: Experiment, key: str, ending: str) -> Path:
+    """Draw how far a metric of other data is above the training data's; return the path."""
+    from landscape_lib.viz.gap import plot_gap
+
+    surface = load_surface(experiment.path("surface.h5"))
+    folder, look = experiment.path("figures"), look_of(experiment.figures)
+    path = plot_gap(surface, key, folder, look, ending)
+    log.info("%s: the gap of %s drawn.", experiment.name, key)
+    return path
+
+
+def draw_seeds(experiment: Experiment, key: str, ending: str) -> Path:
+    """Draw one metric of a run's seeds, their mean and spread; return the picture's path."""
+    from landscape_lib.viz.seeds import plot_seeds
+
+    ensemble = load_ensemble(experiment.path("seeds.h5"))
+    path = experiment.path("figures", f"{file_name(key)}_{SEEDS}.{ending}")
+    plot_seeds(ensemble, key, path, look_of(experiment.figures))
+    log.info("%s: %s of %s drawn.", experiment.name, key, ", ".join(ensemble.members))
     return path
 
 
@@ -139,7 +162,7 @@ def export_all(experiment: Experiment) -> list[Path]:
     """Write ``paraview/flat.vtp`` with every metric, and the program that shows these files."""
     from landscape_lib.viz.paraview import export_flat_vtp
 
-    surface = load_surface(experiment.path("surface.h5"))
+    surface = with_gaps(load_surface(experiment.path("surface.h5")))
     folder = experiment.path("paraview")
     flat = export_flat_vtp(surface, folder / "flat.vtp", experiment.paraview.interp)
     opener = folder / "open.py"

@@ -60,7 +60,8 @@ def settled_plan(
         others: What another model of this network is evaluated with: taken over, where it is
             right here too, so that both are evaluated alike.
     """
-    told = canonical([bench.parts["fingerprint"], wishes.settings()])
+    asked = wishes.model_copy(update={"standard_error": True})  # no reason for another plan
+    told = canonical([bench.parts["fingerprint"], asked.settings()])
     name = f"plan-{hash_text(told)}.json"
     kept = _kept(folder / name) if folder else None
     plan = kept or _taken_over(bench, wishes, others) or choose_plan(bench, wishes, grid)
@@ -302,7 +303,8 @@ def _keeps_points_apart(bench: Bench, plan: Plan, reach: float) -> bool:
     grid = Grid((Axis(-reach, reach, 2 * count),))
 
     def values(indices: range) -> dict[str, np.ndarray]:
-        return dict(measure(model, evaluator, [direction], grid, indices).values)
+        shard = measure(model, evaluator, [direction], grid, indices)
+        return {**shard.values, **shard.beside}
 
     whole = values(range(2 * count))
     for some in (range(count // 2 + 1, count // 2 + 1 + count), range(count + 1, count + 2)):

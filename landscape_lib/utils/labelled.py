@@ -14,8 +14,9 @@ AXES = ("x", "y")
 def to_xarray(surface: Surface) -> "xarray.Dataset":
     """Return a surface as an ``xarray.Dataset``: dimensions x and y, one variable a metric.
 
-    Each variable carries ``long_name``, ``units``, ``goal``, and ``note`` where there is one; the
-    data set the provenance.
+    Sampling errors are variables, too: ``<key>_standard_error``, ``<key>_bootstrap_error``.  Each
+    metric's variable carries ``long_name``, ``units``, ``goal``, and ``note`` where there is one;
+    the data set the provenance.
 
     Raises:
         InputError: If xarray is not installed.
@@ -31,4 +32,8 @@ def to_xarray(surface: Surface) -> "xarray.Dataset":
         for key, label in surface.labels.items()
     }
     variables = {key: (axes, surface[key], told[key]) for key in surface.keys}
+    for path, errors in surface.beside.items():
+        kind, _, key = path.partition("/")
+        units = {"units": surface.labels[key].units}
+        variables.setdefault(f"{key}_{kind}", (axes, errors, units))  # a metric's own name wins
     return xarray.Dataset(variables, coordinates, dict(surface.attributes))

@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import h5py
 import numpy as np
 
+from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import whole_file
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
+from landscape_lib.core.surface import (
+    BOOTSTRAP_ERROR,
+    STANDARD_ERROR,
+    Label,
+    Shard,
+    Surface,
+    Trajectory,
+)
 from landscape_lib.utils.foreign import COORDINATES, surface_of_arrays
 from landscape_lib.utils.guard import refuse_foreign
 
@@ -32,10 +40,12 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 SURFACE_FORMAT = "landscape surface"
+SEEDS_FORMAT = "landscape seeds"
 LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unreadable
 GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
+ERRORS = (STANDARD_ERROR.rstrip("/"), BOOTSTRAP_ERROR.rstrip("/"))  # groups beside the metrics
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
@@ -126,7 +136,7 @@ def _one_name(key: str, path: Path | str) -> str:
     Raises:
         InputError: If it does.
     """
-    if "/" in key or key in {"", ".", "..", TRAJECTORY, *COORDINATES}:
+    if "/" in key or key in {"", ".", "..", TRAJECTORY, *ERRORS, *COORDINATES}:
         raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
     return key
 
@@ -150,6 +160,8 @@ def save_shard(path: Path | str, shard: Shard) -> None:
         _put(handle, "indices", shard.indices)
         for key, values in shard.values.items():
             _put(handle.require_group("values"), _one_name(key, path), values)
+        for key, values in shard.beside.items():
+            _put(handle, key, values)
 
 
 def load_shard(path: Path | str) -> Shard:
@@ -168,7 +180,14 @@ def load_shard(path: Path | str) -> Shard:
             values,
             str(handle.attrs["fingerprint"]),
             tuple(json.loads(handle.attrs["plans"])),
+            beside=_beside(handle),
         )
+
+
+def _beside(handle: h5py.File) -> dict[str, np.ndarray]:
+    """Read what is known beside the metrics; nothing in files that were written without."""
+    groups = {name: handle[name] for name in ERRORS if name in handle}
+    return {f"{name}/{key}": group[key][()] for name, group in groups.items() for key in group}
 
 
 # ---------------------------------------------------------------------------------- surfaces
@@ -180,6 +199,8 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     Coordinates are HDF5 dimension scales, so that xarray shows named axes.  Trajectories become
     groups ``0``, ``1``, ... of the group ``trajectory``, each with its name, and the datasets
     ``alpha`` and ``beta``, ``distance`` and ``length`` where they are known, shape (steps,).
+    Sampling errors are the datasets ``standard_error/<key>`` and ``bootstrap_error/<key>``, each of
+    its metric's shape and unit.
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -193,18 +214,29 @@ def save_surface(path: Path | str, surface: Surface) -> None:
         for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
             _put(handle, name, axis.steps()).make_scale(name)
         for key in surface.keys:
-            dataset = _put(handle, _one_name(key, path), surface[key])
+            dataset = _put_on_axes(handle, _one_name(key, path), surface[key])
             label = surface.labels[key]
             dataset.attrs["long_name"] = label.long_name
             dataset.attrs["units"] = label.units
             dataset.attrs["goal"] = label.goal
             if label.note:
                 dataset.attrs["note"] = label.note
-            for number, name in enumerate(COORDINATES[: surface[key].ndim]):
-                dataset.dims[number].label = name
-                dataset.dims[number].attach_scale(handle[name])
+        for key, values in surface.beside.items():
+            kind, _, metric = key.partition("/")
+            label = surface.labels[metric]
+            dataset = _put_on_axes(handle, key, values)
+            dataset.attrs["long_name"] = f"{kind.replace('_', ' ')} of {label.long_name}"
+            dataset.attrs["units"] = label.units
         for number, way in enumerate(surface.trajectories):
             _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)
+
+
+def _put_on_axes(handle: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
+    dataset = _put(handle, name, values)
+    for number, axis in enumerate(COORDINATES[: values.ndim]):
+        dataset.dims[number].label = axis
+        dataset.dims[number].attach_scale(handle[axis])
+    return dataset
 
 
 def _put_trajectory(group: h5py.Group, way: Trajectory) -> None:
@@ -254,7 +286,7 @@ def load_surface(path: Path | str) -> Surface:
         keys = json.loads(attributes["keys"])
         values = {key: handle[key][()] for key in keys}
         labels = {key: _label(handle[key].attrs) for key in keys}
-        return Surface(grid, values, attributes, labels, _trajectories(handle))
+        return Surface(grid, values, attributes, labels, _trajectories(handle), _beside(handle))
 
 
 def _label(attributes: Any) -> Label:
@@ -317,6 +349,60 @@ def _grid(handle: h5py.File, attributes: Mapping[str, Any], path: Path | str) ->
         if len(found) != axis.count or not np.allclose(found, axis.steps(), rtol=1e-6, atol=1e-9):
             raise InputError(f"{path}: its coordinates are not those of its axes.")
     return grid
+
+
+# ----------------------------------------------------------------------------------- seeds
+
+
+def save_ensemble(path: Path | str, ensemble: Ensemble) -> None:
+    """Write what several seeds gave: ``mean/<key>``, ``spread/<key>``, ``members/<key>``.
+
+    ``members/<key>[r, i, j]`` is that of the r-th member, whose names are the attribute
+    ``members``, at ``xcoordinates[i], ycoordinates[j]``.
+    """
+    with _writing(path) as handle:
+        handle.attrs["format"] = SEEDS_FORMAT
+        handle.attrs["format_version"] = FORMAT_VERSION
+        handle.attrs["axes"] = _axes(ensemble.grid)
+        handle.attrs["keys"] = json.dumps(list(ensemble.keys))
+        handle.attrs["members"] = json.dumps(list(ensemble.members))
+        told = [dict(member.attributes) for member in ensemble.members.values()]
+        marks = ("fingerprint", "seed", "date")
+        handle.attrs["told"] = json.dumps([{m: one.get(m) for m in marks} for one in told])
+        labels = {key: vars(label) for key, label in ensemble.first.labels.items()}
+        handle.attrs["labels"] = json.dumps(labels)
+        for name, axis in zip(COORDINATES, ensemble.grid.axes, strict=False):
+            _put(handle, name, axis.steps()).make_scale(name)
+        for key in ensemble.keys:
+            _one_name(key, path)
+            for kind, surface in (("mean", ensemble.mean), ("spread", ensemble.spread)):
+                dataset = _put_on_axes(handle, f"{kind}/{key}", surface[key])
+                dataset.attrs["long_name"] = surface.labels[key].long_name
+                dataset.attrs["units"] = surface.labels[key].units
+            _put(handle, f"members/{key}", ensemble.stacked(key))
+
+
+def load_ensemble(path: Path | str) -> Ensemble:
+    """Read what several seeds gave.
+
+    Raises:
+        DamagedFileError: If the file is torn, or its checksums do not hold.
+        InputError: If there is none, or it is another kind of file.
+    """
+    with _reading(path, "Remove it and type the same command again.") as handle:
+        if handle.attrs.get("format") != SEEDS_FORMAT:
+            raise InputError(f"{path}: this is no file of several seeds.")
+        grid = Grid(tuple(Axis(*axis) for axis in json.loads(handle.attrs["axes"])))
+        keys = json.loads(handle.attrs["keys"])
+        labels = {k: Label(**told) for k, told in json.loads(handle.attrs["labels"]).items()}
+        values = {key: handle[f"members/{key}"][()] for key in keys}
+        told = json.loads(handle.attrs["told"])
+        return Ensemble(
+            {
+                name: Surface(grid, {key: values[key][n] for key in keys}, told[n], labels)
+                for n, name in enumerate(json.loads(handle.attrs["members"]))
+            }
+        )
 
 
 # -------------------------------------------------------------------------------- directions

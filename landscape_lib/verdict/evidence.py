@@ -175,7 +175,25 @@ class Evidence:
     @cached_property
     def sampling_error(self) -> float:
         """The standard error of the loss at the centre; NaN where it was not measured."""
+        own = self.error_here(self.key)
+        return own if math.isfinite(own) else self._spread
+
+    @property
+    def _spread(self) -> float:
         return float((self.part("spread") or {}).get("standard_error", math.nan))
+
+    def error_here(self, key: str) -> float:
+        """Return a metric's standard error at the centre, from all samples; NaN where unknown."""
+        if self.origin is None:
+            return math.nan
+        return float(self.surface.standard_error(key)[self.origin])
+
+    @property
+    def error_samples(self) -> int:
+        """From how many samples the standard error of the loss at the centre is."""
+        if math.isfinite(self.error_here(self.key)):
+            return int(self.centre.get("samples", 0))
+        return int((self.part("spread") or {}).get("samples", 0))
 
     @cached_property
     def rounding(self) -> float:

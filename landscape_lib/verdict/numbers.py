@@ -63,17 +63,28 @@ def _values(evidence: Evidence) -> list[Number]:
         )
         for key in evidence.surface.keys
     ]
-    samples = (evidence.part("spread") or {}).get("samples", 0)
     spread = Number(
         "standard error of the loss",
         _given(evidence.sampling_error),
         "sqrt(n / (n - 1) sum_i (t_i - L w_i)^2) / sum_i w_i at the centre, t_i / w_i the loss of "
-        f"sample i; from {samples:,} samples, for all of them. What another draw of the data would "
-        "change.",
+        f"sample i; from {evidence.error_samples:,} samples, for all of them. What another draw of "
+        "the data would change.",
         COCHRAN,
         key=evidence.key,
     )
-    return [*found, spread]
+    others = [
+        Number(
+            "standard error",
+            evidence.error_here(key),
+            "The same, of this metric, from all samples of its data set.",
+            COCHRAN,
+            evidence.surface.labels[key].units,
+            key,
+        )
+        for key in evidence.surface.keys
+        if key != evidence.key and math.isfinite(evidence.error_here(key))
+    ]
+    return [*found, spread, *others]
 
 
 def _sharpness(evidence: Evidence) -> list[Number]:

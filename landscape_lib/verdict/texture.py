@@ -125,7 +125,7 @@ def bumps(evidence: Evidence) -> Check:
         return Check(
             "roughness", "good", title, f"{told} So it is the surface's own shape, not bumps.", why
         )
-    real = _against_sampling(evidence)
+    real = f"{_against_sampling(evidence)}{_beyond_any_doubt(evidence)}"
     do = "Refine the grid to see whether the bumps keep their shape."
     return Check(
         "roughness", "note", title, f"{told} So it is rough at this spacing. {real}", why, do
@@ -149,3 +149,28 @@ def _against_sampling(evidence: Evidence) -> str:
     if not ratios or clear <= len(ratios) / 2:
         return f"{told}: another draw of the data would have other bumps."
     return f"{told}: the bumps are the network's, not the sample's."
+
+
+def _beyond_any_doubt(evidence: Evidence) -> str:
+    """Say at how many points the rest exceeds what sampling could do at the very most."""
+    values, log = evidence.drawn
+    errors = evidence.surface.standard_error(evidence.key)
+    if not np.isfinite(errors).any():
+        return ""
+    if log:  # to first order: d log10 L = dL / (L ln 10)
+        errors = errors / (evidence.values * np.log(10))
+    clear, count = 0, 0
+    for axis, length in enumerate(values.shape):
+        if length < geometry.FEWEST:
+            continue
+        rest = np.abs(geometry.residuals(values, axis))
+        most = geometry.residual_errors(errors, axis)
+        known = np.isfinite(rest) & np.isfinite(most)
+        clear += int((rest[known] > 2 * most[known]).sum())
+        count += int(known.sum())
+    if not count:
+        return ""
+    return (
+        f" At {percent(clear / count)} of all points it is more than two standard errors even if "
+        "nothing of the errors of neighbours cancelled."
+    )

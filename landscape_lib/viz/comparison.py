@@ -102,14 +102,14 @@ def comparison(
     lines = _lines(cuts, key, groups)
     with settings(look.style):
         panels = _panels(planes, key, look) if planes else []
-        blocks = _blocks([p for p in panels if differences or not p.is_difference])
-        heights = [ROW * _rows(block) + BAR for block in blocks] + [ROW] * bool(lines)
+        blocks = _blocks([p for p in panels if differences or not p.is_apart])
+        heights = [ROW * rows_of(block) + BAR for block in blocks] + [ROW] * bool(lines)
         size = figure_size(look.style, WIDTH, sum(heights) + TITLE)
         figure = Figure(figsize=size, layout="constrained")
         places = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
         parts: list[SubFigure] = list(places.ravel())
         for part, block in zip(parts, blocks, strict=False):  # the last part may hold curves
-            _draw_block(part, block)
+            draw_block(part, block)
         if lines:
             label = next(iter(cuts.values())).labels[key]
             draw_lines(parts[-1].subplots(), lines, label, look, _common_axis(cuts))
@@ -134,22 +134,34 @@ def _common_axis(cuts: Mapping[str, Surface]) -> str:
 
 
 @dataclass(frozen=True)
-class _Panel:
-    """One picture among others: what it shows, and what it is called."""
+class Panel:
+    """One picture among others.
+
+    Attributes:
+        title: What it is called.
+        view: What it shows.
+        remarks: What stands in small letters above one that has colours of its own, as a difference
+            from others; None where it shares them with the others.
+    """
 
     title: str
     view: View
-    is_difference: bool = False
+    remarks: tuple[str, ...] | None = None
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it has colours of its own."""
+        return self.remarks is not None
 
     def draw(self, axes: Axes) -> Any:
         """Draw it, and return what a colour bar explains."""
         bands = None
-        if self.is_difference or not self.view.has_cells:
+        if self.is_apart or not self.view.has_cells:
             draw_cells(axes, self.view)
         elif not self.view.is_empty:
             bands = draw_bands(axes, self.view)
         furnish(axes, self.view, room=0.65)
-        if not self.is_difference:
+        if not self.is_apart:
             mark_points(axes, self.view)
         elif min(axes.get_xlim()) <= 0 <= max(axes.get_xlim()):
             mark(axes, "origin", 0, 0)
@@ -158,18 +170,18 @@ class _Panel:
     @property
     def said(self) -> list[str]:
         """What stands in small letters above it."""
-        if self.is_difference:
-            return _difference_notes(self.view)
+        if self.remarks is not None:
+            return list(self.remarks)
         surface, key = self.view.surface, self.view.key
         return best_text(surface, key) + notes(self.view.values, self.view.scale, self.view.look)
 
 
-def _panels(planes: Mapping[str, Surface], key: str, look: Look) -> list[_Panel]:
+def _panels(planes: Mapping[str, Surface], key: str, look: Look) -> list[Panel]:
     """Return every run's panel, then the differences of those on the first one's grid."""
     (first_name, first), *others = planes.items()
     values = np.concatenate([surface[key].ravel() for surface in planes.values()])
     scale = choose_scale(values, look, first.labels[key])
-    panels = [_Panel(name, View(s, key, look, scale)) for name, s in planes.items()]
+    panels = [Panel(name, View(s, key, look, scale)) for name, s in planes.items()]
     views = [
         (name, _difference(surface, first, key, scale, look))
         for name, surface in others
@@ -178,7 +190,11 @@ def _panels(planes: Mapping[str, Surface], key: str, look: Look) -> list[_Panel]
     bounds = _shared_bounds([view for _, view in views])
     between = "/" if scale.log else MINUS
     return panels + [
-        _Panel(f"{name} {between} {first_name}", replace(view, shared=bounds), True)
+        Panel(
+            f"{name} {between} {first_name}",
+            replace(view, shared=bounds),
+            tuple(_difference_notes(view)),
+        )
         for name, view in views
     ]
 
@@ -198,7 +214,12 @@ def _shared_bounds(views: Sequence[View]) -> Scale:
     """Return levels that reach as far below zero as above."""
     values = np.concatenate([np.abs(view.values).ravel() for view in views] or [np.zeros(0)])
     known = values[np.isfinite(values)]
-    limit = float(known.max()) if known.size and known.max() > 0 else 1.0
+    return symmetric_scale(float(known.max()) if known.size else 0.0)
+
+
+def symmetric_scale(limit: float) -> Scale:
+    """Return about ten levels from below minus a limit to above it, white in the middle."""
+    limit = limit if limit > 0 else 1.0
     locator = MaxNLocator(10, steps=[1, 2, 2.5, 5, 10], symmetric=True)
     return Scale(False, tuple(float(level) for level in locator.tick_values(-limit, limit)))
 
@@ -214,21 +235,23 @@ def _difference_notes(view: View) -> list[str]:
     return [said] + ([f"{missing} of {view.values.size} are missing in one"] if missing else [])
 
 
-def _blocks(panels: Sequence[_Panel]) -> list[list[_Panel]]:
+def _blocks(panels: Sequence[Panel]) -> list[list[Panel]]:
     """Return what stands in one row, or runs and differences apart where they are many."""
     if len(panels) <= MOST_COLUMNS:
         return [list(panels)] if panels else []
-    kinds = [[p for p in panels if p.is_difference is kind] for kind in (False, True)]
+    kinds = [[p for p in panels if p.is_apart is kind] for kind in (False, True)]
     return [block for block in kinds if block]
 
 
-def _rows(block: Sequence[_Panel]) -> int:
+def rows_of(block: Sequence[Panel]) -> int:
+    """Return how many rows a block of panels takes."""
     return -(-len(block) // MOST_COLUMNS)
 
 
-def _draw_block(part: SubFigure, block: Sequence[_Panel]) -> None:
+def draw_block(part: SubFigure, block: Sequence[Panel]) -> None:
+    """Draw panels beside each other, with one colour bar for all that share their colours."""
     columns = min(len(block), MOST_COLUMNS)
-    frames = list(part.subplots(_rows(block), columns, squeeze=False).ravel())
+    frames = list(part.subplots(rows_of(block), columns, squeeze=False).ravel())
     for frame in frames[len(block) :]:
         frame.remove()
     drawn = [(panel, frame, panel.draw(frame)) for panel, frame in zip(block, frames, strict=False)]
@@ -237,7 +260,7 @@ def _draw_block(part: SubFigure, block: Sequence[_Panel]) -> None:
             frame.set_ylabel("")
         write_title(frame, textwrap.fill(plain_text(panel.title), 34), panel.said)
     for kind in (False, True):
-        alike = [found for found in drawn if found[0].is_difference is kind]
+        alike = [found for found in drawn if found[0].is_apart is kind]
         shown = [found for found in alike if not found[0].view.is_empty]
         if shown:
             bands = next((found[2] for found in shown if found[2] is not None), None)

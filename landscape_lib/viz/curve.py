@@ -1,5 +1,7 @@
 """What a curve looks like in print: the values along one direction."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,13 +27,15 @@ from landscape_lib.viz.units import in_drawable_units
 SIZE = (WIDTH, 2.4)
 COLOUR = "#2a5d8a"
 FIRST = f"{ALPHA} (direction 1)"  # of several curves, whose directions differ
+ERRORS = 2.0  # standard errors on either side of a curve that its band covers
 MOST_DOTS = 101  # of a longer curve only the points without a neighbour get a dot
 
 
 def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     """Draw the values over their steps, with gaps where they are missing.
 
-    On a log scale heights are log10 of the value.
+    On a log scale heights are log10 of the value.  Where standard errors are known, a band covers
+    two of them on either side.
 
     Raises:
         InputError: If the grid has two axes, or there is no such metric.
@@ -53,18 +57,35 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         axes.plot(steps, heights, color=COLOUR, linewidth=1.2, gid="curve", zorder=2)
         dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
         axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
+        band = draw_errors(axes, surface, key, scale)
         _mark_points(axes, surface, key, inside)
         between = draw_barrier(axes, surface, key, scale)
         if look.topology:
             mark_basins(axes, surface, key, inside)
             between += basin_notes(surface, key)
         _furnish(axes, surface, key, scale)
-        said = between + notes(values, scale, look)
+        said = between + band + notes(values, scale, look)
         cut = int((heights < low).sum() + (heights > high).sum())
         if cut:
             said.append(f"{cut} of {values.size} points lie beyond the picture")
         write_heading(axes, surface, key, said)
         return figure
+
+
+def draw_errors(axes: Axes, surface: Surface, key: str, scale: Scale) -> list[str]:
+    """Draw a band of two standard errors around a curve; return what to say of it, if anything."""
+    values, errors = surface[key], surface.standard_error(key)
+    known = np.isfinite(values) & np.isfinite(errors)
+    if not known.any():
+        return []
+    low, high = (np.where(known, values + sign * ERRORS * errors, np.nan) for sign in (-1, 1))
+    bottom, top = scale.bounds
+    under = np.clip(scale.shown(low).filled(bottom), bottom, top)
+    over = np.clip(scale.shown(high).filled(top), bottom, top)
+    steps = surface.grid.axes[0].steps()
+    style: dict[str, Any] = {"color": COLOUR, "alpha": 0.2, "linewidth": 0, "gid": "band"}
+    axes.fill_between(steps, under, over, where=known.tolist(), **style)
+    return ["band: two standard errors on either side"]
 
 
 def _alone(heights: np.ndarray) -> np.ndarray:

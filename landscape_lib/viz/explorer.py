@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
+from landscape_lib.core.gap import with_gaps
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.asked import DEFAULT_FILE
 from landscape_lib.viz.axis_names import axis_name
@@ -108,7 +109,7 @@ def explore(
     surface = surf_file if isinstance(surf_file, Surface) else load_surface(surf_file)
     stem = prefix or (DEFAULT_FILE if in_memory else str(surf_file))
     name = str(surface.attributes.get("run") or Path(str(stem)).name)
-    return write_explorer([Entry(name, surface)], f"{stem}_explorer.html", cmap)
+    return write_explorer([Entry(name, with_gaps(surface))], f"{stem}_explorer.html", cmap)
 
 
 def explorer_page(entries: Sequence[Entry], cmap: str = CMAPS[0], *, series: str = "") -> str:

@@ -1,5 +1,7 @@
 """What a surface looks like from above: contours, filled contours, a heat map."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.contour import QuadContourSet
@@ -17,11 +19,13 @@ from landscape_lib.viz.figures import (
     colour_bar,
     few_ticks,
     mark,
+    name_of,
     notes,
     write_heading,
+    write_title,
 )
 from landscape_lib.viz.places import axis_label, mark_models
-from landscape_lib.viz.style import PLAIN_LOOK, Look
+from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale
 from landscape_lib.viz.stylesheet import INK, SMALL, figure_size, settings
 from landscape_lib.viz.trajectories import name_trajectories, trace, trace_notes
 
@@ -67,6 +71,32 @@ def filled_contour(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figur
         elif not view.is_empty:
             bands = draw_bands(axes, view)
         return _finished(figure, axes, view, _contour_notes(view), bands)
+
+
+def map_of(surface: Surface, key: str, look: Look, scale: Scale, said: Sequence[str]) -> Figure:
+    """Draw a metric in bands of given colours and levels, with the trained weights at the plus.
+
+    Args:
+        surface: Values on a grid with two axes.
+        key: Which of them.
+        look: The colours.
+        scale: The levels.
+        said: What stands in small letters under its name.
+    """
+    with settings(look.style):
+        view = View(surface, key, look, scale)
+        figure, axes = _canvas(view)
+        bands = draw_bands(axes, view) if view.has_cells and not view.is_empty else None
+        if bands is None:
+            draw_cells(axes, view)
+        furnish(axes, view)
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        if left <= 0 <= right and low <= 0 <= high:
+            mark(axes, "origin", 0, 0)
+        mark_models(axes, surface)
+        write_title(axes, name_of(surface.labels[key]), said)
+        colour_bar(figure, axes, view, bands)
+        return figure
 
 
 def heat_map(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:

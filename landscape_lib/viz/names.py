@@ -11,6 +11,7 @@ LONGEST = 200  # file systems allow 255 bytes; _2dcontourf.pdf and .<8 letters>.
 HASH_LENGTH = 16
 PERSISTENCE = "persistence"  # the kind of a picture: <key>_persistence
 SPECTRUM = "spectrum"  # no metric's picture: those end in their kind
+SEEDS = "seeds"  # the ending of pictures of several seeds
 LOSS_AND_ACCURACY = "loss_and_accuracy"  # no metric's key: those begin with <split>_loss, _acc
 
 

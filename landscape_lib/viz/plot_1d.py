@@ -189,7 +189,9 @@ def _cropped(surface: Surface, xmin: float | None, xmax: float | None) -> Surfac
             f"{steps[0]:g} to {steps[-1]:g}."
         )
     values = {key: surface[key][inside] for key in surface.keys}
-    return Surface(Grid((Axis.through(steps[inside]),)), values, surface.attributes, surface.labels)
+    beside = {path: errors[inside] for path, errors in surface.beside.items()}
+    grid = Grid((Axis.through(steps[inside]),))
+    return Surface(grid, values, surface.attributes, surface.labels, beside=beside)
 
 
 # ``landscape_lib.viz.plot_1d`` is this module and, for scripts of old, the function in it.

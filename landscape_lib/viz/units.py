@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from landscape_lib.core.surface import Surface
+from landscape_lib.core.surface import STANDARD_ERROR, Surface
 from landscape_lib.viz.style import Look, is_log, superscript
 
 SMALLEST = 1e-300  # below it levels of a log scale cannot be told apart
@@ -35,6 +35,8 @@ def in_drawable_units(
             surface,
             values=dict(surface.values) | {key: surface[key] / unit},
             labels=dict(surface.labels) | {key: named},
+            beside=dict(surface.beside)
+            | {STANDARD_ERROR + key: surface.standard_error(key) / unit},
         )
         for surface in surfaces
     ]

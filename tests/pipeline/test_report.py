@@ -190,3 +190,11 @@ def test_a_curve_with_losses_and_accuracies_has_them_in_one_picture(finished):
     assert both in picture_targets(curve, ["train_loss", "train_acc"])
     assert both not in picture_targets(curve, ["train_loss", "test_acc"])
     assert both not in picture_targets(experiment, ["train_loss", "train_acc"])
+
+
+def test_seeds_of_a_run_become_one_file_and_one_picture_a_metric(project):
+    project.configure(lambda config: config["runs"]["one"].update(seeds=2))
+    due = project.due()
+    assert {"merge_seeds", "plot_seeds"} <= due["one"]
+    assert {"probe", "make_directions"} <= due["one_seed1"]
+    assert "evaluate_shard" not in due["one"]

@@ -89,7 +89,8 @@ def test_points_at_once_whose_bits_depend_on_each_other_are_dropped(monkeypatch,
     judge = Together.judge
 
     def leaking(self, *args):
-        return {key: v + 1e-9 * v.mean() for key, v in judge(self, *args).items()}
+        found = judge(self, *args)
+        return {key: [v + 1e-9 * v.mean(0) for v in tensors] for key, tensors in found.items()}
 
     bench, plan = bench_of(), Plan(threads=1, points_at_once=4)
     assert agrees(bench, plan, Plan(threads=1), [0.0, 1.0])
@@ -141,10 +142,10 @@ def test_a_plan_that_does_not_run_is_passed_over_and_named(long, monkeypatch, ca
     monkeypatch.setattr(planning, "TINY_S", 0.0)
     real = Evaluator.__init__
 
-    def failing(self, model, metrics, data, plan=None, reestimation=None):
+    def failing(self, model, metrics, data, plan=None, *others, **named):
         if plan and plan.fold:
             raise RuntimeError("no such kernel\nand more")
-        real(self, model, metrics, data, plan, reestimation)
+        real(self, model, metrics, data, plan, *others, **named)
 
     monkeypatch.setattr(Evaluator, "__init__", failing)
     with caplog.at_level(logging.INFO):

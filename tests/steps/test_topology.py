@@ -66,7 +66,7 @@ def test_a_config_counts_and_draws_them(run, tmp_path):
     measure_centre(here, here.path("centre.json"), Stops())
     told = {number["name"]: number for number in judged(here)["numbers"]}
     assert told["local minima"]["value"] == told["basins"]["value"] == 6
-    assert "at least 1 % of the range of the values:" in told["basins"]["definition"]
+    assert "above 2 standard errors" in told["basins"]["definition"]
     assert "0 of them at the border of the grid" in told["basins"]["definition"]
     assert "<td>basins" in here.path("verdict.html").read_text()
     assert plot_persistence.main(["--run", "own", "--config", "config.yaml", "--key", *KEY]) == 0

@@ -219,9 +219,9 @@ def test_the_check_evaluates_few_samples(monkeypatch):
     counts = []
     real = Evaluator.__init__
 
-    def counting(self, model, metrics, data, *others):
+    def counting(self, model, metrics, data, *others, **named):
         counts.append(sum(samples.count for samples in data.values()))
-        real(self, model, metrics, data, *others)
+        real(self, model, metrics, data, *others, **named)
 
     monkeypatch.setattr(Evaluator, "__init__", counting)
     chosen(bench_of(cnn()))

@@ -169,8 +169,13 @@ def test_a_surface_takes_eight_bytes_a_point_trap_34(shape, tmp_path):
 def test_other_peoples_tools_see_named_axes(tmp_path):
     import xarray
 
-    save_surface(tmp_path / "surface.h5", surface())
-    with xarray.open_dataset(tmp_path / "surface.h5", engine="h5netcdf") as found:
+    errors = {"standard_error/train_loss": np.full(GRID.shape, 0.5)}
+    save_surface(tmp_path / "surface.h5", replace(surface(), beside=errors))
+    opened = {"filename_or_obj": tmp_path / "surface.h5", "engine": "h5netcdf"}
+    with xarray.open_dataset(**opened, group="standard_error") as found:
+        assert found["train_loss"].dims == ("xcoordinates", "ycoordinates")
+        np.testing.assert_array_equal(found["train_loss"], 0.5 * np.ones(GRID.shape))
+    with xarray.open_dataset(**opened) as found:
         assert found["train_loss"].dims == ("xcoordinates", "ycoordinates")
         np.testing.assert_array_equal(found["train_loss"], ODD)
         np.testing.assert_array_equal(found["xcoordinates"], GRID.axes[0].steps())
@@ -639,3 +644,21 @@ def test_what_is_known_of_directions_is_not_computed_again(tmp_path, monkeypatch
     save_directions(path, [one, one], {"content": "known", "cosine": 0.25})
     found = directions_attributes(path)
     assert (found["content"], found["cosine"]) == ("known", 0.25)
+
+
+def test_standard_errors_lie_beside_their_metrics_with_named_axes(tmp_path):
+    errors = {"standard_error/train_loss": np.where(np.isfinite(ODD), 0.5, np.nan)}
+    label = {"train_loss": Label("a loss", "nats")}
+    save_surface(tmp_path / "s.h5", Surface(GRID, {"train_loss": ODD}, {}, label, beside=errors))
+    assert bits(load_surface(tmp_path / "s.h5").beside) == bits(errors)
+    with h5py.File(tmp_path / "s.h5") as file:
+        found = file["standard_error/train_loss"]
+        assert found.dims[0].label == "xcoordinates"
+        assert dict(found.attrs)["units"] == "nats"
+        assert dict(found.attrs)["long_name"] == "standard error of a loss"
+        assert json.loads(file.attrs["keys"]) == ["train_loss"]  # which is drawn; errors are not
+    shard = Shard(GRID, [1, 5], {"a": [1, 2]}, beside={"standard_error/a": [0.1, np.nan]})
+    save_shard(tmp_path / "shard.h5", shard)
+    assert bits(load_shard(tmp_path / "shard.h5").beside) == bits(shard.beside)
+    with pytest.raises(InputError, match="cannot be called 'standard_error' in a file"):
+        save_surface(tmp_path / "new.h5", surface(key="standard_error"))

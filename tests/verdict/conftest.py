@@ -1,5 +1,7 @@
 """Whole landscapes of small problems, measured and judged as the pipeline does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ class Judged:
         work = Work(bench, plan, directions, grid, Stops())
         surface = merge([work.evaluate(range(grid.size), "own")])
         told = {"cosine": cosine(*directions)} if len(directions) > 1 else {}
-        self.surface = type(surface)(grid, surface.values, {**surface.attributes, **told})
+        self.surface = replace(surface, attributes={**surface.attributes, **told})
         centre = Centre(bench, plan, directions, self.surface, wishes or VerdictSettings(), Stops())
         self.measure, self.centre = centre, centre.measured()
         self.evidence = Evidence("own", self.surface, self.centre)

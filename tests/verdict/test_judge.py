@@ -339,3 +339,26 @@ def test_the_log_has_warnings_as_warnings(caplog):
     levels = {record.getMessage().split()[0]: record.levelname for record in caplog.records}
     assert levels["warning"] == "WARNING"
     assert levels["good"] == "INFO"
+
+
+def rough_with(error):
+    values, _ = MADE_UP["rough"]
+    place = {"point": [0, 0], "axis": "x", "residual": 0.5, "standard_error": 0.1}
+    centre = centre_of(bumps={"places": [place], "samples": 100}, samples=4000)
+    values = np.broadcast_to(values, GRID.shape)
+    beside = {"standard_error/train_loss": np.full(GRID.shape, error)}
+    surface = Surface(GRID, {"train_loss": values}, {"cosine": 0.01}, beside=beside)
+    return judge(Evidence("own", surface, centre))
+
+
+def test_bumps_beyond_what_sampling_can_do_at_most_are_counted_over_the_whole_grid():
+    """Where values have an error e, the rest has 3/35 (1 + 4 + 6 + 4 + 1) e = 48/35 e at most."""
+    assert "At 0 % of all points it is more than" in found(rough_with(1e6), "roughness")
+    assert "At 100 % of all points it is more than" in found(rough_with(0.0), "roughness")
+
+
+def test_the_standard_error_at_the_centre_is_the_surfaces_own():
+    verdict = rough_with(0.125)
+    assert number(verdict, "standard error of the loss") == 0.125
+    told = next(n for n in verdict["numbers"] if n["name"] == "standard error of the loss")
+    assert "from 4,000 samples" in told["definition"]

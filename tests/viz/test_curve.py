@@ -130,3 +130,35 @@ def test_a_curve_to_no_model_shows_no_barrier():
     figure = between(lambda t: 1 + 2 * t * (1 - t), orthogonal=True)
     assert not line(figure, "chord")
     assert "barrier" not in words(figure)
+
+
+def band(figure):
+    (found,) = [drawn for drawn in figure.axes[0].collections if drawn.get_gid() == "band"]
+    return found.get_paths()[0].vertices
+
+
+def with_errors(values, errors):
+    return Surface(GRID, {"train_loss": values}, beside={"standard_error/train_loss": errors})
+
+
+def test_the_band_covers_two_standard_errors_on_either_side():
+    figure = curve(with_errors((X - 0.5) ** 2 + 1, np.full(11, 0.25)), "train_loss")
+    corners = band(figure)
+    for step, value in zip(X, (X - 0.5) ** 2 + 1, strict=True):
+        heights = corners[np.isclose(corners[:, 0], step), 1]
+        bottom, top = figure.axes[0].get_ylim()
+        assert heights.min() == pytest.approx(max(value - 0.5, bottom))
+        assert heights.max() == pytest.approx(min(value + 0.5, top))
+    assert "band: two standard errors on either side" in words(figure)
+
+
+def test_a_band_that_reaches_below_zero_ends_at_the_border_of_a_log_scale():
+    figure = curve(with_errors(10 ** (2 * X), 10 ** (2 * X)), "train_loss")
+    assert band(figure)[:, 1].min() == figure.axes[0].get_ylim()[0]
+
+
+def test_without_standard_errors_there_is_no_band():
+    for surface in (curve_of(X**2), with_errors(X**2, np.full(11, np.nan))):
+        figure = curve(surface, "train_loss")
+        assert not [one for one in figure.axes[0].collections if one.get_gid() == "band"]
+        assert "band" not in words(figure)

@@ -143,6 +143,18 @@ def surface_of(wildcards):
     return f"results/{wildcards.run}/surface.h5"
 
 
+def members_of(wildcards):
+    """Return the surfaces of a run's seeds, its own first."""
+    members = DEPENDS.config.run(wildcards.run).members
+    return [f"results/{member}/surface.h5" for member in members]
+
+
+def seeds_of(wildcards):
+    """Return the file of a run's seeds, unless the run has no such metric."""
+    surface_of(wildcards)
+    return f"results/{wildcards.run}/seeds.h5"
+
+
 def key_of(wildcards):
     """Return the metric key that a file name spells."""
     keys = DEPENDS.keys(wildcards.run)

@@ -96,6 +96,29 @@ rule plot_curves:
         " --format {wildcards.format} --log {log}"
 
 
+rule plot_gap:
+    input:
+        surface_of,
+    output:
+        report(
+            "results/{run}/figures/{key}_gap.{format}",
+            caption="../report/gap.rst",
+            category="{run}",
+            subcategory=key_of,
+            labels={"picture": "gap to the training data"},
+        ),
+    log:
+        "logs/{run}/plot_gap/{key}.{format}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        key=key_of,
+        content=on_figures,
+    shell:
+        "python {params.scripts:q}/plot_gap.py --config {params.config:q} --run {wildcards.run}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
+
+
 rule plot_spectrum:
     input:
         "results/{run}/centre.json",

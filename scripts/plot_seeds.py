@@ -1,0 +1,27 @@
+"""Draw one metric of several seeds: every member, their mean and spread."""
+
+import argparse
+import sys
+
+from landscape_lib import cli
+from landscape_lib.utils.signals import Stops
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw one metric; return the exit code."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--key", required=True, help="the metric, as train_loss")
+    cli.add_format(parser)
+    return cli.execute(work, parser.parse_args(argv))
+
+
+def work(args: argparse.Namespace, stops: Stops) -> None:
+    """Do it."""
+    from landscape_lib import config
+    from landscape_lib.steps.pictures import draw_seeds
+
+    draw_seeds(config.load(args.config).run(args.run), args.key, args.format)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
