@@ -86,7 +86,7 @@ def test_a_layer_is_one_glob_or_a_list_of_them(tmp_path):
         (
             {"compare_batch_norm": True, "per_layer": ["a"]},
             "runs.mine.per_layer: found beside compare_batch_norm; allowed: one of "
-            "compare_batch_norm, per_layer, seeds in a run",
+            "compare_batch_norm, per_layer, seeds, over_training in a run",
         ),
         (
             {"compare_batch_norm": True, "directions": {"kind": "file", "path": "d.h5"}},

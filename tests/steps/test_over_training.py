@@ -227,7 +227,10 @@ def test_another_checkpoint_makes_its_own_moment_run_again_and_no_other(here, tm
         ({"over_training": "nothing/*.pt"}, "nothing/*.pt: no file fits this pattern"),
         ({"frames": 1}, "runs.mine.frames: found 1; allowed: a whole number from 2"),
         ({"film": "avi"}, "runs.mine.film: found 'avi'; allowed: 'gif', 'mp4'"),
-        ({"per_layer": ["weight"]}, "allowed: one of per_layer and over_training in a run"),
+        (
+            {"per_layer": ["weight"]},
+            "allowed: one of compare_batch_norm, per_layer, seeds, over_training in a run",
+        ),
     ],
     ids=str,
 )
