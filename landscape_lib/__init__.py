@@ -18,6 +18,7 @@ _HOMES = {
     "barrier": "landscape_lib.core.geometry",
     "merge": "landscape_lib.core.surface",
     "measure": "landscape_lib.core.evaluator",
+    "SNAKEFILE": "landscape_lib.utils.pipeline",
     "Problem": "landscape_lib.problems.problem",
     "load_checkpoint": "landscape_lib.problems.checkpoint",
     "LossLandscape": "landscape_lib.api",

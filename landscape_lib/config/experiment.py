@@ -19,6 +19,8 @@ from landscape_lib.config.settings import (
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Grid
 
+RESULTS = Path("results")
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -40,6 +42,7 @@ class Experiment:
         figures: How the pictures look.
         paraview: What the ParaView files hold.
         verdict: What is measured for the verdict beside the surface.
+        results: The folder of all runs' results, relative to the working directory.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Experiment:
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
     auto: tuple[str, ...] = ()
     trajectory: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    results: Path = RESULTS
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -69,7 +73,7 @@ class Experiment:
     @property
     def folder(self) -> Path:
         """Where everything of this run is written, relative to the working directory."""
-        return Path("results") / self.name
+        return self.results / self.name
 
     @property
     def trajectories(self) -> dict[str, tuple[str, ...]]:
@@ -145,11 +149,13 @@ class Config:
         path: The file, as it was named.
         runs: Every experiment by its name, in the order of the file.
         comparison: How the pictures of several runs look.
+        results: The folder of all results, relative to the working directory.
     """
 
     path: Path
     runs: Mapping[str, Experiment]
     comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
+    results: Path = RESULTS
 
     @property
     def compared(self) -> tuple[str, ...]:
