@@ -13,6 +13,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from landscape_lib import config as landscape_config
 from landscape_lib.config.module import handed_over
 from landscape_lib.core.errors import InputError
+from landscape_lib.steps import estimates
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.utils import pipeline
 from landscape_lib.utils.runlock import drop_stale_lock
@@ -183,6 +184,35 @@ def all_cores(wildcards):
 
 def plans_threads(wildcards):
     return or_stop(DEPENDS.threads, wildcards.run)
+
+
+# What a cluster is asked for.  Each retry asks for twice as much.  On one machine nothing of it
+# counts, and it is no reason to run anything again.
+def doubled(amount, attempt):
+    return amount * 2 ** (attempt - 1)
+
+
+def memory_to_evaluate(wildcards, attempt):
+    return doubled(estimates.memory_mb(or_stop(DEPENDS.report, wildcards.run)), attempt)
+
+
+def minutes_of_shard(wildcards, attempt):
+    probed = or_stop(DEPENDS.report, wildcards.run)
+    experiment = DEPENDS.config.run(wildcards.run)
+    return doubled(
+        estimates.shard_minutes(experiment, probed, int(wildcards.n)), attempt
+    )
+
+
+def minutes_of_range(wildcards, attempt):
+    probed = or_stop(DEPENDS.report, wildcards.run)
+    return doubled(estimates.range_minutes(probed), attempt)
+
+
+def minutes_of_centre(wildcards, attempt):
+    probed = or_stop(DEPENDS.report, wildcards.run)
+    experiment = DEPENDS.config.run(wildcards.run)
+    return doubled(estimates.centre_minutes(experiment, probed), attempt)
 
 
 def surfaces_with(wildcards):
