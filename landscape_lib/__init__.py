@@ -19,6 +19,7 @@ _HOMES = {
     "merge": "landscape_lib.core.surface",
     "merge_tree": "landscape_lib.core.topology",
     "measure": "landscape_lib.core.evaluator",
+    "SNAKEFILE": "landscape_lib.utils.pipeline",
     "Problem": "landscape_lib.problems.problem",
     "import_surface": "landscape_lib.steps.importing",
     "load_surface": "landscape_lib.utils.storage",

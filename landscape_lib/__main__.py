@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 from landscape_lib import cli
+from landscape_lib.utils import pipeline
 from landscape_lib.utils.signals import Stops
 
 BEGAN = time.perf_counter()
-COMMAND = "uv run python -m landscape_lib"
-DRAW = "uv run snakemake --cores 1 --resources gpu=1 --configfile"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     take.add_argument("--draw", action="store_true", help="also draw everything, beside it")
     take.set_defaults(work=_import)
+    where = commands.add_parser(
+        "snakefile", help="print where the pipeline lies: for snakemake --snakefile, or a module"
+    )
+    where.set_defaults(work=_snakefile)
     parser.set_defaults(log=None)
     args = parser.parse_args(argv)
     return cli.execute(args.work, args)
@@ -44,8 +47,8 @@ def _new(args: argparse.Namespace, stops: Stops) -> None:
 
     written = "\n".join(f"  {path}" for path in new(args.folder))
     sys.stdout.write(
-        f"Written:\n{written}\nNext:\n  {COMMAND} check {args.folder}\n"
-        f"  {DRAW} {args.folder / 'config.yaml'}\n"
+        f"Written:\n{written}\nNext:\n  {pipeline.python()} -m landscape_lib check {args.folder}\n"
+        f"{_drawing(args.folder / 'config.yaml')}"
     )
 
 
@@ -56,14 +59,24 @@ def _check(args: argparse.Namespace, stops: Stops) -> None:
     if not path.is_file():
         raise InputError(
             f"{path}: there is no such file. Name a config, or the folder of one; or make one: "
-            f"{COMMAND} new my-landscape"
+            f"{pipeline.python()} -m landscape_lib new my-landscape"
         )
     from landscape_lib.steps.check import check
 
     for told in check(path, args.only, BEGAN):
         sys.stdout.write(f"{told}\n")
         sys.stdout.flush()
-    sys.stdout.write(f"\nTo evaluate and draw it:\n  {DRAW} {path}\n")
+    sys.stdout.write(f"\nTo evaluate and draw it:\n{_drawing(path)}")
+
+
+def _drawing(config: Path) -> str:
+    """Say how a config is drawn: where there is no Snakemake, how to get it first."""
+    install = "" if pipeline.has_snakemake() else f"  {pipeline.INSTALL}\n"
+    return f"{install}  {pipeline.command(config)}\n"
+
+
+def _snakefile(args: argparse.Namespace, stops: Stops) -> None:
+    sys.stdout.write(f"{pipeline.SNAKEFILE}\n")
 
 
 def _import(args: argparse.Namespace, stops: Stops) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
 
 log = logging.getLogger("landscape_lib")
 
 _OURS = Path(__file__).resolve().parent
-_SCRIPTS = _OURS.parent / "scripts"
 _STDLIB = sysconfig.get_path("stdlib")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
@@ -32,6 +32,9 @@ def parser(description: str | None, *, one_run: bool = True) -> argparse.Argumen
         found.add_argument("--run", required=True, help="which of the config's runs")
     else:
         found.set_defaults(run="all runs")
+    found.add_argument(
+        "--results", default="results", help="the folder of all results (default: results)"
+    )
     found.add_argument("--log", help="a file that gets everything the terminal gets")
     return found
 
@@ -116,7 +119,7 @@ def _show_users_frames(error: BaseException) -> bool:
 def _is_users(name: str) -> bool:
     path = Path(name)
     library = "site-packages" in path.parts or "<" in name or path.is_relative_to(_STDLIB)
-    ours = path.resolve().is_relative_to(_OURS) or path.resolve().parent == _SCRIPTS
+    ours = path.resolve().is_relative_to(_OURS) or path.resolve().parent == SCRIPTS
     return not (library or ours)
 
 

@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.scan import choose_range
 
-    choose_range(config.load(args.config).run(args.run), args.out, stops)
+    choose_range(config.load(args.config, args.results).run(args.run), args.out, stops)
 
 
 if __name__ == "__main__":

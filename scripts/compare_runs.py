@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.pictures import compare
 
-    compare(config.load(args.config), args.key, args.format)
+    compare(config.load(args.config, args.results), args.key, args.format)
 
 
 if __name__ == "__main__":

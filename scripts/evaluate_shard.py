@@ -22,7 +22,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.evaluate import evaluate_shard
 
-    experiment = config.load(args.config).run(args.run)
+    experiment = config.load(args.config, args.results).run(args.run)
     evaluate_shard(experiment, args.shard, args.of, args.out, stops)
 
 

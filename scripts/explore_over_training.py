@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.over_training import explore_over_training
 
-    explore_over_training(config.load(args.config), args.run, args.out)
+    explore_over_training(config.load(args.config, args.results), args.run, args.out)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.pictures import export_all
 
-    export_all(config.load(args.config).run(args.run))
+    export_all(config.load(args.config, args.results).run(args.run))
 
 
 if __name__ == "__main__":

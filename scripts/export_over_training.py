@@ -19,7 +19,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.over_training import export_over_training
 
-    export_over_training(config.load(args.config), args.run, args.key)
+    export_over_training(config.load(args.config, args.results), args.run, args.key)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.pictures import export_trajectory
 
-    export_trajectory(config.load(args.config).run(args.run), args.key)
+    export_trajectory(config.load(args.config, args.results).run(args.run), args.key)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.explorer import make_all_explorer
 
-    make_all_explorer(config.load(args.config), args.out)
+    make_all_explorer(config.load(args.config, args.results), args.out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.directions import make_directions
 
-    make_directions(config.load(args.config).run(args.run), args.out, stops.check)
+    make_directions(config.load(args.config, args.results).run(args.run), args.out, stops.check)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.explorer import make_explorer
 
-    make_explorer(config.load(args.config).run(args.run), args.out, args.verdict)
+    make_explorer(config.load(args.config, args.results).run(args.run), args.out, args.verdict)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.verdict import make_verdict
 
-    make_verdict(config.load(args.config).run(args.run), args.out, args.page)
+    make_verdict(config.load(args.config, args.results).run(args.run), args.out, args.page)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.centre import measure_centre
 
-    measure_centre(config.load(args.config).run(args.run), args.out, stops)
+    measure_centre(config.load(args.config, args.results).run(args.run), args.out, stops)
 
 
 if __name__ == "__main__":

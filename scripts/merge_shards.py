@@ -21,7 +21,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.merge import merge_shards
 
-    experiment = config.load(args.config).run(args.run)
+    experiment = config.load(args.config, args.results).run(args.run)
     shards = [experiment.path("shards", f"{k}-of-{args.of}.h5") for k in range(args.of)]
     merge_shards(experiment, shards, args.out)
 

@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.over_training import draw_over_training
 
-    draw_over_training(config.load(args.config), args.run, args.key, args.format)
+    draw_over_training(config.load(args.config, args.results), args.run, args.key, args.format)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.pictures import draw_spectrum
 
-    draw_spectrum(config.load(args.config).run(args.run), args.format)
+    draw_spectrum(config.load(args.config, args.results).run(args.run), args.format)
 
 
 if __name__ == "__main__":

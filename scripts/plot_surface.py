@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.pictures import draw
 
-    draw(config.load(args.config).run(args.run), args.key, args.format)
+    draw(config.load(args.config, args.results).run(args.run), args.key, args.format)
 
 
 if __name__ == "__main__":

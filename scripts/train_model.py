@@ -20,7 +20,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.train import train_model
 
-    train_model(config.load(args.config).run(args.run), args.out)
+    train_model(config.load(args.config, args.results).run(args.run), args.out)
 
 
 if __name__ == "__main__":

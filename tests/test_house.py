@@ -78,6 +78,13 @@ def test_no_other_module_knows_it(library, places):
     assert knowing == places
 
 
+def test_the_library_works_without_snakemake():
+    """``pip install landscape-lib`` brings none; what runs the pipeline calls it as a program."""
+    found = {name.split(".")[0] for path in MODULES for name in imported(path)}
+    assert {"torch", "yaml"} <= found
+    assert not any(name.startswith("snakemake") for name in found)
+
+
 def test_the_core_knows_numpy_and_torch_and_nothing_else_that_is_installed():
     import sys
 

@@ -12,6 +12,7 @@ from landscape_lib import config
 from landscape_lib.__main__ import main
 from landscape_lib.start import new
 from landscape_lib.steps.train import train_model
+from landscape_lib.utils import pipeline
 
 
 @pytest.fixture
@@ -43,11 +44,7 @@ def here(tmp_path, monkeypatch):
 def test_what_new_writes_is_checked_at_the_first_try(here, capsys, trained_at_once):
     assert main(["new", "work/mine"]) == 0
     assert "check work/mine" in capsys.readouterr().out
-    text = Path("work/mine/config.yaml").read_text()
-    tree = yaml.safe_load(text)
-    tree["runs"]["mine"]["grid"] = {"x": [-1, 1, 5], "y": [-1, 1, 3]}
-    tree["runs"]["mine"]["train"]["args"]["epochs"] = 1
-    Path("work/mine/config.yaml").write_text(yaml.safe_dump(tree))
+    shortened(Path("work/mine/config.yaml"))
     assert main(["check", "work/mine"]) == 0
     (command,) = trained_at_once
     assert "results/mine/model.pt.sha256" in command
@@ -65,6 +62,44 @@ def test_what_new_writes_is_checked_at_the_first_try(here, capsys, trained_at_on
     assert re.search(r"^memory +about [\d.]+ GB$", told, re.MULTILINE)
     results = [path for path in Path("results").rglob("*") if path.suffix in {".h5", ".json"}]
     assert all("journal" in path.parts for path in results)  # nothing that the pipeline makes
+
+
+def shortened(config_path):
+    """Make what `new` wrote small, for a test."""
+    tree = yaml.safe_load(config_path.read_text())
+    tree["runs"]["mine"]["grid"] = {"x": [-1, 1, 5], "y": [-1, 1, 3]}
+    tree["runs"]["mine"]["train"]["args"]["epochs"] = 1
+    config_path.write_text(yaml.safe_dump(tree))
+
+
+def test_new_and_check_do_without_snakemake(here, capsys, monkeypatch):
+    """Then `check` trains the model itself, once, and says how to get what draws."""
+    monkeypatch.setitem(sys.modules, "snakemake", None)
+    assert main(["new", "mine"]) == 0
+    assert "\n  pip install 'landscape-lib[workflow]'\n" in capsys.readouterr().out
+    shortened(Path("mine/config.yaml"))
+    assert main(["check", "mine"]) == 0
+    told = capsys.readouterr()
+    assert "mine: trained, results/mine/model.pt written." in told.err
+    assert "5 x 3 = 15 points in 1 shard" in told.out
+    assert "\n  pip install 'landscape-lib[workflow]'\n" in told.out
+    assert main(["check", "mine"]) == 0
+    assert "trained" not in capsys.readouterr().err
+
+
+def test_commands_are_those_of_the_place_where_they_are_typed(here, capsys, monkeypatch):
+    assert main(["snakefile"]) == 0
+    snakefile = Path(capsys.readouterr().out.rstrip("\n"))
+    assert snakefile.read_text().startswith("# From a config file to every picture")
+    assert main(["new", "mine"]) == 0
+    told = capsys.readouterr().out
+    command = 'snakemake --snakefile "$(python -m landscape_lib snakefile)" --cores 1'
+    assert f"  {command} --resources gpu=1 --configfile mine/config.yaml\n" in told
+    assert command in Path("mine/README.md").read_text()
+    monkeypatch.chdir(snakefile.parents[1])
+    assert pipeline.command("a b.yaml").startswith("uv run snakemake --cores 1")
+    assert pipeline.command("a b.yaml").endswith("--configfile 'a b.yaml'")
+    assert pipeline.python() == "uv run python"
 
 
 def test_new_never_overwrites(here, capsys):

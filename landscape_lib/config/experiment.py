@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +55,9 @@ class Frame:
         return files[(2 * self.number * last + gaps) // (2 * gaps)]  # rounded: exact at both ends
 
 
+RESULTS = Path("results")
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One run of a config: a landscape, and how it is computed and drawn.
@@ -81,6 +84,7 @@ class Experiment:
         metrics: What stands for the problem's own metrics; None: nothing does.
         members: The runs that differ from this one in the seed alone, itself first; empty where
             there are none.
+        results: The folder of all runs' results, relative to the working directory.
     """
 
     name: str
@@ -102,6 +106,7 @@ class Experiment:
     film: str = "gif"
     metrics: Asked | None = None
     members: tuple[str, ...] = ()
+    results: Path = RESULTS
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -112,10 +117,19 @@ class Experiment:
                 f"grid; give one for each."
             )
 
+    def under(self, results: Path) -> "Experiment":
+        """Return the run with its results, and those of its film, in another folder."""
+        found = replace(self, results=results)
+        if self.frame is None:
+            return found
+        plane = found.folder.with_name(self.frame.film) / "directions.h5"
+        here = (one.model_copy(update={"path": plane.as_posix()}) for one in self.directions)
+        return replace(found, directions=tuple(here))
+
     @property
     def folder(self) -> Path:
         """Where everything of this run is written, relative to the working directory."""
-        return Path("results") / self.name
+        return self.results / self.name
 
     @property
     def range_path(self) -> Path:
@@ -198,11 +212,13 @@ class Config:
         path: The file, as it was named.
         runs: Every experiment by its name, in the order of the file.
         comparison: How the pictures of several runs look.
+        results: The folder of all results, relative to the working directory.
     """
 
     path: Path
     runs: Mapping[str, Experiment]
     comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
+    results: Path = RESULTS
 
     @property
     def shown(self) -> tuple[str, ...]:

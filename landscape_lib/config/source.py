@@ -8,6 +8,8 @@ import yaml
 
 from landscape_lib.core.errors import InputError
 
+TOO_DEEP = "is nested too deeply, or an alias holds itself."
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, without the traps of YAML 1.1.
@@ -70,10 +72,21 @@ def read(path: Path) -> dict[Any, Any]:
     Raises:
         InputError: If the file cannot be read, is not YAML, or holds no mapping; one line.
     """
+    return understood(_text(path), path)
+
+
+def understood(text: str, path: Path | str) -> dict[Any, Any]:
+    """Return the mapping that a YAML text holds; ``path`` is what messages call it.
+
+    Raises:
+        InputError: If it is not YAML, or holds no mapping; one line.
+    """
     try:
-        tree = yaml.load(_text(path), _Loader)  # noqa: S506  (a kind of the safe loader)
+        tree = yaml.load(text, _Loader)  # noqa: S506  (a kind of the safe loader)
     except yaml.YAMLError as error:
         raise InputError(f"{path}: {_what_is_wrong(error)}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: {TOO_DEEP}") from error
     if tree is None:
         raise InputError(f"{path}: is empty; it needs 'runs:' with at least one run below it.")
     if not isinstance(tree, dict):

@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.utils import pipeline
 
 FILES = ("problem.py", "config.yaml", "README.md")
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"  # of a run, as the config has it
@@ -33,10 +34,16 @@ def new(folder: Path) -> list[Path]:
     if re.search(r"[^A-Za-z0-9._/-]", folder.as_posix()):
         raise InputError(f"{str(folder)!r}: choose a path of A-Z a-z 0-9 . _ - and /.")
     folder.mkdir(parents=True, exist_ok=True)
+    told = {
+        "folder": folder.as_posix(),
+        "run": folder.name,
+        "python": pipeline.python(),
+        "draw": pipeline.command(folder / "config.yaml"),
+    }
     for name in FILES:
         text = (_HERE / name).read_text(encoding="utf-8")
         if name != "problem.py":
-            text = Template(text).substitute(folder=folder.as_posix(), run=folder.name)
+            text = Template(text).substitute(told)
         with (folder / name).open("x", encoding="utf-8") as file:
             file.write(text)
     return [folder / name for name in FILES]

@@ -278,7 +278,9 @@ def settings_kept() -> Iterator[None]:
             setattr(place, name, value)
 
 
-def refuse_changed(found: Mapping[str, Any], wanted: Mapping[str, Any], experiment: str) -> None:
+def refuse_changed(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], experiment: Experiment
+) -> None:
     """Raise unless a problem is the one that was probed.
 
     Raises:
@@ -286,10 +288,11 @@ def refuse_changed(found: Mapping[str, Any], wanted: Mapping[str, Any], experime
     """
     changed = [part for part in wanted if part != "fingerprint" and found.get(part) != wanted[part]]
     if changed:
+        paths = [str(experiment.path(name)) for name in ("probe.json", "directions.h5")]
         raise InputError(
-            f"{experiment}: the problem is not the one that was probed: its {', '.join(changed)} "
-            "changed (of files that args name, the content counts). Does it read a file that the "
-            "config doesn't name under 'files:', or draw random numbers without a seed? To start "
-            f"anew: rm -f results/{experiment}/probe.json results/{experiment}/directions.h5, and "
-            "type the same command again."
+            f"{experiment.name}: the problem is not the one that was probed: its "
+            f"{', '.join(changed)} changed (of files that args name, the content counts). Does it "
+            "read a file that the config doesn't name under 'files:', or draw random numbers "
+            f"without a seed? To start anew: rm -f {' '.join(paths)}, and type the same command "
+            "again."
         )

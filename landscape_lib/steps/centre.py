@@ -61,7 +61,7 @@ def measure_centre(experiment: Experiment, out: Path | str, stops: Stops) -> Non
 
 def _measured(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> dict[str, Any]:
     bench = set_up(experiment, report["problem"])
-    refuse_changed(bench.parts, report["problem"], experiment.name)
+    refuse_changed(bench.parts, report["problem"], experiment)
     centre = Centre(
         bench,
         Plan(**report["plan"]),

@@ -20,9 +20,10 @@ from landscape_lib.steps.dependencies import Dependencies, shard_count
 from landscape_lib.steps.directions import directions_of
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.probe import Probed, probed
+from landscape_lib.steps.train import train_model
+from landscape_lib.utils.pipeline import SNAKEFILE, has_snakemake
 from landscape_lib.utils.signals import Stops
 
-_SNAKEFILE = Path(__file__).resolve().parents[2] / "workflow" / "Snakefile"
 _GROUPS = 2  # of points that are evaluated to see how much memory a shard takes
 
 
@@ -31,7 +32,7 @@ def check(path: Path, only: str | None, began: float) -> Iterator[str]:
 
     What the probe would find and keep (plan, time of a point) is found and kept by the same
     functions; no result is written.  Models that the pipeline itself trains are trained first, by
-    the pipeline.
+    the pipeline; where there is no Snakemake, by this process, those that are not there.
 
     Args:
         path: The config.
@@ -50,18 +51,19 @@ def _train(config: Config, runs: Sequence[str]) -> None:
     """Let the pipeline make what these runs need of it; where all is there, it does nothing.
 
     Raises:
-        InputError: If there is no pipeline, or it fails.
+        InputError: If it fails.
     """
     depends = Dependencies(config)
     wanted = sorted({hashed for run in runs for hashed in depends.files(run)})
     if not wanted:
         return
-    if not _SNAKEFILE.is_file():
-        raise InputError(
-            f"{config.path} lets the pipeline train a model, but {_SNAKEFILE} is not there. Work "
-            "in a clone of the repository, or name a checkpoint and take 'train' away."
-        )
-    command = [sys.executable, "-m", "snakemake", "--snakefile", os.path.relpath(_SNAKEFILE)]
+    if not has_snakemake():
+        for run in config.runs.values():
+            model = run.path("model.pt")
+            if f"{model}.sha256" in wanted and not model.exists():
+                train_model(run, model)
+        return
+    command = [sys.executable, "-m", "snakemake", "--snakefile", os.path.relpath(SNAKEFILE)]
     more = ["--cores", "1", "--resources", "gpu=1", "--quiet", "all"]
     python = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"}

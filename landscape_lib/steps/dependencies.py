@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.gap import GAP, gaps
 from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
+from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.records import read_record
 from landscape_lib.viz.names import (
     LOSS_AND_ACCURACY,
@@ -59,10 +60,18 @@ class Dependencies:
     Args:
         config: The whole config.
         cache: Remembers the hashes of big files between starts.
+        others: Tells whether a rule of another workflow, of which the pipeline is a module, makes
+            a file; asked after this object is made, when all rules are known.
     """
 
-    def __init__(self, config: Config, cache: HashCache | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        cache: HashCache | None = None,
+        others: Callable[[str], bool] | None = None,
+    ) -> None:
         self.config = config
+        self._others = others
         self._cache = cache or HashCache()
         for experiment in config.runs.values():
             self._check_files(experiment)
@@ -174,6 +183,23 @@ class Dependencies:
         experiment = self.config.run(run)
         return [f"{path}.sha256" for path in self._made_for(experiment)]
 
+    def inputs(self, run: str) -> list[str]:
+        """Return what the run reads and other workflows' rules make, or is still to be made.
+
+        Snakemake watches these files as it does any rule's input.
+        """
+        if self._others is None:
+            return []
+        experiment = self.config.run(run)
+        lists = _checkpoint_lists(experiment)
+        known = {_plain(path) for path in self._read(experiment)}
+        named = {_plain(path) for path in _texts(experiment.args)}
+        named |= {_plain(name) for names in lists for name in names}
+        coming = {path for path in known if not Path(path).exists()}
+        return sorted(
+            (coming | {path for path in named | known if self._others(path)}) - self._made()
+        )
+
     def report(self, run: str) -> dict[str, Any]:
         """Return ``probe.json``, or nothing where there is none.
 
@@ -250,7 +276,7 @@ class Dependencies:
         """Return every picture of several runs: one for each metric that two of them share."""
         names = Counter(file_name(key) for run in self.config.compared for key in self.keys(run))
         return [
-            f"results/comparison/{name}.{ending}"
+            (self.config.results / "comparison" / f"{name}.{ending}").as_posix()
             for name, count in names.items()
             if count > 1
             for ending in self.config.comparison.formats
@@ -283,7 +309,8 @@ class Dependencies:
     @property
     def shared_targets(self) -> list[str]:
         """What all runs together are for: with more than one, a page that shows them all."""
-        return ["results/explorer.html"] if len(self.config.shown) > 1 else []
+        page = self.config.results / "explorer.html"
+        return [page.as_posix()] if len(self.config.shown) > 1 else []
 
     @cached_property
     def _page(self) -> str:
@@ -314,11 +341,8 @@ class Dependencies:
                 f"{self.config.path}: runs.{experiment.name}.train makes {own}, but no run uses "
                 f"it: name it in args, as {{checkpoint: {own}}}."
             )
-        for path in [
-            *experiment.files,
-            *self._direction_files(experiment),
-            *self._found(experiment),
-        ]:
+        coming = self._others is not None  # a rule that is read later may make it
+        for path in [*([] if coming else self._read(experiment)), *self._found(experiment)]:
             if _plain(path) not in made | self._planes() and not Path(path).exists():
                 raise InputError(
                     f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
@@ -335,7 +359,7 @@ class Dependencies:
             return [
                 path
                 for one in _checkpoint_lists(experiment)
-                for path in files_of([name for name in one if not self._trained_with(name)])
+                for path in files_of([name for name in one if not self._to_be_made(name)])
             ]
         except InputError as error:
             raise InputError(f"{self.config.path}: runs.{experiment.name}: {error}") from None
@@ -363,8 +387,19 @@ class Dependencies:
         if experiment.frames and experiment.film == "mp4" and shutil.which("ffmpeg") is None:
             raise InputError(f"{place}.film: mp4 needs the program ffmpeg; say 'film: gif'.")
         frame = experiment.frame
-        if frame is not None and not any(map(self._trained_with, frame.checkpoints)):
+        if frame is not None and not any(map(self._to_be_made, frame.checkpoints)):
             frame.checkpoint  # noqa: B018 - raises where there is none
+
+    def _to_be_made(self, name: str) -> bool:
+        """Tell whether a checkpoint is made here, or is not there and may be made elsewhere."""
+        elsewhere = (
+            self._others is not None and not Path(name).exists() and not set(name) & set("*?[")
+        )
+        return elsewhere or bool(self._trained_with(name))
+
+    def _read(self, experiment: Experiment) -> list[str]:
+        """Return the files that a run surely reads; its ``args`` may name more."""
+        return [*experiment.files, *self._direction_files(experiment)]
 
     def _direction_files(self, experiment: Experiment) -> list[str]:
         named = [p for d in experiment.directions for p in (d.model, d.path)]
@@ -400,7 +435,7 @@ class Dependencies:
         found: list[Any] = []
         for name in named:
             model = self._trained_with(name)
-            files = [name] if model else files_of([name])
+            files = [name] if model or self._others_make(name) else files_of([name])
             found += [[path, self._content(model or path)] for path in files]
         return found
 
@@ -421,17 +456,28 @@ class Dependencies:
             return {str(key): self._by_content(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._by_content(item) for item in value]
-        if isinstance(value, str) and (_plain(value) in self._made() or _is_file(value)):
+        if isinstance(value, str) and self._is_content(value):
             return self._content(value)
         return value
 
+    def _is_content(self, text: str) -> bool:
+        made = _plain(text) in self._made() or self._others_make(text)
+        return made or _is_file(text)
+
     def _content(self, path: str) -> str:
-        """Hash a file.  One that the pipeline makes is watched through its hash file instead."""
-        if _plain(path) in self._planes():
+        """Hash a file.
+
+        One that the pipeline makes is watched through its hash file instead, and one that another
+        workflow makes as an ordinary input.
+        """
+        if self._others_make(path) or _plain(path) in self._planes():
             return "made"
         if _plain(path) not in self._made():
             return self._cache.hash(path)
         return self._by_hand(Path(path))
+
+    def _others_make(self, path: str) -> bool:
+        return self._others is not None and self._others(_plain(path))
 
     def _by_hand(self, path: Path) -> str:
         """Return a made file's hash where it is no longer what the pipeline made, else nothing."""
@@ -514,7 +560,7 @@ def _modules(room: str) -> list[str]:
 
 def _code(modules: Sequence[str], scripts: Sequence[str]) -> str:
     """Hash modules of ours, and the scripts that call them where they lie beside the library."""
-    beside = [_LIBRARY.parent / "scripts" / name for name in scripts]
+    beside = [SCRIPTS / name for name in scripts]
     ours = [_LIBRARY / name for name in modules]
     return trees_hash([*ours, *(path for path in beside if path.is_file())])
 

@@ -73,7 +73,7 @@ def _evaluate(
 ) -> None:
     indices = experiment.grid.shard(number, of)
     bench = set_up(experiment, report["problem"])
-    refuse_changed(bench.parts, report["problem"], experiment.name)
+    refuse_changed(bench.parts, report["problem"], experiment)
     directions_path = experiment.path("directions.h5")
     directions = load_directions(directions_path)
     _refuse_other_model(directions_path, str(bench.parts["model"]))

@@ -47,7 +47,8 @@ def make_all_explorer(config: Config, out: Path | str) -> None:
     write_explorer(entries, out, first_colours(runs[0]))
     log.info("%s: %d runs written.", out, len(runs))
     # here, since no picture of several runs is drawn where none of their metrics is shared
-    put_aside_comparisons(e.surface for e in entries if e.name in config.compared)
+    compared = [entry.surface for entry in entries if entry.name in config.compared]
+    put_aside_comparisons(config.results / "comparison", compared)
 
 
 def first_colours(experiment: Experiment) -> str:

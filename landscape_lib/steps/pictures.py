@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # matplotlib is imported where pictures are drawn
 
 OPENER = Path(viz.__file__).with_name("open_in_paraview.py")
 
-COMPARISON = Path("results") / "comparison"
 
 log = logging.getLogger(__name__)
 
@@ -107,21 +106,22 @@ def compare(config: Config, key: str, ending: str) -> Path:
 
     surfaces = {n: load_surface(config.run(n).path("surface.h5")) for n in config.compared}
     found = {name: surface for name, surface in surfaces.items() if key in surface.keys}
-    path = COMPARISON / f"{file_name(key)}.{ending}"
+    folder = config.results / "comparison"
+    path = folder / f"{file_name(key)}.{ending}"
     settings = config.comparison
     plot_comparison(found, key, path, look_of(settings), settings.groups)
     log.info("%s: %s of %s.", path, key, ", ".join(found))
-    put_aside_comparisons(surfaces.values())
+    put_aside_comparisons(folder, surfaces.values())
     return path
 
 
-def put_aside_comparisons(surfaces: Iterable[Surface]) -> None:
+def put_aside_comparisons(folder: Path, surfaces: Iterable[Surface]) -> None:
     """Move to ``stale/`` what shows a metric that no two of the runs compared share any more."""
     counts = Counter(key for surface in surfaces for key in surface.keys)
     wanted = {file_name(key) for key, count in counts.items() if count > 1}
-    for path in sorted(COMPARISON.glob("*.*")):
+    for path in sorted(folder.glob("*.*")):
         if path.stem not in wanted and path.suffix[1:] in FORMATS:
-            aside = COMPARISON / "stale" / path.name
+            aside = folder / "stale" / path.name
             aside.parent.mkdir(exist_ok=True)
             with suppress(FileNotFoundError):  # another job was faster
                 path.replace(aside)

@@ -11,6 +11,8 @@ from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import labels_for
+from landscape_lib.core.memory import peak_memory
+from landscape_lib.core.meters import labels_for
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.precision import said_of
 from landscape_lib.core.surface import Label
@@ -59,6 +61,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "weights": said_of(found.bench.types),
         "plan": vars(found.plan),
         "seconds_per_point": found.seconds_per_point,
+        "memory_mb": _memory_mb(found.bench),
         "problem": dict(found.bench.parts),
     }
     write_record(out, report)
@@ -135,6 +138,15 @@ def _time_points(bench: Bench, evaluator: Evaluator | WithCurvature) -> float:
         return (end - begin) / together
     done = moments(groups * together)
     return (done[-1] - done[together]) / ((groups - 1) * together)
+
+
+def _memory_mb(bench: Bench) -> float:
+    """Return what a shard takes at most, in MB of 10^6 bytes: what the probe took, and directions.
+
+    The probe holds the samples and tries every plan along one direction; a shard has two.
+    """
+    state = sum(t.numel() * t.element_size() for t in bench.problem.model.state_dict().values())
+    return round((peak_memory() + 2 * state) / 1e6, 1)
 
 
 def _warn_of_memory(once: Values, again: Values) -> None:

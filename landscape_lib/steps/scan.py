@@ -136,7 +136,7 @@ def rim(loss: Callable[[float], float], level: float) -> float:
 
 def _scan(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> Scan:
     bench = set_up(experiment, report["problem"])
-    refuse_changed(bench.parts, report["problem"], experiment.name)
+    refuse_changed(bench.parts, report["problem"], experiment)
     directions = load_directions(experiment.path("directions.h5"))
     labels = {key: Label(**told) for key, told in report["labels"].items()}
     key = next(iter(train_losses(labels)), "")

@@ -9,13 +9,19 @@ from typing import IO
 log = logging.getLogger(__name__)
 
 
-def drop_stale_lock(folder: Path = Path(".snakemake")) -> IO[str] | None:
+def drop_stale_lock(folder: Path = Path(".snakemake"), *, ours: bool = True) -> IO[str] | None:
     """Remove Snakemake's own lock where no run is alive, and mark this one as alive.
 
     Snakemake's lock is a list of file names without an owner: after ``kill -9`` or a power loss
     it stays, and every later run refuses to start.  The kernel drops an flock when its owner
     dies.  So every live run holds a shared one, and whoever can take it exclusively knows that
     no run is alive here and that the files under ``locks`` are stale.
+
+    Args:
+        folder: Snakemake's own, below the working directory.
+        ours: Whether all runs in this directory are this pipeline's.  Where it is a module of
+            another workflow, a run without the module may be alive and hold no flock, so
+            Snakemake's lock is left alone.
 
     Returns:
         The handle that holds the lock: keep it for the life of the process.  None where the file
@@ -32,7 +38,7 @@ def drop_stale_lock(folder: Path = Path(".snakemake")) -> IO[str] | None:
         handle.close()
         return None
     else:
-        if any((folder / "locks").glob("*.lock")):
+        if ours and any((folder / "locks").glob("*.lock")):
             log.warning("The last run here died without cleaning up; removing its stale lock.")
             shutil.rmtree(folder / "locks")
             (folder / "locks").mkdir()

@@ -63,6 +63,19 @@ def test_a_shard_asks_for_its_plans_threads_and_leaves_the_other_cores(project):
         assert threads_of(output)["evaluate_shard"] == threads
 
 
+def test_what_a_cluster_is_asked_for_follows_the_probe_and_is_no_reason_to_run_again(project):
+    path = project.folder / "results/one/probe.json"
+    report = json.loads(path.read_text())
+    assert report["memory_mb"] > 100  # torch alone takes more
+    path.write_text(json.dumps(report | {"seconds_per_point": 60.0, "memory_mb": 1000.0}))
+    assert "Nothing to be done" in project.run("-n")
+    output = project.run("-n", "results/one/surface.h5", "--forcerun", "evaluate_shard")
+    (asked,) = set(
+        re.findall(r"^rule evaluate_shard:\n(?:    .*\n)*    resources: (.*)", output, re.M)
+    )
+    assert {"gpu=1", "mem_mb=1750", "runtime=40"} <= set(asked.split(", "))  # of 10 points
+
+
 @pytest.mark.parametrize(
     ("report", "threads"),
     [

@@ -1,42 +1,62 @@
 # The config, the runs in it, and what each result depends on.
+import functools
 import logging
 import os
 import re
 import sys
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import flag
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from landscape_lib import config as landscape_config
+from landscape_lib.config.module import handed_over
 from landscape_lib.core.errors import InputError
+from landscape_lib.steps import estimates
 from landscape_lib.steps.dependencies import Dependencies
+from landscape_lib.utils import pipeline
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
 logging.getLogger("landscape_lib").addHandler(logging.StreamHandler())
 
-if workflow.exec_mode == ExecMode.DEFAULT:
-    RUN_LOCK = drop_stale_lock()  # held for as long as this process lives
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
+    RUN_LOCK = drop_stale_lock(ours=not IS_MODULE)
+
+# Snakemake itself puts a module's prefix before the paths that rules name.
+PATHS = workflow.modifier.path_modifier
+RESULTS = PATHS.replace_prefix("results/").rstrip("/")
 
 
 def read_config():
-    """Return the one config file's path, and what its runs depend on; end here if it is wrong."""
+    """Return the one config file's path and its runs: a module's own, else --configfile's."""
+    if IS_MODULE:
+        return handed_over(config, RESULTS)
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     if len(given) > 1 or workflow.config_settings.config:
         sys.exit(
             "Error: settings come from one file: put them there and name it with --configfile."
         )
     path = given[0] if given else "config/config.yaml"
-    path = f"./{path}" if path.startswith("-") else path  # or programs take it for an option
-    try:
-        return path, Dependencies(landscape_config.load(path))
-    except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+    return path, landscape_config.load(path)
 
 
-CONFIG, DEPENDS = read_config()
+@functools.cache
+def made_by_others(path):
+    """Tell whether the workflow that this one is a module of has a rule that makes a file."""
+    others = (one for one in workflow.rules if one.module_globals is not globals())
+    return any(one.is_producer(path) for one in others)
+
+
+try:
+    CONFIG, settings = read_config()
+    DEPENDS = Dependencies(settings, others=made_by_others if IS_MODULE else None)
+except InputError as error:
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(2)
+
 RUNS = list(DEPENDS.config.runs)
 SHOWN = DEPENDS.config.shown  # all but the moments of trainings
 SURFACE_PICTURES = {  # kinds, and what the report calls them
@@ -45,7 +65,7 @@ SURFACE_PICTURES = {  # kinds, and what the report calls them
     "2dheat": "heat map",
     "3dsurface": "relief",
 }
-SCRIPTS = os.path.relpath(Path(workflow.basedir).parent / "scripts")
+SCRIPTS = os.path.relpath(pipeline.SCRIPTS)
 
 
 wildcard_constraints:
@@ -59,7 +79,8 @@ wildcard_constraints:
 # Snakemake never compares a params function that takes the output: renaming the config, or
 # standing in another folder, is no reason to run anything again.
 def the_config(wildcards, output):
-    return CONFIG
+    """Return what stands after --config: the file, and where results lie if not in results/."""
+    return CONFIG if RESULTS == "results" else [CONFIG, "--results", RESULTS]
 
 
 def the_scripts(wildcards, output):
@@ -74,12 +95,26 @@ def or_stop(ask, *args):
         raise WorkflowError(str(error)) from None
 
 
+def placed(paths):
+    """Mark paths that have a module's prefix already, so that they don't get it once more."""
+    if RESULTS == "results":
+        return paths
+    return [
+        flag(PATHS.apply_default_storage(path), PATH_MODIFIER_FLAG) for path in paths
+    ]
+
+
+def of_run(run, file):
+    """Return a run's file as an input."""
+    return placed([DEPENDS.config.run(run).path(file).as_posix()])
+
+
 def targets_of(run):
     """Return a run's input function: one a run, so that a failing probe stops its own run only."""
 
     def targets(wildcards):
         checkpoints.probe.get(run=run)
-        return or_stop(DEPENDS.targets, run)
+        return placed(or_stop(DEPENDS.targets, run))
 
     return targets
 
@@ -88,38 +123,46 @@ def comparison_targets(wildcards):
     """Return the pictures of several runs: an input function of their own, as each run has."""
     for run in DEPENDS.config.compared:
         checkpoints.probe.get(run=run)
-    return or_stop(DEPENDS.comparison_targets)
+    return placed(or_stop(DEPENDS.comparison_targets))
 
 
 def made_files(wildcards):
-    """Return models that this pipeline makes itself, whatever their date, and their hash files."""
+    """Return models that this pipeline makes itself, whatever their date, and their hash files.
+
+    And what rules of another workflow make, where this one is its module.
+    """
     hashes = DEPENDS.files(wildcards.run)
-    return [*hashes, *(ancient(path.removesuffix(".sha256")) for path in hashes)]
+    models = placed([path.removesuffix(".sha256") for path in hashes])
+    return [*placed([*hashes, *DEPENDS.inputs(wildcards.run)]), *map(ancient, models)]
 
 
 def films_probe(wildcards):
     """Return the probe of the run in whose film this one is a moment: its plan is taken over."""
     frame = DEPENDS.config.run(wildcards.run).frame
-    return [] if frame is None else [ancient(f"results/{frame.film}/probe.json")]
+    return [] if frame is None else [*map(ancient, of_run(frame.film, "probe.json"))]
 
 
 def shards_of(wildcards):
     """Return the run's shards; how many they are is known after the probe."""
     checkpoints.probe.get(run=wildcards.run)
     n = or_stop(DEPENDS.shard_count, wildcards.run)
-    return [f"results/{wildcards.run}/shards/{k}-of-{n}.h5" for k in range(n)]
+    return [
+        path
+        for k in range(n)
+        for path in of_run(wildcards.run, f"shards/{k}-of-{n}.h5")
+    ]
 
 
 def range_of(wildcards):
     """Return the file with the ends of the axes, where the config leaves them open."""
     run = DEPENDS.config.run(wildcards.run)
-    return [run.range_path.as_posix()] if run.auto else []
+    return placed([run.range_path.as_posix()]) if run.auto else []
 
 
 def trajectory_of(wildcards):
     """Return the file with the ways of trainings, where the run shows any."""
     shown = DEPENDS.config.run(wildcards.run).trajectories
-    return [f"results/{wildcards.run}/trajectory.json"] if shown else []
+    return of_run(wildcards.run, "trajectory.json") if shown else []
 
 
 def moments_of(wildcards):
@@ -127,32 +170,35 @@ def moments_of(wildcards):
     frames = DEPENDS.config.run(wildcards.run).frames
     for frame in frames:
         checkpoints.probe.get(run=frame)
-    return expand("results/{run}/surface.h5", run=frames)
+    return [path for frame in frames for path in of_run(frame, "surface.h5")]
 
 
 def sheets_of(wildcards):
     """Return what ParaView plays, one file a moment of training."""
-    frames = DEPENDS.config.run(wildcards.run).frames
-    return expand("results/{run}/paraview/{key}.vtp", run=frames, key=wildcards.key)
+    frames, sheet = (
+        DEPENDS.config.run(wildcards.run).frames,
+        f"paraview/{wildcards.key}.vtp",
+    )
+    return [path for frame in frames for path in of_run(frame, sheet)]
 
 
 def surface_of(wildcards):
     """Return the run's surface, unless it has no such metric: then say so before computing."""
     checkpoints.probe.get(run=wildcards.run)
     or_stop(DEPENDS.keys, wildcards.run, wildcards.key)
-    return f"results/{wildcards.run}/surface.h5"
+    return of_run(wildcards.run, "surface.h5")
 
 
 def members_of(wildcards):
     """Return the surfaces of a run's seeds, its own first."""
     members = DEPENDS.config.run(wildcards.run).members
-    return [f"results/{member}/surface.h5" for member in members]
+    return [path for member in members for path in of_run(member, "surface.h5")]
 
 
 def seeds_of(wildcards):
     """Return the file of a run's seeds, unless the run has no such metric."""
     surface_of(wildcards)
-    return f"results/{wildcards.run}/seeds.h5"
+    return of_run(wildcards.run, "seeds.h5")
 
 
 def key_of(wildcards):
@@ -176,11 +222,40 @@ def plans_threads(wildcards):
     return or_stop(DEPENDS.threads, wildcards.run)
 
 
+# What a cluster is asked for.  Each retry asks for twice as much.  On one machine nothing of it
+# counts, and it is no reason to run anything again.
+def doubled(amount, attempt):
+    return amount * 2 ** (attempt - 1)
+
+
+def memory_to_evaluate(wildcards, attempt):
+    return doubled(estimates.memory_mb(or_stop(DEPENDS.report, wildcards.run)), attempt)
+
+
+def minutes_of_shard(wildcards, attempt):
+    probed = or_stop(DEPENDS.report, wildcards.run)
+    experiment = DEPENDS.config.run(wildcards.run)
+    return doubled(
+        estimates.shard_minutes(experiment, probed, int(wildcards.n)), attempt
+    )
+
+
+def minutes_of_range(wildcards, attempt):
+    probed = or_stop(DEPENDS.report, wildcards.run)
+    return doubled(estimates.range_minutes(probed), attempt)
+
+
+def minutes_of_centre(wildcards, attempt):
+    probed = or_stop(DEPENDS.report, wildcards.run)
+    experiment = DEPENDS.config.run(wildcards.run)
+    return doubled(estimates.centre_minutes(experiment, probed), attempt)
+
+
 def surfaces_with(wildcards):
     """Return the surfaces of the runs that have a metric, where they are two or more."""
     for run in DEPENDS.config.compared:
         checkpoints.probe.get(run=run)
-    return or_stop(DEPENDS.sharing, wildcards.key)
+    return placed(or_stop(DEPENDS.sharing, wildcards.key))
 
 
 def every_surface(wildcards):
@@ -188,10 +263,9 @@ def every_surface(wildcards):
     for run in SHOWN:
         checkpoints.probe.get(run=run)
     shown = [run for run in SHOWN if DEPENDS.config.run(run).trajectories]
-    return [
-        *expand("results/{run}/{file}", run=SHOWN, file=["surface.h5", "verdict.json"]),
-        *expand("results/{run}/trajectory.json", run=shown),
-    ]
+    wanted = [(run, file) for run in SHOWN for file in ("surface.h5", "verdict.json")]
+    wanted += [(run, "trajectory.json") for run in shown]
+    return [path for run, file in wanted for path in of_run(run, file)]
 
 
 def shared_key_of(wildcards):

@@ -34,6 +34,8 @@ rule choose_range:
         "logs/{run}/choose_range.log",
     resources:
         gpu=1,
+        mem_mb=memory_to_evaluate,
+        runtime=minutes_of_range,
     params:
         scripts=the_scripts,
         config=the_config,
@@ -59,6 +61,8 @@ rule evaluate_shard:
     threads: plans_threads
     resources:
         gpu=1,
+        mem_mb=memory_to_evaluate,
+        runtime=minutes_of_shard,
     params:
         scripts=the_scripts,
         config=the_config,

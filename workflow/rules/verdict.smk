@@ -12,6 +12,8 @@ rule measure_centre:
         "logs/{run}/measure_centre.log",
     resources:
         gpu=1,
+        mem_mb=memory_to_evaluate,
+        runtime=minutes_of_centre,
     params:
         scripts=the_scripts,
         config=the_config,
