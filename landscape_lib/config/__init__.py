@@ -1,7 +1,6 @@
 """YAML -> frozen Experiment; the only reader of YAML."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

@@ -12,7 +12,6 @@ from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measur
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.memory import peak_memory
-from landscape_lib.core.meters import labels_for
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.precision import said_of
 from landscape_lib.core.surface import Label

@@ -1,6 +1,5 @@
 """Runs are compared by themselves, and Snakemake's report shows and explains every figure."""
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -11,6 +10,7 @@ from landscape_lib import config
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.steps.dependencies import Dependencies, picture_targets
+from landscape_lib.utils.records import read_record, write_record
 
 KEY = "train_loss_height"
 KINDS = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
@@ -51,7 +51,7 @@ def test_every_metric_that_two_runs_share_is_compared(project, monkeypatch):
     for run, own in (("one", "left"), ("two", "right")):
         path = project.folder / f"results/{run}/probe.json"
         keys = ["train_loss_height", "train_loss_other", own]
-        path.write_text(json.dumps({**json.loads(path.read_text()), "keys": keys}))
+        write_record(path, {**read_record(path), "keys": keys})
     targets = Dependencies(config.load("config.yaml")).comparison_targets()
     assert sorted(targets) == [f"results/comparison/{k}.pdf" for k in (KEY, "train_loss_other")]
 

@@ -10,6 +10,7 @@ import pytest
 
 from landscape_lib import config
 from landscape_lib.steps.dependencies import Dependencies
+from landscape_lib.utils.records import read_record, write_record
 from tests.pipeline.conftest import new_project
 
 EXECUTOR = Path(__file__).parent / "executor"
@@ -57,7 +58,8 @@ def test_a_shard_asks_for_its_plans_threads_and_leaves_the_other_cores(project):
     output = project.run("--cores", "8", "-n", "--forcerun", "evaluate_shard")
     assert threads_of(output)["evaluate_shard"] == 1
     report = project.folder / "results/one/probe.json"
-    report.write_text(report.read_text().replace('"threads": 1', '"threads": 3'))
+    found = read_record(report)
+    write_record(report, found | {"plan": found["plan"] | {"threads": 3}})
     for cores, threads in (("2", 2), ("8", 3)):
         output = project.run("--cores", cores, "-n", "results/one/surface.h5")
         assert threads_of(output)["evaluate_shard"] == threads
@@ -65,9 +67,9 @@ def test_a_shard_asks_for_its_plans_threads_and_leaves_the_other_cores(project):
 
 def test_what_a_cluster_is_asked_for_follows_the_probe_and_is_no_reason_to_run_again(project):
     path = project.folder / "results/one/probe.json"
-    report = json.loads(path.read_text())
+    report = read_record(path)
     assert report["memory_mb"] > 100  # torch alone takes more
-    path.write_text(json.dumps(report | {"seconds_per_point": 60.0, "memory_mb": 1000.0}))
+    write_record(path, report | {"seconds_per_point": 60.0, "memory_mb": 1000.0})
     assert "Nothing to be done" in project.run("-n")
     output = project.run("-n", "results/one/surface.h5", "--forcerun", "evaluate_shard")
     (asked,) = set(
@@ -93,7 +95,7 @@ def test_what_a_shard_keeps_busy_is_read_from_the_probe(tmp_path, monkeypatch, r
     assert depends.threads("one") == 1  # nothing was probed yet
     path = tmp_path / "results" / "one" / "probe.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(report))
+    write_record(path, report)
     assert depends.threads("one") == threads
 
 
