@@ -383,6 +383,10 @@ class FigureSettings(Settings):
         default=None,
         description="Matplotlib's style sheet, laid over ours: fonts, sizes, line widths.",
     )
+    computed: Annotated[bool, FLAG] = Field(
+        default=False,
+        description="Put a dot on every point that was evaluated, on maps of an adaptive grid.",
+    )
 
 
 class ComparisonSettings(FigureSettings):

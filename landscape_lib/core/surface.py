@@ -156,6 +156,11 @@ class Surface:
         attributes: Provenance: fingerprint, config, seed, versions, date.
         labels: For every metric key its label; read off the key where it is left out.
         trajectories: The ways that trainings took in this plane, where they are known.
+        computed: Which points were evaluated, shape ``grid.shape``; None: all of them.  Values of
+            others are interpolated, or NaN where they are missing.
+        errors: For metrics that are interpolated, by how much at most interpolated values are off
+            at 95 % of these points, in the metric's unit, shape ``grid.shape``; 0 where a value
+            was evaluated.
     """
 
     grid: Grid
@@ -163,6 +168,8 @@ class Surface:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Label] = field(default_factory=dict)
     trajectories: tuple[Trajectory, ...] = ()
+    computed: np.ndarray | None = None
+    errors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
@@ -174,6 +181,18 @@ class Surface:
             raise InputError(f"The trajectories are called {names}; give each a name of its own.")
         labels = {key: self.labels.get(key) or Label.of(key) for key in self.values}
         object.__setattr__(self, "labels", labels)
+        if self.computed is not None:
+            computed = np.asarray(self.computed, dtype=bool)
+            object.__setattr__(self, "computed", computed)
+            if computed.shape != self.grid.shape:
+                raise InputError(
+                    f"'computed' has shape {computed.shape}, the grid {self.grid.shape}."
+                )
+        if self.errors:
+            object.__setattr__(self, "errors", _checked_values(self.errors, self.grid.shape))
+            strange = sorted(set(self.errors) - set(self.values))
+            if strange:
+                raise InputError(f"There are errors of {strange}, which are no metrics here.")
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from landscape_lib.problems.source import code_hash, locate, split_name, trees_h
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.viz.names import LOSS_AND_ACCURACY, SPECTRUM, file_name, rated_splits
 
+SHARD_ORDER = "coarse to fine"  # of a grid's points: shards of another order don't fit together
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
 VERDICTS = ("verdict.json", "verdict.html")
 FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
@@ -101,7 +102,8 @@ class Dependencies:
         """Return what a shard depends on beside its directions: problem, grid, plan, keys."""
         report = self.report(run)
         probed = [report.get(name) for name in ("problem", "plan", "keys")]
-        return self._saved([self.problem(run), self.config.run(run).settings("grid"), probed])
+        grid = self.config.run(run).settings("grid")
+        return self._saved([self.problem(run), grid, probed, SHARD_ORDER])
 
     def training(self, run: str) -> str:
         """Return what a trained model depends on: the config's ``train:``, not its code."""

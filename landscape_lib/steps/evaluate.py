@@ -29,7 +29,7 @@ from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.progress import Progress
-from landscape_lib.utils.signals import Stops
+from landscape_lib.utils.signals import Stopped, Stops
 from landscape_lib.utils.storage import (
     content_hash,
     directions_attributes,
@@ -81,9 +81,23 @@ def _evaluate(
     work = Work(bench, plan, directions, experiment.grid, stops)
     what = f"{experiment.name} shard {number + 1} of {of}"
     folder = experiment.path("journal", work.fingerprint)
-    with turn(folder / f"{number}-of-{of}.lock", what), Journal(folder) as journal:
-        shard = work.evaluate(indices, what, journal, report["keys"])
+    try:
+        with turn(folder / f"{number}-of-{of}.lock", what), Journal(folder) as journal:
+            shard = work.evaluate(indices, what, journal, report["keys"])
+    except Stopped:
+        _show_what_there_is(experiment)
+        raise
     save_shard(out, shard)
+
+
+def _show_what_there_is(experiment: Experiment) -> None:
+    from landscape_lib.steps.pictures import look_of
+    from landscape_lib.steps.preview import evaluated_so_far, leave_preview
+
+    path, look = experiment.path("preview.h5"), look_of(experiment.figures)
+    leave_preview(
+        lambda: evaluated_so_far(experiment), path, f"{experiment.path('preview')}/", look
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +131,7 @@ class Work:
 
     def evaluate(
         self,
-        indices: Sequence[int],
+        indices: Sequence[int] | np.ndarray,
         what: str,
         journal: Journal | None = None,
         keys: Sequence[str] = (),
@@ -125,7 +139,7 @@ class Work:
         """Evaluate the points that the journal lacks; each is in it before the next begins.
 
         Args:
-            indices: Flat row-major indices of the points, ascending.
+            indices: Flat row-major indices of the points, in the order of their evaluation.
             what: What to call the work in the log.
             journal: Of this fingerprint; without one nothing is written, and nothing is known.
             keys: The metric keys that are expected; left out, those of the first point.

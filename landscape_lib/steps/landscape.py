@@ -24,6 +24,7 @@ from landscape_lib.steps.derivatives import AtCentre
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.hessian import Hessian
 from landscape_lib.steps.planning import settled_plan
+from landscape_lib.steps.preview import leave_preview, partial_surface
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
@@ -139,7 +140,7 @@ def compute(
         plan = settled_plan(problem, wishes, grid, place.journal if place else None)
         work = Work(problem, plan, directions, grid, Stops())
         with _kept_points(place, work, what) as journal:
-            shard = work.evaluate(range(grid.size), what, journal)
+            shard = work.evaluate(grid.order(), what, journal)
     surface = merge([shard])
     about = _about(what, work)
     surface = replace(
@@ -165,13 +166,27 @@ def _kept_points(place: Place | None, work: Work, what: str) -> Iterator[Journal
         try:
             yield journal
         except KeyboardInterrupt:
+            journal.close()
             log.warning(
                 "%s: interrupted; %d of %d points are kept, and the same call goes on from there.",
                 what,
                 sum(tuple(point) in journal.plans for point in work.grid.points().tolist()),
                 work.grid.size,
             )
+            _show_what_there_is(place, work, journal)
             raise
+
+
+def _show_what_there_is(place: Place, work: Work, journal: Journal) -> None:
+    from landscape_lib.viz.style import PLAIN_LOOK
+
+    name = f"{place.surface}.preview"
+    leave_preview(
+        lambda: partial_surface(work.grid, journal.read()),
+        Path(f"{name}.h5"),
+        f"{name}_",
+        PLAIN_LOOK,
+    )
 
 
 def judged(

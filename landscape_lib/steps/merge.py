@@ -12,11 +12,10 @@ from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
 from landscape_lib.steps.dependencies import picture_targets
 from landscape_lib.steps.extent import with_range
-from landscape_lib.steps.provenance import provenance
+from landscape_lib.steps.provenance import run_provenance
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.storage import (
-    axes_attributes,
     directions_attributes,
     load_shard,
     save_surface,
@@ -45,7 +44,7 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
     report = read_probe(experiment.path("probe.json"))
     _refuse_other_problem(experiment, surface, report)
     labels = {key: Label(**label) for key, label in report["labels"].items()}
-    attributes = {**surface.attributes, **_provenance(experiment), "shards": len(shards)}
+    attributes = {**surface.attributes, **run_provenance(experiment), "shards": len(shards)}
     save_surface(out, replace(surface, attributes=attributes, labels=labels))
     _put_aside(experiment, surface)
     log.info("%s: %d points, %s", experiment.name, surface.grid.size, ", ".join(surface.keys))
@@ -69,17 +68,6 @@ def _refuse_other_problem(
             f"process may have written them. rm -r {experiment.path('shards')}, and type the same "
             "command again."
         )
-
-
-def _provenance(experiment: Experiment) -> dict[str, Any]:
-    parts = ("problem", "grid", "directions", "evaluation")
-    return provenance(
-        experiment.name,
-        {part: experiment.settings(part) for part in parts},
-        [settings.seed for settings in experiment.directions],
-        directions_attributes(experiment.path("directions.h5")),
-        axes_attributes(experiment.path("directions.h5")),
-    )
 
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:

@@ -8,8 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from landscape_lib.config import Experiment
 from landscape_lib.utils.hashing import canonical
+from landscape_lib.utils.storage import axes_attributes, directions_attributes
 
+PARTS = ("problem", "grid", "directions", "evaluation")
 PACKAGES = ("landscape-lib", "torch", "numpy", "h5py", "snakemake")
 
 
@@ -43,6 +46,18 @@ def provenance(
     if "cosine" in directions:
         found["cosine"] = float(directions["cosine"])
     return found
+
+
+def run_provenance(experiment: Experiment) -> dict[str, Any]:
+    """Return the same of a run of a config, whose directions are made."""
+    path = experiment.path("directions.h5")
+    return provenance(
+        experiment.name,
+        {part: experiment.settings(part) for part in PARTS},
+        [settings.seed for settings in experiment.directions],
+        directions_attributes(path),
+        axes_attributes(path),
+    )
 
 
 def _version(name: str) -> str:

@@ -34,6 +34,7 @@ COORDINATES = ("xcoordinates", "ycoordinates")
 GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
+COMPUTED, ERRORS = "computed", "error"  # of surfaces some points of which were not evaluated
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
@@ -123,7 +124,7 @@ def _one_name(key: str, path: Path | str) -> str:
     Raises:
         InputError: If it does.
     """
-    if "/" in key or key in {"", ".", "..", TRAJECTORY, *COORDINATES}:
+    if "/" in key or key in {"", ".", "..", TRAJECTORY, COMPUTED, ERRORS, *COORDINATES}:
         raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
     return key
 
@@ -177,6 +178,8 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     Coordinates are HDF5 dimension scales, so that xarray shows named axes.  Trajectories become
     groups ``0``, ``1``, ... of the group ``trajectory``, each with its name, and the datasets
     ``alpha`` and ``beta``, ``distance`` and ``length`` where they are known, shape (steps,).
+    Where not all points were evaluated, ``computed`` says which were (1, else 0), and the group
+    ``error`` holds what interpolated values may be off by, under the metric's key.
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -190,16 +193,27 @@ def save_surface(path: Path | str, surface: Surface) -> None:
         for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
             _put(handle, name, axis.steps()).make_scale(name)
         for key in surface.keys:
-            dataset = _put(handle, _one_name(key, path), surface[key])
+            dataset = _put_on_axes(handle, _one_name(key, path), surface[key])
             label = surface.labels[key]
             dataset.attrs["long_name"] = label.long_name
             dataset.attrs["units"] = label.units
             dataset.attrs["goal"] = label.goal
-            for number, name in enumerate(COORDINATES[: surface[key].ndim]):
-                dataset.dims[number].label = name
-                dataset.dims[number].attach_scale(handle[name])
+        if surface.computed is not None:
+            _put_on_axes(handle, COMPUTED, surface.computed.astype(np.uint8))
+        for key, errors in surface.errors.items():
+            dataset = _put_on_axes(handle.require_group(ERRORS), key, errors)
+            dataset.attrs["units"] = surface.labels[key].units
         for number, way in enumerate(surface.trajectories):
             _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)
+
+
+def _put_on_axes(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
+    """Write an array of the grid's shape, with its axes named and scaled."""
+    dataset = _put(group, name, array)
+    for number, axis in enumerate(COORDINATES[: array.ndim]):
+        dataset.dims[number].label = axis
+        dataset.dims[number].attach_scale(group.file[axis])
+    return dataset
 
 
 def _put_trajectory(group: h5py.Group, way: Trajectory) -> None:
@@ -253,7 +267,9 @@ def load_surface(path: Path | str) -> Surface:
             )
             for key in keys
         }
-        return Surface(grid, values, attributes, labels, _trajectories(handle))
+        computed = handle[COMPUTED][()] if COMPUTED in handle else None
+        errors = {key: array[()] for key, array in handle.get(ERRORS, {}).items()}
+        return Surface(grid, values, attributes, labels, _trajectories(handle), computed, errors)
 
 
 def _trajectories(handle: h5py.File) -> tuple[Trajectory, ...]:
