@@ -366,6 +366,7 @@ def test_a_pca_shows_the_way_of_its_own_checkpoints_unless_others_are_asked_for(
 
 FUNCTION = "'path/to/file.py:function', 'package.module:function'"
 LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
+GRID_KEYS = "'x', 'y', 'shards', 'mode', 'tolerance', 'metric'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
 DIRECTION = (
     "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'align', 'curve', "
@@ -419,12 +420,12 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         (
             "grid",
             "{x: [0, 1, 5], z: 1}",
-            "grid.z: found an unknown key; allowed: 'x', 'y', 'shards'",
+            f"grid.z: found an unknown key; allowed: {GRID_KEYS}",
         ),
         (
             "grid",
             "{x: [0, 1, 5], shard: 1}",
-            "grid.shard: found an unknown key; allowed: 'x', 'y', 'shards'. Did you mean 'shards'?",
+            f"grid.shard: found an unknown key; allowed: {GRID_KEYS}. Did you mean 'shards'?",
         ),
         (
             "directions",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from landscape_lib.config.settings import (
     VerdictSettings,
 )
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Grid
+from landscape_lib.core.grid import Grid, Refinement
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Experiment:
         figures: How the pictures look.
         paraview: What the ParaView files hold.
         verdict: What is measured for the verdict beside the surface.
+        refinement: How exact an adaptive grid is to be; None where every point is evaluated.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Experiment:
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
     auto: tuple[str, ...] = ()
     trajectory: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -90,8 +92,8 @@ class Experiment:
 
         Args:
             part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
-                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview`` or
-                ``verdict``.
+                ``refinement``, ``directions``, ``trajectory``, ``evaluation``, ``figures``,
+                ``paraview`` or ``verdict``.
 
         Raises:
             InputError: If there is no such part.
@@ -115,6 +117,7 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
         else [float(axis.low), float(axis.high), axis.count]
         for name, axis in zip(AXES[: len(run.grid.axes)], run.grid.axes, strict=True)
     },
+    "refinement": lambda run: run.refinement and asdict(run.refinement),
     "directions": lambda run: {
         name: direction.settings()
         for name, direction in zip(AXES[: len(run.directions)], run.directions, strict=True)

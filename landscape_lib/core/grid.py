@@ -101,6 +101,39 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """How exact the points of an adaptive grid must be that are not evaluated.
+
+    Attributes:
+        tolerance: As a share of a metric's range: of its logarithm where it is positive and wide.
+        metric: The key of the metric that decides; None: all of them.
+    """
+
+    tolerance: float = 0.01
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < 1:
+            raise InputError(
+                f"The tolerance is {self.tolerance}; wanted a share of the range between 0 and 1, "
+                "such as 0.01."
+            )
+
+    def deciding(self, keys: Sequence[str]) -> Sequence[str]:
+        """Return those of the keys that decide where the grid is refined.
+
+        Raises:
+            InputError: If the one that is named is not there.
+        """
+        if self.metric is not None and self.metric not in keys:
+            raise InputError(
+                f"There is no metric {self.metric!r} to decide where the grid is refined; choose "
+                f"one of {list(keys)}, or none for all of them."
+            )
+        return keys if self.metric is None else [self.metric]
+
+
+@dataclass(frozen=True)
 class Grid:
     """One axis for a curve, two for a surface.
 

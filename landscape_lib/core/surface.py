@@ -1,7 +1,7 @@
 """What was measured: pieces of a grid, and the whole that they make."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -199,6 +199,17 @@ class Surface:
         """The metric keys, in the order in which they were measured."""
         return tuple(self.values)
 
+    @property
+    def evaluated(self) -> int:
+        """How many points were evaluated; the others are interpolated, or missing."""
+        return self.grid.size if self.computed is None else int(self.computed.sum())
+
+    def typical_error(self, key: str) -> float | None:
+        """Return the median, over interpolated points, of what they may be off by, or None."""
+        if self.computed is None or key not in self.errors or self.computed.all():
+            return None
+        return float(np.median(self.errors[key][~self.computed]))
+
     def __getitem__(self, key: str) -> np.ndarray:
         """Return one metric's values.
 
@@ -220,17 +231,22 @@ def _checked_values(values: Mapping[str, Any], shape: tuple[int, ...]) -> dict[s
     return found
 
 
-def merge(shards: Iterable[Shard]) -> Surface:
+def merge(shards: Iterable[Shard], wanted: Sequence[int] | None = None) -> Surface:
     """Put shards together into the surface that they are parts of, in any order.
 
     Memory: the surface and one shard at a time, when ``shards`` is a generator.
+
+    Args:
+        shards: The parts.
+        wanted: The flat indices of the points that they hold; None: all of the grid's.  Where some
+            are left out, values are NaN there, and ``computed`` tells.
 
     Returns:
         The surface, with the common fingerprint and the plans used among its attributes.
 
     Raises:
-        DisagreementError: If a point is missing, comes twice with different values, or a shard
-            belongs to another grid, fingerprint or set of metrics.
+        DisagreementError: If a point is missing, comes twice with different values, is not wanted,
+            or a shard belongs to another grid, fingerprint or set of metrics.
     """
     first: Shard | None = None
     plans: set[str] = set()
@@ -247,17 +263,29 @@ def merge(shards: Iterable[Shard]) -> Surface:
         plans.update(shard.plans)
     if first is None:
         raise DisagreementError("No shard was given; there is nothing to merge.")
-    missing = np.flatnonzero(~came)
-    if missing.size:
-        raise DisagreementError(
-            f"{missing.size} of {first.grid.size} points are missing: flat indices "
-            f"{_some(missing)}. Evaluate the shards that hold them."
-        )
+    asked = np.ones(first.grid.size, dtype=bool)
+    if wanted is not None:
+        asked = np.isin(np.arange(first.grid.size), list(wanted))
+    _refuse_other_points(came, asked)
     return Surface(
         first.grid,
         {key: array.reshape(first.grid.shape) for key, array in whole.items()},
         {"fingerprint": first.fingerprint, "plans": tuple(sorted(plans))},
+        computed=None if asked.all() else asked.reshape(first.grid.shape),
     )
+
+
+def _refuse_other_points(came: np.ndarray, asked: np.ndarray) -> None:
+    missing, strange = np.flatnonzero(asked & ~came), np.flatnonzero(came & ~asked)
+    if missing.size:
+        raise DisagreementError(
+            f"{missing.size} of {asked.sum()} points are missing: flat indices "
+            f"{_some(missing)}. Evaluate the shards that hold them."
+        )
+    if strange.size:
+        raise DisagreementError(
+            f"{strange.size} points came that nobody asked for: flat indices {_some(strange)}."
+        )
 
 
 def _some(indices: np.ndarray) -> str:

@@ -25,6 +25,7 @@ from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.report import read_probe
+from landscape_lib.steps.rounds import read_round
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
@@ -44,7 +45,41 @@ SHARE = 0.01  # of a shard's samples that this check may take, where they are mo
 FAR = 1e-3  # relative; what a plan may differ by where it is worst, before it is said
 
 
-def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stops: Stops) -> None:
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The points that one program evaluates.
+
+    Attributes:
+        name: What its lock is called.
+        what: What it is called in the log.
+        indices: Flat row-major indices, coarse to fine.
+    """
+
+    name: str
+    what: str
+    indices: Sequence[int] | np.ndarray
+
+    @classmethod
+    def of(cls, experiment: Experiment, number: int, of: int, points: Path | None) -> "Part":
+        """Return a shard of the whole grid, or of a round of an adaptive one."""
+        name, what = f"{number}-of-{of}", f"shard {number + 1} of {of}"
+        if points is None:
+            return cls(name, f"{experiment.name} {what}", experiment.grid.shard(number, of))
+        chosen = read_round(points)
+        round_ = f"round {chosen.number}"
+        return cls(
+            f"{round_} {name}", f"{experiment.name} {round_} {what}", chosen.shard(number, of)
+        )
+
+
+def evaluate_shard(
+    experiment: Experiment,
+    number: int,
+    of: int,
+    out: Path,
+    stops: Stops,
+    points: Path | None = None,
+) -> None:
     """Evaluate the points of a shard that no journal has, and write the shard.
 
     Every finished point is in the journal before the next one begins; a shard of another number
@@ -53,25 +88,24 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
     Args:
         experiment: The run.
         number: Which shard, from 0.
-        of: How many shards the grid is cut into.
+        of: How many shards the points are cut into.
         out: The shard's file.
         stops: Told when to end.
+        points: File of the round of an adaptive grid whose points they are; None: the whole grid.
     """
     experiment = with_range(experiment)
     report = read_probe(experiment.path("probe.json"))
     with own_gpu(str(report["plan"]["device"]), stops.check):
-        _evaluate(experiment, report, number, of, out, stops)
+        _evaluate(experiment, report, Part.of(experiment, number, of, points), out, stops)
 
 
 def _evaluate(
     experiment: Experiment,
     report: Mapping[str, Any],
-    number: int,
-    of: int,
+    part: Part,
     out: Path,
     stops: Stops,
 ) -> None:
-    indices = experiment.grid.shard(number, of)
     bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment.name)
     directions_path = experiment.path("directions.h5")
@@ -79,11 +113,10 @@ def _evaluate(
     _refuse_other_model(directions_path, str(bench.parts["model"]))
     plan = Plan(**report["plan"])
     work = Work(bench, plan, directions, experiment.grid, stops)
-    what = f"{experiment.name} shard {number + 1} of {of}"
     folder = experiment.path("journal", work.fingerprint)
     try:
-        with turn(folder / f"{number}-of-{of}.lock", what), Journal(folder) as journal:
-            shard = work.evaluate(indices, what, journal, report["keys"])
+        with turn(folder / f"{part.name}.lock", part.what), Journal(folder) as journal:
+            shard = work.evaluate(part.indices, part.what, journal, report["keys"])
     except Stopped:
         _show_what_there_is(experiment)
         raise

@@ -144,8 +144,7 @@ def interpolated(surface: Surface) -> Surface:
 
 def count_of(surface: Surface) -> str:
     """Say how many points are evaluated."""
-    there = surface.grid.size if surface.computed is None else int(surface.computed.sum())
-    return f"{there:,} of {surface.grid.size:,} points are evaluated"
+    return f"{surface.evaluated:,} of {surface.grid.size:,} points are evaluated"
 
 
 def leave_preview(

@@ -14,7 +14,9 @@ AXES = ("x", "y")
 def to_xarray(surface: Surface) -> "xarray.Dataset":
     """Return a surface as an ``xarray.Dataset``: dimensions x and y, one variable a metric.
 
-    Each variable carries ``long_name``, ``units`` and ``goal``; the data set the provenance.
+    Each variable carries ``long_name``, ``units`` and ``goal``; the data set the provenance.  Where
+    points were interpolated, ``computed`` tells which were not, and ``<key>_error`` what they may
+    be off by.
 
     Raises:
         InputError: If xarray is not installed.
@@ -26,4 +28,8 @@ def to_xarray(surface: Surface) -> "xarray.Dataset":
     axes = AXES[: len(surface.grid.axes)]
     coordinates = {name: axis.steps() for name, axis in zip(axes, surface.grid.axes, strict=True)}
     variables = {key: (axes, surface[key], vars(surface.labels[key])) for key in surface.keys}
+    if surface.computed is not None:
+        variables["computed"] = (axes, surface.computed, {"long_name": "evaluated points"})
+    for key, errors in surface.errors.items():
+        variables[f"{key}_error"] = (axes, errors, {"units": surface.labels[key].units})
     return xarray.Dataset(variables, coordinates, dict(surface.attributes))

@@ -268,7 +268,8 @@ def load_surface(path: Path | str) -> Surface:
             for key in keys
         }
         computed = handle[COMPUTED][()] if COMPUTED in handle else None
-        errors = {key: array[()] for key, array in handle.get(ERRORS, {}).items()}
+        off = handle.get(ERRORS, {})
+        errors = {key: off[key][()] for key in keys if key in off}
         return Surface(grid, values, attributes, labels, _trajectories(handle), computed, errors)
 
 

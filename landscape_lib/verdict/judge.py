@@ -21,6 +21,7 @@ QUESTIONS = (
     plane.angle,
     plane.extent,
     texture.finite,
+    texture.interpolated,
     norms.batch_norms,
     texture.bumps,
     texture.scale,

@@ -28,6 +28,25 @@ def finite(evidence: Evidence) -> Check:
     return Check("finite", state, title, found, why, do)
 
 
+def interpolated(evidence: Evidence) -> Check | None:
+    """Tell how many points were evaluated, and how far others may be off, where not all were."""
+    surface, key = evidence.surface, evidence.key
+    if surface.computed is None:
+        return None
+    found = (
+        f"{surface.evaluated:,} of {surface.grid.size:,} points were evaluated, where the surface "
+        "bends; the others are interpolated."
+    )
+    off = surface.typical_error(key)
+    if off is not None:
+        found += f" At 19 of 20 of these {key} is off by less than its bound, typically {say(off)}."
+    why = (
+        "Between evaluated points the surface is a spline: a bump that is narrower than their "
+        "spacing, and that no held-out point met, is not there."
+    )
+    return Check("interpolated", "note", "Was every point evaluated?", found, why)
+
+
 def scale(evidence: Evidence) -> Check:
     """Judge over how many powers of ten the values go, and what the pictures' limits cut off."""
     title = "Does a linear scale show the values?"
@@ -105,6 +124,9 @@ def bumps(evidence: Evidence) -> Check:
         "the grid's own width may also be a surface that the grid is too coarse for."
     )
     values, log = evidence.drawn
+    if evidence.surface.computed is not None:
+        told = "Interpolated points are smooth by themselves: of bumps they tell nothing."
+        return Check("roughness", "unknown", title, told, why, "Take 'mode: full' to measure it.")
     found = geometry.roughness(values)
     if found is None:
         told = f"To measure it takes an axis with {geometry.FEWEST} steps and finite values."

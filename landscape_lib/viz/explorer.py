@@ -23,8 +23,8 @@ from landscape_lib.core.files import write_text
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.asked import DEFAULT_FILE
 from landscape_lib.viz.axis_names import axis_name
-from landscape_lib.viz.figures import best_place
-from landscape_lib.viz.style import PLAIN_LOOK, choose_scale
+from landscape_lib.viz.figures import best_place, name_of
+from landscape_lib.viz.style import PLAIN_LOOK, choose_scale, number_text
 from landscape_lib.viz.told import plain
 
 CMAPS = ("viridis", "cividis", "plasma", "inferno", "magma")  # perceptually uniform, all of them
@@ -181,6 +181,7 @@ class _Told:
             "verdict": None if entry.verdict is None else _verdict(entry.verdict),
             "names": [axis_name(surface.attributes, n) for n in range(len(surface.grid.axes))],
             "trajectories": [_path(way) for way in surface.trajectories],
+            "evaluated": _evaluated(surface),
         }
         return cls(words, blocks)
 
@@ -218,6 +219,22 @@ def _metric(surface: Surface, key: str) -> dict[str, Any]:
         "clip": clip,
         "best": best,
     }
+
+
+def _evaluated(surface: Surface) -> list[str]:
+    """Say which points were evaluated, and how far others may be off; nothing where all were."""
+    if surface.computed is None:
+        return []
+    said = [
+        f"{surface.evaluated:,} of {surface.grid.size:,} points were evaluated, the others are "
+        "interpolated"
+    ]
+    for key in surface.keys:
+        off = surface.typical_error(key)
+        if off is not None:
+            name = name_of(surface.labels[key])
+            said.append(f"{name}: interpolated to ±{number_text(off, 2)} at a typical point")
+    return said
 
 
 def _path(way: Trajectory) -> dict[str, Any]:
