@@ -8,13 +8,15 @@ import numpy as np
 from landscape_lib.adaptive.bounding import Audit
 from landscape_lib.adaptive.filling import Space, fill, lattices, near
 from landscape_lib.adaptive.rounds import AUDIT, LATTICE, MISSES, Round, computed_in
+from landscape_lib.core.geometry import origin
 from landscape_lib.core.grid import Grid, Refinement
 from landscape_lib.core.surface import Label
 
 FEWEST = 9  # steps along each axis of the lattice that is evaluated first, or all there are
-AROUND = 2  # steps around the best point within which every point is evaluated
+AROUND = 2  # steps around the model and the best point within which every point is evaluated
 REACH = 2  # steps of its lattice from a miss within which points of the same depth are evaluated
 PATIENCE = 16  # rounds, from which on new misses reach twice as far with each: an end is in sight
+BETTER = 1e-6  # of the range: what an interpolant may promise beyond the best evaluated value
 BESIDE = 0.5  # of the tolerance: what a point of the same depth may be missed by
 ABOVE = 1.5  # of the tolerance: what a point of the depth before may be missed by
 AUDIT_SHARE, AUDIT_LEAST = 0.02, 59  # of the grid's points, and points: what an audit evaluates
@@ -45,10 +47,10 @@ def next_round(
     A point is chosen where one of its own depth, at most two steps of its lattice away, was missed
     by the interpolant of the coarser lattice by more than half the tolerance, or one of any depth
     was, one step away; where one of the depth before, one step away, was missed by more than 1.5
-    times the tolerance; beside what is not finite; and around the best point.  Where none is left,
-    an audit draws points from all that would be interpolated.  What it finds missed is refined
-    around like any other point, and it is repeated while more than 5 % of its points are missed by
-    more than the tolerance.
+    times the tolerance; beside what is not finite; around the model itself and the best point, and
+    where the interpolant would be better than that.  Where none is left, an audit draws points from
+    all that would be interpolated.  What it finds missed is refined around like any other point,
+    and it is repeated while more than 5 % of its points are missed by more than the tolerance.
 
     Args:
         grid: The whole grid.
@@ -67,16 +69,18 @@ def next_round(
     if not rounds:
         return first_round(grid)
     computed = computed_in(grid, rounds)
-    wanted = np.zeros(grid.shape, dtype=bool)
+    wanted = _around(grid, origin(grid))
     last = computed_in(grid, rounds[-1:])
     reach = REACH * 2 ** max(0, len(rounds) - PATIENCE)
     for key in deciding:
         space = Space.of(values[key][computed], labels[key].units)
-        misses = fill(grid, space.into(values[key]), computed, space.extent).misses
-        misses /= refinement.tolerance
+        filled = fill(grid, space.into(values[key]), computed, space.extent)
+        misses = filled.misses / refinement.tolerance
         wanted |= _beside_misses(grid, misses, REACH)
         wanted |= _beside_misses(grid, np.where(last, misses, 0), reach)
-        wanted |= _around_best(grid, values[key], computed, labels[key])
+        wanted |= _around(grid, _best(grid, values[key], computed, labels[key]))
+        better = filled.beyond if labels[key].goal == "max" else -filled.beyond
+        wanted |= better > BETTER
     wanted &= ~computed
     if wanted.any():
         return Round.of(grid, wanted, MISSES)
@@ -106,17 +110,25 @@ def _beside_misses(grid: Grid, misses: np.ndarray, reach: int) -> np.ndarray:
     return found
 
 
-def _around_best(grid: Grid, values: np.ndarray, computed: np.ndarray, label: Label) -> np.ndarray:
-    """Return the points around the best finite one, that nearest the origin among equals."""
-    found = np.zeros(grid.shape, dtype=bool)
+def _best(
+    grid: Grid, values: np.ndarray, computed: np.ndarray, label: Label
+) -> tuple[int, ...] | None:
+    """Return the place of the best finite value, that nearest the origin among equals."""
     finite = computed & np.isfinite(values)
     if not finite.any():
-        return found
+        return None
     best = values[finite].max() if label.goal == "max" else values[finite].min()
     equals = np.flatnonzero(finite & (values == best))
     nearest = equals[np.argmin(np.square(grid.points(equals)).sum(axis=1))]
-    found.flat[nearest] = True
-    return near(found, AROUND)
+    return tuple(int(n) for n in np.unravel_index(nearest, grid.shape))
+
+
+def _around(grid: Grid, place: tuple[int, ...] | None) -> np.ndarray:
+    """Return the points around one; none where it is nowhere."""
+    found = np.zeros(grid.shape, dtype=bool)
+    if place is not None:
+        found[tuple(slice(max(0, at - AROUND), at + AROUND + 1) for at in place)] = True
+    return found
 
 
 def _drawn(computed: np.ndarray) -> np.ndarray:

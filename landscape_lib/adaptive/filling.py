@@ -51,10 +51,13 @@ class Filled:
         misses: At evaluated points how far the interpolant of the coarser lattice is off, as a
             share of the extent, infinite where a value is not finite; 0 at other points, and on
             the coarsest lattice.
+        beyond: At interpolated points how far the interpolant would lie above (below: negative)
+            everything that was evaluated, as a share of the extent; else 0.
     """
 
     heights: np.ndarray
     misses: np.ndarray
+    beyond: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,20 +109,23 @@ def fill(grid: Grid, heights: np.ndarray, computed: np.ndarray, extent: float) -
     """
     found = np.where(computed, heights, np.nan)
     misses = np.where(computed & ~np.isfinite(found), np.inf, 0.0)
+    beyond = np.zeros(grid.shape)
     known = found[np.isfinite(found)]
     if not known.size:
-        return Filled(found, misses)
+        return Filled(found, misses, beyond)
     for lattice in lattices(grid):
-        spline = _spline(lattice, found[np.ix_(*lattice.coarser)])
-        spline = np.clip(spline, known.min(), known.max())
+        free = _spline(lattice, found[np.ix_(*lattice.coarser)])
+        spline = np.clip(free, known.min(), known.max())
         here, there = found[lattice.place], computed[lattice.place]
         judged = lattice.own & there & np.isfinite(here)
         misses[lattice.place] = np.where(
             judged, np.abs(here - spline) / extent, misses[lattice.place]
         )
         spline[near(~np.isfinite(here) & (there | ~lattice.own), 1)] = np.nan
-        found[lattice.place] = np.where(lattice.own & ~there, spline, here)
-    return Filled(found, misses)
+        new = lattice.own & ~there
+        found[lattice.place] = np.where(new, spline, here)
+        beyond[lattice.place] = np.where(new, (free - spline) / extent, beyond[lattice.place])
+    return Filled(found, misses, beyond)
 
 
 def _spline(lattice: Lattice, heights: np.ndarray) -> np.ndarray:

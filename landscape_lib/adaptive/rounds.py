@@ -17,7 +17,8 @@ class Round:
     Attributes:
         indices: Flat row-major indices, coarse to fine.
         why: ``lattice``: the first ones; ``misses``: beside misses, beside what is not finite, or
-            around the best point; ``audit``: drawn from those that would be interpolated.
+            around the model or the best point; ``audit``: drawn from those that would be
+            interpolated.
     """
 
     indices: tuple[int, ...]

@@ -40,15 +40,25 @@ def test_a_smaller_tolerance_takes_more_points_and_keeps_its_word():
     assert shares[0] < shares[-1]
 
 
-def test_every_point_within_two_steps_of_the_best_is_evaluated():
-    found = explored(bowl())
-    best = found.truth == found.truth.min()
-    assert found.computed[around(best, 2)].all()
+def test_every_point_within_two_steps_of_the_best_and_of_the_model_is_evaluated():
+    for values in (bowl(), waves(0)):
+        found = explored(values)
+        best = found.truth == found.truth.min()
+        assert found.computed[around(best, 2)].all()
+        assert found.computed[around((X == 0) & (Y == 0), 2)].all()
     maximum = {"loss": Label("score", goal="max")}
     rounds = [first_round(GRID)]
     seen = np.where(computed_in(GRID, rounds), -waves(0), np.nan)
     chosen = next_round(GRID, rounds, {"loss": seen}, maximum, Refinement(0.5))
-    assert around(seen == np.nanmax(seen), 2).flat[list(chosen.indices)].all()
+    there = computed_in(GRID, [*rounds, chosen])
+    assert there[around(seen == np.nanmax(seen), 2)].all()
+
+
+def test_a_minimum_that_lies_between_the_points_is_looked_for():
+    """A narrow valley that the first lattice straddles: its floor is no interpolated value."""
+    found = explored(np.cosh(4 * (X - 0.185 * Y - 0.06)), tolerance=0.1)
+    assert found.whole.values.min() == found.truth.min()
+    assert found.computed[found.truth == found.truth.min()].all()
 
 
 def test_a_cliff_is_evaluated_all_along_and_nothing_beside_it_is_off():
