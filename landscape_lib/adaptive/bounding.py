@@ -105,7 +105,9 @@ class Audit:
         """
         from scipy.stats import binom
 
-        ratios = np.sort(self.missed / self.expected)
+        with np.errstate(invalid="ignore"):
+            ratios = self.missed / self.expected
+        ratios = np.sort(np.where(np.isnan(ratios), np.inf, ratios))
         rank = int(binom.ppf(CONFIDENCE, len(ratios), COVERED)) + 1
         return max(1.0, float(ratios[rank - 1])) if rank <= len(ratios) else math.inf
 
@@ -142,6 +144,7 @@ def completed(grid: Grid, rounds: Sequence[Round], values: np.ndarray, label: La
     audit = Audit.of(grid, rounds, values, label)
     shares = expected(grid, filled.misses, computed) * (audit.factor if audit else 1.0)
     off = shares * space.extent
-    errors = found * np.expm1(off) if space.log else off
+    with np.errstate(over="ignore"):
+        errors = found * np.expm1(off) if space.log else off
     unknown = ~computed & ~np.isfinite(found)
     return Completed(found, np.where(computed, 0.0, np.where(unknown, np.inf, errors)), audit)

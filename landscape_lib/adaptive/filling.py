@@ -27,8 +27,9 @@ class Space:
         if not finite.size:
             return cls(log=False, extent=1.0)
         low, high = float(finite.min()), float(finite.max())
-        log = is_wide(finite, units)
-        return cls(log, (np.log(high / low) if log else high - low) or 1.0)
+        if is_wide(finite, units):
+            return cls(log=True, extent=float(np.log(high) - np.log(low)))
+        return cls(log=False, extent=(high - low) or 1.0)
 
     def into(self, values: np.ndarray) -> np.ndarray:
         """Return heights, in this space, of values; of what has none, NaN."""

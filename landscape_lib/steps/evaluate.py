@@ -66,10 +66,8 @@ class Part:
         if points is None:
             return cls(name, f"{experiment.name} {what}", experiment.grid.shard(number, of))
         chosen = read_round(points)
-        round_ = f"round {chosen.number}"
-        return cls(
-            f"{round_} {name}", f"{experiment.name} {round_} {what}", chosen.shard(number, of)
-        )
+        what = f"{experiment.name} round {chosen.number} {what}"
+        return cls(f"round-{chosen.number}-{name}", what, chosen.shard(number, of))
 
 
 def evaluate_shard(

@@ -148,7 +148,7 @@ def completed_surface(
     whole = replace(
         surface,
         values={key: one.values for key, one in found.items()},
-        errors={key: one.errors for key, one in found.items()},
+        errors={} if surface.computed is None else {k: one.errors for k, one in found.items()},
         attributes={**surface.attributes, "adaptive": told},
     )
     _tell(whole, told, refinement, name)

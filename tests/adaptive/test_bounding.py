@@ -40,6 +40,7 @@ def test_the_factor_is_wilks_order_statistic(count, rank):
 def test_too_few_held_out_points_bound_nothing_and_what_is_expected_is_never_narrowed():
     assert Audit(np.ones(58), np.ones(58)).factor == math.inf
     assert Audit(np.full(59, 1e-9), np.ones(59)).factor == 1.0
+    assert Audit(np.full(59, np.inf), np.full(59, np.inf)).factor == math.inf
     assert Audit(np.array([0.0, 0.02, np.inf, 0.004]), np.ones(4)).share_beyond(0.01) == 0.5
 
 
