@@ -23,7 +23,7 @@ from landscape_lib.config.settings import (
 )
 from landscape_lib.config.source import _Loader
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.grid import Axis, Grid, Refinement
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
@@ -410,6 +410,17 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
             "grid",
             "{x: [0, 1, 5], shards: 6}",
             "grid.shards: found 6; allowed: 'auto', 1 to 5, the number of points of runs.mine",
+        ),
+        (
+            "grid",
+            "{x: [0, 1, 5], mode: adaptive}",
+            "grid.mode: found 'adaptive'; allowed: 'full', since runs.mine has no y: a curve is "
+            "evaluated whole",
+        ),
+        (
+            "grid",
+            "{x: [0, 1, 5], y: [0, 1, 4], mode: adaptive, tolerance: 1}",
+            "grid.tolerance: found 1; allowed: a number between 0 and 1",
         ),
         (
             "grid",
@@ -1016,3 +1027,15 @@ def test_ends_towards_another_model_are_to_be_said(tmp_path):
     text = a_run("{x: auto}", directions="{kind: target, model: other.pt}")
     [line] = mistakes(tmp_path, text)
     assert line.startswith("runs.mine.grid.x: found 'auto'; allowed: ends that hold 0 and 1")
+
+
+def test_an_adaptive_grid_says_so_where_it_counts_and_nowhere_else(tmp_path):
+    grid = "{x: [0, 1, 5], y: [0, 1, 4]%s}"
+    full = mine(tmp_path, a_run(grid=grid % ""))
+    assert full.refinement is None
+    assert full.settings("refinement") == "null"
+    asked = ", mode: adaptive, tolerance: 0.02, metric: train_loss"
+    adaptive = mine(tmp_path, a_run(grid=grid % asked))
+    assert adaptive.refinement == Refinement(0.02, "train_loss")
+    assert adaptive.settings("grid") == full.settings("grid")
+    assert adaptive.settings("refinement") == '{"metric":"train_loss","tolerance":0.02}'
