@@ -21,6 +21,10 @@ KEY = "train_loss"
 STEPS, FEW_STEPS = 51, 25  # along each axis: the paper's, and those of a quick check
 TOLERANCE = 0.01
 QUICK = ("MLP", "regression")
+COLUMNS = (
+    *("surface", "what", "evaluated", "rounds", "worst", "median", "bound holds at"),
+    *("by hand: points", "worst", "median", "better"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,13 @@ def row(settings: Settings) -> list[Table]:
             missing.append(f"{name}: {error}")
             continue
         whole = trained.surface(steps)
-        rows.append([name, what, *_row(trained, whole)])
+        rows.append([name, what, *row_of(trained, whole)])
         if len(whole.keys) > 1:
             deciding.append([name, *_shares(whole)])
     return [_errors(rows, steps, missing), _deciders(deciding)]
 
 
 def _errors(rows: list[list[str]], steps: int, missing: list[str]) -> Table:
-    header = (
-        *("surface", "what", "evaluated", "rounds", "worst", "median", "bound holds at"),
-        *("by hand: points", "worst", "median", "better"),
-    )
     note = (
         f"Train loss on {steps} x {steps} points, tolerance {TOLERANCE}, beside the whole surface. "
         "Errors are shares of the range of values, or of their logarithms where these are positive "
@@ -73,7 +73,7 @@ def _errors(rows: list[list[str]], steps: int, missing: list[str]) -> Table:
         "holds the trained model, of no fewer points, and a bicubic spline through it, of "
         "logarithms where the values are wide."
     )
-    return Table("Adaptive grids", header, rows, " ".join([note, *missing]))
+    return Table("Adaptive grids", COLUMNS, rows, " ".join([note, *missing]))
 
 
 def _deciders(rows: list[list[str]]) -> Table:
@@ -94,7 +94,8 @@ def rounds_of(whole: Surface, metric: str | None) -> list[Round]:
     return rounds
 
 
-def _row(trained: Trained, whole: Surface) -> list[str]:
+def row_of(trained: Trained, whole: Surface) -> list[str]:
+    """Compare the adaptive grid, and a coarser one of no fewer points, with a whole surface."""
     truth, rounds = whole[KEY], rounds_of(whole, KEY)
     computed = computed_in(whole.grid, rounds)
     found = completed(whole.grid, rounds, truth, whole.labels[KEY])
@@ -137,4 +138,6 @@ def by_hand(coarse: Surface, whole: Surface) -> np.ndarray:
 
 
 def _percent(share: float) -> str:
+    if share < 1e-9:  # rounding
+        return "0 %"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

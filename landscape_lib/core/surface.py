@@ -204,11 +204,16 @@ class Surface:
         """How many points were evaluated; the others are interpolated, or missing."""
         return self.grid.size if self.computed is None else int(self.computed.sum())
 
-    def typical_error(self, key: str) -> float | None:
-        """Return the median, over interpolated points, of what they may be off by, or None."""
+    def typical_error(self, key: str, *, relative: bool = False) -> float | None:
+        """Return the median of what interpolated values may be off by; None where there are none.
+
+        In the metric's unit, or relative to the values.
+        """
         if self.computed is None or key not in self.errors or self.computed.all():
             return None
-        return float(np.median(self.errors[key][~self.computed]))
+        off, values = self.errors[key][~self.computed], self.values[key][~self.computed]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.median(off / np.abs(values) if relative else off))
 
     def __getitem__(self, key: str) -> np.ndarray:
         """Return one metric's values.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from landscape_lib.core import geometry
+from landscape_lib.core.geometry import is_wide
 from landscape_lib.verdict.evidence import Check, Evidence, percent, say
 
 
@@ -37,9 +38,11 @@ def interpolated(evidence: Evidence) -> Check | None:
         f"{surface.evaluated:,} of {surface.grid.size:,} points were evaluated, where the surface "
         "bends; the others are interpolated."
     )
-    off = surface.typical_error(key)
+    log = is_wide(evidence.values, surface.labels[key].units)
+    off = surface.typical_error(key, relative=log)
     if off is not None:
-        found += f" At 19 of 20 of these {key} is off by less than its bound, typically {say(off)}."
+        size = f"{percent(off)} of the value" if log else say(off)
+        found += f" At 19 of 20 of these {key} is off by less than its bound, typically {size}."
     why = (
         "Between evaluated points the surface is a spline: a bump that is narrower than their "
         "spacing, and that no held-out point met, is not there."

@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
+from landscape_lib.core.geometry import is_wide
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.asked import DEFAULT_FILE
 from landscape_lib.viz.axis_names import axis_name
@@ -230,10 +231,12 @@ def _evaluated(surface: Surface) -> list[str]:
         "interpolated"
     ]
     for key in surface.keys:
-        off = surface.typical_error(key)
+        log = is_wide(surface[key], surface.labels[key].units)
+        off = surface.typical_error(key, relative=log)
         if off is not None:
+            size = f"{number_text(100 * off, 2)} %" if log else number_text(off, 2)
             name = name_of(surface.labels[key])
-            said.append(f"{name}: interpolated to ±{number_text(off, 2)} at a typical point")
+            said.append(f"{name}: interpolated to ±{size} at a typical point")
     return said
 
 

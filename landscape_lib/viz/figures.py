@@ -152,7 +152,7 @@ def surface_notes(surface: Surface, key: str, scale: Scale, look: Look) -> list[
     if computed is None:
         return notes(values, scale, look)
     missing = ~computed & ~np.isfinite(values)
-    rest = "the others are interpolated"
+    rest = "the others interpolated"
     if missing.any():
         rest = f"{(~computed & ~missing).sum():,} interpolated, {missing.sum():,} missing"
     said = f"{computed.sum():,} of {values.size:,} points evaluated, {rest}"
