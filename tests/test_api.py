@@ -148,6 +148,8 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("hessian_samples", None),
         ("curvature", False),
         ("align", "none"),
+        ("tolerance", None),
+        ("metric", None),
     ]
     assert known("plot_1d") == [
         ("xmin", -1),

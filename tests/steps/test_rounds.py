@@ -29,7 +29,7 @@ GRID = {"x": [-1, 1, 33], "y": [-0.5, 1, 25], "mode": "adaptive", "shards": 2}
 @pytest.fixture
 def probed(run, monkeypatch):
     monkeypatch.setattr(preview_step, "AT_THE_END_S", 0.001)  # no pictures here
-    here = run(problem="stopping.py:build", grid=GRID)
+    here = run(problem="stopping.py:build", grid=GRID, evaluation={"plan": "plain"})
     Path("stopping.py").write_text(STOPPING.replace("1 + outputs[:, 0] ** 2", CURVED))
     probe(here, here.path("probe.json"))
     make_directions(here, here.path("directions.h5"))
