@@ -193,27 +193,26 @@ def save_surface(path: Path | str, surface: Surface) -> None:
         for name, axis in zip(COORDINATES, surface.grid.axes, strict=False):
             _put(handle, name, axis.steps()).make_scale(name)
         for key in surface.keys:
-            dataset = _put_on_axes(handle, _one_name(key, path), surface[key])
+            dataset = _put(handle, _one_name(key, path), surface[key])
             label = surface.labels[key]
             dataset.attrs["long_name"] = label.long_name
             dataset.attrs["units"] = label.units
             dataset.attrs["goal"] = label.goal
+            _name_axes(dataset, handle)
         if surface.computed is not None:
-            _put_on_axes(handle, COMPUTED, surface.computed.astype(np.uint8))
+            _name_axes(_put(handle, COMPUTED, surface.computed.astype(np.uint8)), handle)
         for key, errors in surface.errors.items():
-            dataset = _put_on_axes(handle.require_group(ERRORS), key, errors)
+            dataset = _put(handle.require_group(ERRORS), key, errors)
             dataset.attrs["units"] = surface.labels[key].units
+            _name_axes(dataset, handle)
         for number, way in enumerate(surface.trajectories):
             _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)
 
 
-def _put_on_axes(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
-    """Write an array of the grid's shape, with its axes named and scaled."""
-    dataset = _put(group, name, array)
-    for number, axis in enumerate(COORDINATES[: array.ndim]):
-        dataset.dims[number].label = axis
-        dataset.dims[number].attach_scale(group.file[axis])
-    return dataset
+def _name_axes(dataset: h5py.Dataset, handle: h5py.File) -> None:
+    for number, name in enumerate(COORDINATES[: dataset.ndim]):
+        dataset.dims[number].label = name
+        dataset.dims[number].attach_scale(handle[name])
 
 
 def _put_trajectory(group: h5py.Group, way: Trajectory) -> None:

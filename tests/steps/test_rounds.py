@@ -13,7 +13,6 @@ from torch import nn
 
 from landscape_lib import LossLandscape
 from landscape_lib.core.errors import DisagreementError, InputError
-from landscape_lib.steps import preview as preview_step
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.probe import probe
@@ -28,7 +27,8 @@ GRID = {"x": [-1, 1, 33], "y": [-0.5, 1, 25], "mode": "adaptive", "shards": 2}
 
 @pytest.fixture
 def probed(run, monkeypatch):
-    monkeypatch.setattr(preview_step, "AT_THE_END_S", 0.001)  # no pictures here
+    for place in ("preview", "landscape"):  # no pictures here
+        monkeypatch.setattr(f"landscape_lib.steps.{place}.leave_preview", lambda *_: None)
     here = run(problem="stopping.py:build", grid=GRID, evaluation={"plan": "plain"})
     Path("stopping.py").write_text(STOPPING.replace("1 + outputs[:, 0] ** 2", CURVED))
     probe(here, here.path("probe.json"))
