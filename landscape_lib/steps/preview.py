@@ -126,7 +126,7 @@ def partial_surface(
         for key in keys:
             values[key][place] = found[key]
     shaped = {key: column.reshape(grid.shape) for key, column in values.items()}
-    return Surface(grid, shaped, computed=computed.reshape(grid.shape))
+    return Surface(grid, shaped, computed=None if computed.all() else computed.reshape(grid.shape))
 
 
 def interpolated(surface: Surface) -> Surface:

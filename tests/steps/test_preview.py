@@ -91,6 +91,8 @@ def test_a_shard_that_is_told_to_end_shows_the_coarse_picture_and_loses_nothing(
     np.testing.assert_array_equal(whole[there], surface["train_loss_height"][there])
     np.testing.assert_allclose(whole, surface["train_loss_height"], atol=0.01)  # a parabola
     assert surface.computed is None
+    assert previewing.main(["--config", "config.yaml", "--run", "own"]) == 0
+    assert load_surface("results/own/preview.h5").computed is None  # nothing is missing any more
 
 
 def merged():
