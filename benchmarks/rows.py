@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import bounds, growth, merging, others, pictures, pipeline, speed, startup
+from benchmarks import adaptive, bounds, growth, merging, others, pictures, pipeline, speed, startup
 from benchmarks.table import Table
 from benchmarks.timing import Settings
 
@@ -20,6 +20,7 @@ ROWS: dict[str, tuple[str, Row]] = {
     "samples": ("growth with the number of samples", growth.samples_row),
     "shards": ("growth with the number of shards", growth.shards_row),
     "parameters": ("growth with the number of parameters: time and memory", growth.parameters_row),
+    "adaptive": ("points that an adaptive grid evaluates, and its errors", adaptive.row),
     "merge": ("merging 100 and 1,000 shards: time and memory", merging.row),
     "startup": ("from the start of a script to its first point; --help", startup.row),
     "pictures": ("every picture of one metric, of small and large surfaces", pictures.row),

@@ -25,7 +25,7 @@ from landscape_lib.core.direction import (
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
-from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.grid import Axis, Grid, Refinement
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
@@ -319,6 +319,8 @@ class LossLandscape:
         hessian_samples: int | None = None,
         curvature: bool | int = False,
         align: str = "none",
+        tolerance: float | None = None,
+        metric: str | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
 
@@ -346,6 +348,12 @@ class LossLandscape:
             hessian_samples: As for ``compute_1d``.
             curvature: As for ``compute_1d``.
             align: As for ``compute_1d``, for each target.
+            tolerance: Evaluate points where the surface bends, and interpolate the others to so
+                much of the range of values (of their logarithms where these are positive and
+                wide): 0.01 is 1 %.  ``surface.computed`` tells which were evaluated,
+                ``surface.errors`` how far others may be off; see ``docs/adaptive.md``.  Left out:
+                every point is evaluated.
+            metric: The key that decides where, as ``train_loss``; left out: all of them.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -359,6 +367,7 @@ class LossLandscape:
                 f"Unknown directions {directions!r}; choose one of ['random', 'hessian'], and give "
                 "other models as x_target and y_target."
             )
+        refinement = _refinement(tolerance, metric)
         targets = (x_target, y_target)
         _refuse_align_without(*targets, align=align)
         if checkpoints is not None:
@@ -382,7 +391,7 @@ class LossLandscape:
         named = trajectories or ({} if checkpoints is None else {"": checkpoints})
         ways = self._projected(found, named)
         grid = _grid({"xrange": xrange, "yrange": yrange}, ways)
-        result = self._compute(grid, found, save, curvature)
+        result = self._compute(grid, found, save, curvature, refinement)
         self._show(ways)
         return result
 
@@ -1033,10 +1042,15 @@ class LossLandscape:
             )
 
     def _compute(
-        self, grid: Grid, directions: Sequence[Direction], save: bool, curvature: bool | int
+        self,
+        grid: Grid,
+        directions: Sequence[Direction],
+        save: bool,
+        curvature: bool | int,
+        refinement: Refinement | None = None,
     ) -> dict[str, Any]:
         place = Place(Path(self.surf_file)) if save else None
-        surface = self._surface(grid, directions, place, curvature)
+        surface = self._surface(grid, directions, place, curvature, refinement)
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
         return self._result(surface)
@@ -1047,6 +1061,7 @@ class LossLandscape:
         directions: Sequence[Direction],
         place: Place | None,
         curvature: bool | int = False,
+        refinement: Refinement | None = None,
     ) -> Surface:
         precision, save = self.precision or self._exact().precision, place is not None
         with _speaking():
@@ -1057,6 +1072,7 @@ class LossLandscape:
                 directions,
                 grid,
                 place,
+                refinement,
             )
 
     def _beside(self, ending: str) -> Path:
@@ -1226,6 +1242,15 @@ def _refuse_other_kind(kind: str, name: str, given: Any, asked: str) -> None:
 def _in_layers(direction: Direction, layers: str | Sequence[str] | None) -> Direction:
     globs = [layers] if isinstance(layers, str) else list(layers or ())
     return only_in_layers(direction, globs) if globs else direction
+
+
+def _refinement(tolerance: float | None, metric: str | None) -> Refinement | None:
+    if tolerance is None and metric is not None:
+        raise InputError(
+            f"metric={metric!r} decides where points are evaluated, and says nothing where all "
+            "are; give a tolerance as well, such as 0.01."
+        )
+    return None if tolerance is None else Refinement(float(tolerance), metric)
 
 
 def _grid(ranges: Mapping[str, Any], ways: Sequence[Trajectory]) -> Grid:

@@ -18,6 +18,8 @@ from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
 
 log = logging.getLogger("landscape_lib")
 
+ALL_RUNS = "all runs"
+
 _OURS = Path(__file__).resolve().parent
 _STDLIB = sysconfig.get_path("stdlib")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -31,7 +33,7 @@ def parser(description: str | None, *, one_run: bool = True) -> argparse.Argumen
     if one_run:
         found.add_argument("--run", required=True, help="which of the config's runs")
     else:
-        found.set_defaults(run="all runs")
+        found.set_defaults(run=ALL_RUNS)
     found.add_argument(
         "--results", default="results", help="the folder of all results (default: results)"
     )

@@ -1,4 +1,4 @@
-"""Evaluate one shard of a run's grid; points that the journal has are not evaluated again."""
+"""Evaluate one shard of a run's points; those that the journal has are not evaluated again."""
 
 import argparse
 import sys
@@ -13,6 +13,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(__doc__)
     parser.add_argument("--shard", type=int, required=True, help="which shard, from 0")
     parser.add_argument("--of", type=int, required=True, help="how many shards there are")
+    parser.add_argument(
+        "--points", type=Path, help="the round of an adaptive grid that is cut into them"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the file for the shard")
     return cli.execute(work, parser.parse_args(argv))
 
@@ -23,7 +26,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib.steps.evaluate import evaluate_shard
 
     experiment = config.load(args.config, args.results).run(args.run)
-    evaluate_shard(experiment, args.shard, args.of, args.out, stops)
+    evaluate_shard(experiment, args.shard, args.of, args.out, stops, args.points)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,10 @@ def main(argv: list[str] | None = None) -> int:
 def work(args: argparse.Namespace, stops: Stops) -> None:
     """Do it."""
     from landscape_lib import config
-    from landscape_lib.steps.merge import merge_shards
+    from landscape_lib.steps.merge import merge_shards, shard_paths
 
     experiment = config.load(args.config, args.results).run(args.run)
-    shards = [experiment.path("shards", f"{k}-of-{args.of}.h5") for k in range(args.of)]
-    merge_shards(experiment, shards, args.out)
+    merge_shards(experiment, shard_paths(experiment, args.of), args.out)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,8 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("hessian_samples", None),
         ("curvature", False),
         ("align", "none"),
+        ("tolerance", None),
+        ("metric", None),
     ]
     assert known("plot_1d") == [
         ("xmin", -1),
@@ -642,7 +644,8 @@ def datasets(path="loss_surface.h5"):
     return found
 
 
-def test_the_same_call_after_ctrl_c_goes_on_where_it_stopped(counted, caplog):
+def test_the_same_call_after_ctrl_c_goes_on_where_it_stopped(counted, caplog, monkeypatch):
+    monkeypatch.setattr("landscape_lib.steps.preview.AT_THE_END_S", 100.0)  # of a busy machine
     run(counted)
     whole, points = datasets(), Calls.count
     assert points == 20
@@ -655,6 +658,8 @@ def test_the_same_call_after_ctrl_c_goes_on_where_it_stopped(counted, caplog):
         run(counted)
     assert "7 of 20 points are kept, and the same call goes on from there" in caplog.text
     assert not Path("loss_surface.h5").exists()
+    assert load_surface("loss_surface.h5.preview.h5").computed.sum() == 7
+    assert Path("loss_surface.h5.preview_train_loss_ce_2dcontour.pdf").exists()
     Calls.stop_at = None
     run(counted)
     assert Calls.count == 8 + 13  # the interrupted one is evaluated again, no other

@@ -23,7 +23,7 @@ from landscape_lib.config.settings import (
 )
 from landscape_lib.config.source import _Loader
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.grid import Axis, Grid, Refinement
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
@@ -366,6 +366,7 @@ def test_a_pca_shows_the_way_of_its_own_checkpoints_unless_others_are_asked_for(
 
 FUNCTION = "'path/to/file.py:function', 'package.module:function'"
 LIMITS = "[low, high, count] such as [-1, 1, 51], [auto, auto, 51], 'auto'"
+GRID_KEYS = "'x', 'y', 'shards', 'mode', 'tolerance', 'metric'"
 NORMS = "'filter', 'layer', 'weight', 'dfilter', 'dlayer'"
 DIRECTION = (
     "'kind', 'dir_type', 'seed', 'normalize', 'ignore', 'model', 'align', 'curve', "
@@ -412,6 +413,17 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         ),
         (
             "grid",
+            "{x: [0, 1, 5], mode: adaptive}",
+            "grid.mode: found 'adaptive'; allowed: 'full', since runs.mine has no y: a curve is "
+            "evaluated whole",
+        ),
+        (
+            "grid",
+            "{x: [0, 1, 5], y: [0, 1, 4], mode: adaptive, tolerance: 1}",
+            "grid.tolerance: found 1; allowed: a number between 0 and 1",
+        ),
+        (
+            "grid",
             "{x: [0, 1, 5], shards: atuo}",
             "grid.shards: found 'atuo'; allowed: 'auto', a whole number from 1. "
             "Did you mean 'auto'?",
@@ -419,12 +431,12 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         (
             "grid",
             "{x: [0, 1, 5], z: 1}",
-            "grid.z: found an unknown key; allowed: 'x', 'y', 'shards'",
+            f"grid.z: found an unknown key; allowed: {GRID_KEYS}",
         ),
         (
             "grid",
             "{x: [0, 1, 5], shard: 1}",
-            "grid.shard: found an unknown key; allowed: 'x', 'y', 'shards'. Did you mean 'shards'?",
+            f"grid.shard: found an unknown key; allowed: {GRID_KEYS}. Did you mean 'shards'?",
         ),
         (
             "directions",
@@ -1017,3 +1029,15 @@ def test_ends_towards_another_model_are_to_be_said(tmp_path):
     text = a_run("{x: auto}", directions="{kind: target, model: other.pt}")
     [line] = mistakes(tmp_path, text)
     assert line.startswith("runs.mine.grid.x: found 'auto'; allowed: ends that hold 0 and 1")
+
+
+def test_an_adaptive_grid_says_so_where_it_counts_and_nowhere_else(tmp_path):
+    grid = "{x: [0, 1, 5], y: [0, 1, 4]%s}"
+    full = mine(tmp_path, a_run(grid=grid % ""))
+    assert full.refinement is None
+    assert full.settings("refinement") == "null"
+    asked = ", mode: adaptive, tolerance: 0.02, metric: train_loss"
+    adaptive = mine(tmp_path, a_run(grid=grid % asked))
+    assert adaptive.refinement == Refinement(0.02, "train_loss")
+    assert adaptive.settings("grid") == full.settings("grid")
+    assert adaptive.settings("refinement") == '{"metric":"train_loss","tolerance":0.02}'

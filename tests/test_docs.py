@@ -146,6 +146,19 @@ def test_the_page_of_trajectories_shows_configs_that_there_are(tmp_path):
         assert run.trajectories
 
 
+def test_the_page_of_adaptive_grids_shows_configs_that_there_are(tmp_path):
+    from landscape_lib import config
+
+    (block,) = re.findall(r"```yaml\n(.*?)```", (REPO / "docs/adaptive.md").read_text(), re.DOTALL)
+    (tmp_path / "c.yaml").write_text(block)
+    (run,) = config.load(tmp_path / "c.yaml").runs.values()
+    assert run.refinement is not None
+    assert run.figures.computed
+    whole, adaptive = config.load(REPO / "docs/adaptive.yaml").runs.values()
+    assert (whole.refinement, adaptive.refinement) == (None, run.refinement)
+    assert whole.grid == adaptive.grid
+
+
 def test_the_page_for_ones_own_model_builds_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", BRING, re.DOTALL)

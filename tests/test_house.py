@@ -17,7 +17,8 @@ ARROWS = {
     "config": {"core"},
     "verdict": {"core"},
     "between": {"core"},
-    "steps": {"core", "viz", "utils", "problems", "config", "verdict", "between"},
+    "adaptive": {"core"},
+    "steps": {"core", "viz", "utils", "problems", "config", "verdict", "between", "adaptive"},
     "api": {"core", "viz", "utils", "problems", "config", "steps", "verdict", "between"},
 }
 # Who alone may know a library of others.

@@ -132,6 +132,7 @@ def _runs(name: str, own: Written, whole: Written, mistakes: Mistakes) -> list[E
         verdict=verdict,
         auto=grid.auto,
         metrics=asked,
+        refinement=grid.refinement,
     )
     return with_variants(run, problem, own, mistakes)
 
@@ -200,6 +201,9 @@ def _grid(own: Written, whole: Written, mistakes: Mistakes) -> GridSettings | No
     if grid.shards != "auto" and grid.shards > size:
         allowed = f"'auto', 1 to {size}, the number of points of {own.path}"
         mistakes.add(written["shards"].path, grid.shards, allowed)
+    if grid.y is None and grid.mode == "adaptive":
+        allowed = f"'full', since {own.path} has no y: a curve is evaluated whole"
+        mistakes.add(written["mode"].path, grid.mode, allowed)
     if grid.y is None and own["directions"]["y"].value is not None:
         mistakes.say(
             own["directions"]["y"].path,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from landscape_lib.config.settings import (
     VerdictSettings,
 )
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Grid
+from landscape_lib.core.grid import Grid, Refinement
 from landscape_lib.core.spec import Asked
 
 
@@ -85,6 +85,7 @@ class Experiment:
         members: The runs that differ from this one in the seed alone, itself first; empty where
             there are none.
         results: The folder of all runs' results, relative to the working directory.
+        refinement: How exact an adaptive grid is to be; None where every point is evaluated.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Experiment:
     metrics: Asked | None = None
     members: tuple[str, ...] = ()
     results: Path = RESULTS
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         given = tuple(self.directions) or (DirectionSettings(),) * len(self.grid.axes)
@@ -156,8 +158,8 @@ class Experiment:
 
         Args:
             part: ``problem`` (with args and files), ``train``, ``grid`` (without shards),
-                ``directions``, ``trajectory``, ``evaluation``, ``figures``, ``paraview``,
-                ``verdict`` or ``metrics``.
+                ``refinement``, ``directions``, ``trajectory``, ``evaluation``, ``figures``,
+                ``paraview``, ``verdict`` or ``metrics``.
 
         Raises:
             InputError: If there is no such part.
@@ -181,6 +183,7 @@ _PARTS: Mapping[str, Callable[[Experiment], Any]] = {
         else [float(axis.low), float(axis.high), axis.count]
         for name, axis in zip(AXES[: len(run.grid.axes)], run.grid.axes, strict=True)
     },
+    "refinement": lambda run: run.refinement and asdict(run.refinement),
     "directions": lambda run: {
         name: direction.settings()
         for name, direction in zip(AXES[: len(run.directions)], run.directions, strict=True)

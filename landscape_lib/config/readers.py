@@ -101,7 +101,9 @@ def text(allowed: str = "a string that is not empty", pattern: str = r"[\s\S]*\S
     return Reader(read, allowed, {"type": "string", "pattern": f"^(?:{pattern})$"})
 
 
-def number(allowed: str = "a number", *, above: float | None = None) -> Reader:
+def number(
+    allowed: str = "a number", *, above: float | None = None, below: float | None = None
+) -> Reader:
     """Accept a finite number, also in quotes; true and false are none."""
 
     def read(value: Any) -> float:
@@ -112,9 +114,11 @@ def number(allowed: str = "a number", *, above: float | None = None) -> Reader:
         except OverflowError:  # an integer of 400 digits
             raise ValueError from None
         _require(math.isfinite(found) and (above is None or found > above))
+        _require(below is None or found < below)
         return found
 
     limit = {} if above is None else {"exclusiveMinimum": above}
+    limit |= {} if below is None else {"exclusiveMaximum": below}
     return Reader(read, allowed, {"type": "number", **limit})
 
 

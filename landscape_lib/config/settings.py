@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from landscape_lib.config import readers
 from landscape_lib.config.readers import FLAG, FUNCTION, NULL, NULL_AS_NONE, PLAIN_MAPPING
-from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.grid import Axis, Grid, Refinement
 
 AXES = ("x", "y")
 BEND = ("curve", "bend_epochs", "bend_rate", "bend_seed")
@@ -122,6 +122,7 @@ _AXIS = Annotated[
     ],
     AfterValidator(_ordered),
 ]
+_SHARE = readers.number("a number between 0 and 1", above=0, below=1)
 _NUMBER_OR_NULL = Annotated[float | None, readers.number() | NULL]
 _TEXT_OR_NULL = Annotated[str | None, readers.text("a path") | NULL]
 _STYLE = Annotated[
@@ -190,11 +191,31 @@ class GridSettings(Settings):
         description="Number of parts that are evaluated one by one, at most one per point. "
         "`auto`: as many as take some minutes each.",
     )
+    mode: Annotated[Literal["full", "adaptive"], readers.words("full", "adaptive")] = Field(
+        default="full",
+        description="`full`: every point is evaluated. `adaptive`: points are evaluated where the "
+        "surface bends, others are interpolated, each with a bound of its error. Needs `y`.",
+    )
+    tolerance: Annotated[float, _SHARE] = Field(
+        default=0.01,
+        description="Beside `adaptive`: by how much interpolated points may be off, as a share of "
+        "the range of values, or of their logarithms where these are positive and wide.",
+    )
+    metric: Annotated[str | None, readers.text("a metric key such as 'train_loss'") | NULL] = Field(
+        default=None,
+        description="Beside `adaptive`: the metric that decides where points are evaluated. "
+        "Null: all of them, hence the most rugged one.",
+    )
 
     @property
     def grid(self) -> Grid:
         """The points themselves; from -1 to 1 where the ends are still to be found."""
         return Grid(tuple(_axis(*limits) for limits in (self.x, self.y) if limits))
+
+    @property
+    def refinement(self) -> Refinement | None:
+        """How exact an adaptive grid is to be; None where every point is evaluated."""
+        return Refinement(self.tolerance, self.metric) if self.mode == "adaptive" else None
 
     @property
     def auto(self) -> tuple[str, ...]:
@@ -404,6 +425,10 @@ class FigureSettings(Settings):
         default=False,
         description="Also draw the persistence diagram of every metric, `figures/<key>_persistence`"
         ", and mark minima and passes on maps and curves.",
+    )
+    computed: Annotated[bool, FLAG] = Field(
+        default=False,
+        description="Put a dot on every point that was evaluated, on maps of an adaptive grid.",
     )
 
 

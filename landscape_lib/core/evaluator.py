@@ -574,7 +574,7 @@ def measure(
     values_at: Callable[[nn.Module], Mapping[str, float]],
     directions: Sequence[Direction],
     grid: Grid,
-    indices: Sequence[int],
+    indices: Sequence[int] | np.ndarray,
     *,
     known: Mapping[tuple[float, ...], Values] | None = None,
     record: Callable[[tuple[float, ...], Values], None] = lambda point, values: None,
@@ -590,7 +590,7 @@ def measure(
         values_at: The model's metrics; keys must be the same everywhere.
         directions: One an axis.
         grid: Where the points belong.
-        indices: Flat row-major indices of the points, ascending.
+        indices: Flat row-major indices of the points, in the order in which they are evaluated.
         known: Values of points that need no evaluation, by coordinates.
         record: Called with every point's coordinates and values as soon as they are there.
         keys: The metric keys that are expected; left out, those of the first point.
@@ -599,13 +599,13 @@ def measure(
         The shard with the values of all ``indices``.
 
     Raises:
-        InputError: If the number of directions is not that of the axes, the indices are not
-            ascending, or the metric keys differ between points.
+        InputError: If the number of directions is not that of the axes, an index comes twice, or
+            the metric keys differ between points.
     """
     if len(directions) != len(grid.axes):
         raise InputError(f"{len(directions)} directions for a grid of {len(grid.axes)} axes.")
-    if not len(indices) or (np.diff(np.asarray(indices)) <= 0).any():
-        raise InputError("A shard's indices must be ascending, each once, and at least one.")
+    if not len(indices) or len(np.unique(indices)) < len(indices):
+        raise InputError("A shard's indices must be different ones, and at least one.")
     known = dict(known or {})
     points = [tuple(float(step) for step in point) for point in grid.points(indices)]
     keys = keys or next((tuple(metrics_of(known[p])) for p in points if p in known), ())
@@ -627,11 +627,12 @@ def measure(
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
     for point in points:
         _same_keys(known[point], keys, point)
-    found = [known[point] for point in points]
+    ascending = np.argsort(indices)
+    found = [known[points[place]] for place in ascending]
     columns = {key: np.array([values[key] for values in found]) for key in keys}
     names = sorted({key for values in found for key in values if is_beside(key)})
     beside = {name: np.array([values.get(name, math.nan) for values in found]) for name in names}
-    return Shard(grid, np.asarray(indices), columns, beside=beside)
+    return Shard(grid, np.asarray(indices)[ascending], columns, beside=beside)
 
 
 def _values_at(

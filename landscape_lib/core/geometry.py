@@ -11,6 +11,7 @@ STENCIL = np.array([1.0, -4.0, 6.0, -4.0, 1.0])  # the fourth difference
 SHARE = 3 / 35  # of it, that a parabola through five points by least squares leaves of the middle
 NORMAL = 0.6745  # median of |z|, z standard normal
 WIDE = 2.0  # powers of ten from which pictures are drawn on a log scale
+WIDE_FACTOR = 50.0  # the same without percentages in view: max / min of positive values
 SMOOTH_GROWTH = 2.0  # of the rest at twice the spacing: noise 1, kinks 2.8, smooth 16
 FAINT = 1e-3  # of what a picture shows: smaller bumps are not seen
 FEWEST = 9  # steps along an axis from which bumps can be told from a coarse grid
@@ -43,6 +44,18 @@ def decades(values: np.ndarray) -> float:
     if not finite.size or finite.min() <= 0:
         return 0.0
     return float(np.log10(finite.max()) - np.log10(finite.min()))
+
+
+def is_wide(values: np.ndarray, units: str = "") -> bool:
+    """Tell whether values ask for a log scale: min > 0, max >= 50 min, and no percentages.
+
+    Only finite values count.
+    """
+    finite = values[np.isfinite(values)]
+    if units == "%" or not finite.size:
+        return False
+    low, high = float(finite.min()), float(finite.max())
+    return low > 0 and high >= WIDE_FACTOR * low
 
 
 def as_drawn(values: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -12,6 +12,8 @@ from landscape_lib.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
+COARSEST = 5  # steps that the coarsest lattice of an axis has, at least
+
 
 def exact(number: float) -> Fraction:
     """Read a number as the decimal that its shortest spelling shows: 0.1 is one tenth."""
@@ -75,6 +77,61 @@ class Axis:
             [float(low + (high - low) * number / parts) for number in range(self.count)]
         )
 
+    def depths(self) -> np.ndarray:
+        """Return the depth of each step: in which of ever finer lattices it comes up first.
+
+        A lattice has both ends, the step nearest to 0 and, counted from there, every 2^l-th one
+        that is farther than half of this from either end: it holds the trained model, and is about
+        evenly spaced.  Depth 0 has the largest l that leaves it 5 steps or more, each depth after
+        it halves the spacing, and the deepest has every step.
+
+        Returns:
+            Shape (count,), whole numbers; all 0 where there are too few steps to choose from.
+        """
+        steps = np.arange(self.count)
+        aside = np.abs(steps - int(np.argmin(np.abs(self.steps()))))
+        edge = np.minimum(steps, self.count - 1 - steps)
+        lattices = [np.ones(self.count, dtype=bool)]
+        while True:
+            spacing = 2 ** len(lattices)
+            coarser = (edge == 0) | (aside == 0) | ((aside % spacing == 0) & (edge > spacing // 2))
+            if coarser.sum() < COARSEST:
+                return len(lattices) - np.sum(lattices, axis=0)
+            lattices.append(coarser)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How exact the points of an adaptive grid must be that are not evaluated.
+
+    Attributes:
+        tolerance: As a share of a metric's range: of its logarithm where it is positive and wide.
+        metric: The key of the metric that decides; None: all of them.
+    """
+
+    tolerance: float = 0.01
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < 1:
+            raise InputError(
+                f"The tolerance is {self.tolerance}; wanted a share of the range between 0 and 1, "
+                "such as 0.01."
+            )
+
+    def deciding(self, keys: Sequence[str]) -> Sequence[str]:
+        """Return those of the keys that decide where the grid is refined.
+
+        Raises:
+            InputError: If the one that is named is not there.
+        """
+        if self.metric is not None and self.metric not in keys:
+            raise InputError(
+                f"There is no metric {self.metric!r} to decide where the grid is refined; choose "
+                f"one of {list(keys)}, or none for all of them."
+            )
+        return keys if self.metric is None else [self.metric]
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -127,8 +184,23 @@ class Grid:
                     axis.count + 1,
                 )
 
-    def shard(self, number: int, of: int) -> range:
-        """Return the flat indices of one shard: contiguous, sizes differing by at most one.
+    def depths(self) -> np.ndarray:
+        """Return the depth of each point, that of the deeper of its steps; shape ``shape``."""
+        found = np.zeros(self.shape, dtype=np.int64)
+        for number, axis in enumerate(self.axes):
+            along = [1] * len(self.axes)
+            along[number] = axis.count
+            found = np.maximum(found, axis.depths().reshape(along))
+        return found
+
+    def order(self) -> np.ndarray:
+        """Return all flat indices, coarse to fine: by depth, and row by row where that is equal."""
+        return np.argsort(self.depths(), axis=None, kind="stable")
+
+    def shard(self, number: int, of: int) -> np.ndarray:
+        """Return the flat indices of one shard, coarse to fine, as they are to be evaluated.
+
+        The first shards are the coarse picture of the whole; sizes differ by at most one.
 
         Args:
             number: Which shard, from 0.
@@ -141,4 +213,4 @@ class Grid:
             raise InputError(f"{of} shards of {self.size} points; choose 1 to {self.size} shards.")
         if not 0 <= number < of:
             raise InputError(f"Shard {number} of {of}; choose 0 to {of - 1}.")
-        return range(number * self.size // of, (number + 1) * self.size // of)
+        return self.order()[number * self.size // of : (number + 1) * self.size // of]

@@ -1,7 +1,7 @@
 """What was measured: pieces of a grid, and the whole that they make."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -178,6 +178,11 @@ class Surface:
         trajectories: The ways that trainings took in this plane, where they are known.
         beside: What is known of the values, by ``standard_error/<key>`` and
             ``bootstrap_error/<key>``, each of their shape.
+        computed: Which points were evaluated, shape ``grid.shape``; None: all of them.  Values of
+            others are interpolated, or NaN where they are missing.
+        errors: For metrics that are interpolated, by how much at most interpolated values are off
+            at 95 % of these points, in the metric's unit, shape ``grid.shape``; 0 where a value
+            was evaluated.
     """
 
     grid: Grid
@@ -186,6 +191,8 @@ class Surface:
     labels: Mapping[str, Label] = field(default_factory=dict)
     trajectories: tuple[Trajectory, ...] = ()
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    computed: np.ndarray | None = None
+    errors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
@@ -198,11 +205,39 @@ class Surface:
             raise InputError(f"The trajectories are called {names}; give each a name of its own.")
         labels = {key: self.labels.get(key) or Label.of(key) for key in self.values}
         object.__setattr__(self, "labels", labels)
+        if self.computed is not None:
+            computed = np.asarray(self.computed, dtype=bool)
+            object.__setattr__(self, "computed", computed)
+            if computed.shape != self.grid.shape:
+                raise InputError(
+                    f"'computed' has shape {computed.shape}, the grid {self.grid.shape}."
+                )
+        if self.errors:
+            object.__setattr__(self, "errors", _checked_values(self.errors, self.grid.shape))
+            strange = sorted(set(self.errors) - set(self.values))
+            if strange:
+                raise InputError(f"There are errors of {strange}, which are no metrics here.")
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The metric keys, in the order in which they were measured."""
         return tuple(self.values)
+
+    @property
+    def evaluated(self) -> int:
+        """How many points were evaluated; the others are interpolated, or missing."""
+        return self.grid.size if self.computed is None else int(self.computed.sum())
+
+    def typical_error(self, key: str, *, relative: bool = False) -> float | None:
+        """Return the median of what interpolated values may be off by; None where there are none.
+
+        In the metric's unit, or relative to the values.
+        """
+        if self.computed is None or key not in self.errors or self.computed.all():
+            return None
+        off, values = self.errors[key][~self.computed], self.values[key][~self.computed]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.median(off / np.abs(values) if relative else off))
 
     def __getitem__(self, key: str) -> np.ndarray:
         """Return one metric's values.
@@ -248,17 +283,22 @@ def _as_arrays(values: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, n
     return found
 
 
-def merge(shards: Iterable[Shard]) -> Surface:
+def merge(shards: Iterable[Shard], wanted: Sequence[int] | None = None) -> Surface:
     """Put shards together into the surface that they are parts of, in any order.
 
     Memory: the surface and one shard at a time, when ``shards`` is a generator.
+
+    Args:
+        shards: The parts.
+        wanted: The flat indices of the points that they hold; None: all of the grid's.  Where some
+            are left out, values are NaN there, and ``computed`` tells.
 
     Returns:
         The surface, with the common fingerprint and the plans used among its attributes.
 
     Raises:
-        DisagreementError: If a point is missing, comes twice with different values, or a shard
-            belongs to another grid, fingerprint or set of metrics.
+        DisagreementError: If a point is missing, comes twice with different values, is not wanted,
+            or a shard belongs to another grid, fingerprint or set of metrics.
     """
     first: Shard | None = None
     plans: set[str] = set()
@@ -278,18 +318,30 @@ def merge(shards: Iterable[Shard]) -> Surface:
         plans.update(shard.plans)
     if first is None:
         raise DisagreementError("No shard was given; there is nothing to merge.")
-    missing = np.flatnonzero(~came)
-    if missing.size:
-        raise DisagreementError(
-            f"{missing.size} of {first.grid.size} points are missing: flat indices "
-            f"{_some(missing)}. Evaluate the shards that hold them."
-        )
+    asked = np.ones(first.grid.size, dtype=bool)
+    if wanted is not None:
+        asked = np.isin(np.arange(first.grid.size), list(wanted))
+    _refuse_other_points(came, asked)
     return Surface(
         first.grid,
         {key: array.reshape(first.grid.shape) for key, array in whole.items()},
         {"fingerprint": first.fingerprint, "plans": tuple(sorted(plans))},
         beside={key: array.reshape(first.grid.shape) for key, array in sorted(beside.items())},
+        computed=None if asked.all() else asked.reshape(first.grid.shape),
     )
+
+
+def _refuse_other_points(came: np.ndarray, asked: np.ndarray) -> None:
+    missing, strange = np.flatnonzero(asked & ~came), np.flatnonzero(came & ~asked)
+    if missing.size:
+        raise DisagreementError(
+            f"{missing.size} of {asked.sum()} points are missing: flat indices "
+            f"{_some(missing)}. Evaluate the shards that hold them."
+        )
+    if strange.size:
+        raise DisagreementError(
+            f"{strange.size} points came that nobody asked for: flat indices {_some(strange)}."
+        )
 
 
 def _some(indices: np.ndarray) -> str:

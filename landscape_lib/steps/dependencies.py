@@ -31,6 +31,7 @@ from landscape_lib.viz.names import (
     rated_splits,
 )
 
+SHARD_ORDER = "coarse to fine"  # of a grid's points: shards of another order don't fit together
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
 VERDICTS = ("verdict.json", "verdict.html")
 FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
@@ -134,7 +135,37 @@ class Dependencies:
         """Return what a shard depends on beside its directions: problem, grid, plan, keys."""
         report = self.report(run)
         probed = [report.get(name) for name in ("problem", "plan", "keys")]
-        return self._saved([self.problem(run), self.config.run(run).settings("grid"), probed])
+        grid = self.config.run(run).settings("grid")
+        return self._saved([self.problem(run), grid, probed, SHARD_ORDER])
+
+    def points(self, run: str) -> str:
+        """Return what the choice of an adaptive grid's points depends on beside their shards."""
+        experiment = self.config.run(run)
+        grid = [experiment.settings(part) for part in ("grid", "refinement")]
+        told = [*grid, experiment.shards, self.report(run).get("labels")]
+        return hash_text(canonical(told) + self._choosing)
+
+    def merging(self, run: str) -> str:
+        """Return what a surface depends on beside its shards."""
+        experiment = self.config.run(run)
+        return self.points(run) if experiment.refinement else experiment.settings("grid")
+
+    def round_shards(self, run: str, number: int) -> list[str] | None:
+        """Return the shards of one round of an adaptive grid; None where none is needed any more.
+
+        Raises:
+            InputError: If the round's file is damaged.
+        """
+        folder = self.config.run(run).path("rounds")
+        path = folder / f"{number}.json"
+        try:
+            count = int(read_record(path)["shards"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{path}: it is damaged ({error}). Remove it and type the same command again."
+            ) from None
+        shards = [(folder / f"{number}/{k}-of-{count}.h5").as_posix() for k in range(count)]
+        return shards or None
 
     def training(self, run: str) -> str:
         """Return what a trained model depends on: the config's ``train:``, not its code."""
@@ -299,6 +330,10 @@ class Dependencies:
         steps = ("centre", "derivatives", "hessian", "objective", "spectrum")
         parts = [*(f"steps/{name}.py" for name in steps), "core/curvature.py", "core/geometry.py"]
         return _code(parts, ["measure_centre.py"])
+
+    @cached_property
+    def _choosing(self) -> str:
+        return _code(_modules("adaptive"), ["choose_points.py"])
 
     @cached_property
     def _judging(self) -> str:
@@ -546,12 +581,19 @@ def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:
     return [*named, *experiment.trajectories.values(), *frame]
 
 
-def shard_count(experiment: Experiment, seconds_per_point: float) -> int:
-    """Return how many shards a grid is cut into; ``auto``: about five minutes each."""
+def shard_count(experiment: Experiment, seconds_per_point: float, points: int | None = None) -> int:
+    """Return how many shards points are cut into; ``auto``: about five minutes each.
+
+    Args:
+        experiment: The run.
+        seconds_per_point: As the probe measured it.
+        points: How many there are; None: the whole grid.
+    """
+    points = experiment.grid.size if points is None else points
     if experiment.shards != "auto":
-        return int(experiment.shards)
-    seconds = seconds_per_point * experiment.grid.size
-    return max(1, min(experiment.grid.size, math.ceil(seconds / SHARD_SECONDS)))
+        return min(int(experiment.shards), points)
+    seconds = seconds_per_point * points
+    return max(1, min(points, math.ceil(seconds / SHARD_SECONDS)))
 
 
 def _modules(room: str) -> list[str]:

@@ -25,11 +25,12 @@ from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.report import read_probe
+from landscape_lib.steps.rounds import read_round
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.progress import Progress
-from landscape_lib.utils.signals import Stops
+from landscape_lib.utils.signals import Stopped, Stops
 from landscape_lib.utils.storage import (
     content_hash,
     directions_attributes,
@@ -44,7 +45,39 @@ SHARE = 0.01  # of a shard's samples that this check may take, where they are mo
 FAR = 1e-3  # relative; what a plan may differ by where it is worst, before it is said
 
 
-def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stops: Stops) -> None:
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The points that one program evaluates.
+
+    Attributes:
+        name: What its lock is called.
+        what: What it is called in the log.
+        indices: Flat row-major indices, coarse to fine.
+    """
+
+    name: str
+    what: str
+    indices: Sequence[int] | np.ndarray
+
+    @classmethod
+    def of(cls, experiment: Experiment, number: int, of: int, points: Path | None) -> "Part":
+        """Return a shard of the whole grid, or of a round of an adaptive one."""
+        name, what = f"{number}-of-{of}", f"shard {number + 1} of {of}"
+        if points is None:
+            return cls(name, f"{experiment.name} {what}", experiment.grid.shard(number, of))
+        chosen = read_round(points)
+        what = f"{experiment.name} round {chosen.number} {what}"
+        return cls(f"round-{chosen.number}-{name}", what, chosen.shard(number, of))
+
+
+def evaluate_shard(
+    experiment: Experiment,
+    number: int,
+    of: int,
+    out: Path,
+    stops: Stops,
+    points: Path | None = None,
+) -> None:
     """Evaluate the points of a shard that no journal has, and write the shard.
 
     Every finished point is in the journal before the next one begins; a shard of another number
@@ -53,25 +86,24 @@ def evaluate_shard(experiment: Experiment, number: int, of: int, out: Path, stop
     Args:
         experiment: The run.
         number: Which shard, from 0.
-        of: How many shards the grid is cut into.
+        of: How many shards the points are cut into.
         out: The shard's file.
         stops: Told when to end.
+        points: File of the round of an adaptive grid whose points they are; None: the whole grid.
     """
     experiment = with_range(experiment)
     report = read_probe(experiment.path("probe.json"))
     with own_gpu(str(report["plan"]["device"]), stops.check):
-        _evaluate(experiment, report, number, of, out, stops)
+        _evaluate(experiment, report, Part.of(experiment, number, of, points), out, stops)
 
 
 def _evaluate(
     experiment: Experiment,
     report: Mapping[str, Any],
-    number: int,
-    of: int,
+    part: Part,
     out: Path,
     stops: Stops,
 ) -> None:
-    indices = experiment.grid.shard(number, of)
     bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment)
     directions_path = experiment.path("directions.h5")
@@ -79,11 +111,24 @@ def _evaluate(
     _refuse_other_model(directions_path, str(bench.parts["model"]))
     plan = Plan(**report["plan"])
     work = Work(bench, plan, directions, experiment.grid, stops)
-    what = f"{experiment.name} shard {number + 1} of {of}"
     folder = experiment.path("journal", work.fingerprint)
-    with turn(folder / f"{number}-of-{of}.lock", what), Journal(folder) as journal:
-        shard = work.evaluate(indices, what, journal, report["keys"])
+    try:
+        with turn(folder / f"{part.name}.lock", part.what), Journal(folder) as journal:
+            shard = work.evaluate(part.indices, part.what, journal, report["keys"])
+    except Stopped:
+        _show_what_there_is(experiment)
+        raise
     save_shard(out, shard)
+
+
+def _show_what_there_is(experiment: Experiment) -> None:
+    from landscape_lib.steps.pictures import look_of
+    from landscape_lib.steps.preview import evaluated_so_far, leave_preview
+
+    path, look = experiment.path("preview.h5"), look_of(experiment.figures)
+    leave_preview(
+        lambda: evaluated_so_far(experiment), path, f"{experiment.path('preview')}/", look
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +162,7 @@ class Work:
 
     def evaluate(
         self,
-        indices: Sequence[int],
+        indices: Sequence[int] | np.ndarray,
         what: str,
         journal: Journal | None = None,
         keys: Sequence[str] = (),
@@ -125,7 +170,7 @@ class Work:
         """Evaluate the points that the journal lacks; each is in it before the next begins.
 
         Args:
-            indices: Flat row-major indices of the points, ascending.
+            indices: Flat row-major indices of the points, in the order of their evaluation.
             what: What to call the work in the log.
             journal: Of this fingerprint; without one nothing is written, and nothing is known.
             keys: The metric keys that are expected; left out, those of the first point.

@@ -1,18 +1,19 @@
 """How a whole landscape is computed in one process: the pipeline with one shard."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from landscape_lib.adaptive.choosing import first_round, next_round
 from landscape_lib.config import EvaluationSettings, VerdictSettings
 from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.direction import Direction, cosine
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Grid
+from landscape_lib.core.grid import Grid, Refinement
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.lending import borrowed
 from landscape_lib.core.plan import Plan, plain_plan
@@ -24,8 +25,10 @@ from landscape_lib.steps.derivatives import AtCentre
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.hessian import Hessian
 from landscape_lib.steps.planning import settled_plan
+from landscape_lib.steps.preview import leave_preview, partial_surface
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.steps.recorded import recorded_plans
+from landscape_lib.steps.rounds import completed_surface
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.signals import Stops
@@ -113,8 +116,9 @@ def compute(
     directions: Sequence[Direction],
     grid: Grid,
     place: Place | None = None,
+    refinement: Refinement | None = None,
 ) -> Surface:
-    """Evaluate every point of a grid, and keep what comes out where a place is given.
+    """Evaluate a grid, and keep what comes out where a place is given.
 
     With a place, every finished point is in its journal before the next one begins, and the same
     call after an interruption goes on from there; surface and directions are written at the end,
@@ -127,6 +131,7 @@ def compute(
         directions: One an axis of the grid.
         grid: Where on the landscape we look.
         place: Where to keep the surface; None writes nothing.
+        refinement: How exact points must be that are not evaluated; None evaluates all.
 
     Returns:
         The surface, with its provenance as attributes.
@@ -141,20 +146,42 @@ def compute(
         notes = problem.first(problem.batch_size).evaluator(plan.plain()).notes
         work = Work(problem, plan, directions, grid, Stops())
         with _kept_points(place, work, what) as journal:
-            shard = work.evaluate(range(grid.size), what, journal)
-    surface = merge([shard])
+            surface = _evaluated(work, what, journal, refinement, notes)
     about = _about(what, work)
-    surface = replace(
-        surface,
-        attributes={**surface.attributes, **_told(what, work, about), "shards": 1},
-        labels=labels_for(problem.problem.metrics, surface.keys, notes),
-    )
+    attributes = {**surface.attributes, **_told(what, work, about), "shards": 1}
+    surface = replace(surface, attributes=attributes)
     if place:
         place.make_room(len(grid.axes))
         save_directions(place.directions, directions, {**about, "model": problem.parts["model"]})
         save_surface(place.surface, surface)
         log.info("%s: %d points, %s", place.surface, grid.size, ", ".join(surface.keys))
     return surface
+
+
+def _evaluated(
+    work: Work,
+    what: str,
+    journal: Journal | None,
+    refinement: Refinement | None,
+    notes: Mapping[str, str],
+) -> Surface:
+    """Return the surface of all points, or of those that an adaptive grid needs, and the others."""
+    metrics = work.bench.problem.metrics
+    if refinement is None:
+        surface = merge([work.evaluate(work.grid.order(), what, journal)])
+        return replace(surface, labels=labels_for(metrics, surface.keys, notes))
+    rounds = [first_round(work.grid)]
+    shards = []
+    while True:
+        chosen = rounds[-1]
+        shards.append(work.evaluate(chosen.indices, f"{what} round {len(rounds) - 1}", journal))
+        wanted = [index for one in rounds for index in one.indices]
+        surface = merge(shards, wanted)
+        surface = replace(surface, labels=labels_for(metrics, surface.keys, notes))
+        found = next_round(work.grid, rounds, surface.values, surface.labels, refinement)
+        if found is None:
+            return completed_surface(surface, rounds, refinement, what)
+        rounds.append(found)
 
 
 @contextmanager
@@ -167,13 +194,27 @@ def _kept_points(place: Place | None, work: Work, what: str) -> Iterator[Journal
         try:
             yield journal
         except KeyboardInterrupt:
+            journal.close()
             log.warning(
                 "%s: interrupted; %d of %d points are kept, and the same call goes on from there.",
                 what,
                 sum(tuple(point) in journal.plans for point in work.grid.points().tolist()),
                 work.grid.size,
             )
+            _show_what_there_is(place, work, journal)
             raise
+
+
+def _show_what_there_is(place: Place, work: Work, journal: Journal) -> None:
+    from landscape_lib.viz.style import PLAIN_LOOK
+
+    name = f"{place.surface}.preview"
+    leave_preview(
+        lambda: partial_surface(work.grid, journal.read()),
+        Path(f"{name}.h5"),
+        f"{name}_",
+        PLAIN_LOOK,
+    )
 
 
 def judged(

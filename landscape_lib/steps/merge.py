@@ -12,11 +12,11 @@ from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
 from landscape_lib.steps.dependencies import film_targets, picture_targets
 from landscape_lib.steps.extent import with_range
-from landscape_lib.steps.provenance import provenance
+from landscape_lib.steps.provenance import run_provenance
 from landscape_lib.steps.report import read_probe
+from landscape_lib.steps.rounds import all_rounds, completed_surface
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.storage import (
-    axes_attributes,
     directions_attributes,
     load_shard,
     save_surface,
@@ -34,15 +34,26 @@ FOLDERS = (
 )
 
 
+def shard_paths(experiment: Experiment, of: int) -> list[Path]:
+    """Return the files of a run's shards: so many, or those of all rounds of an adaptive grid."""
+    if experiment.refinement:
+        return [path for one in all_rounds(experiment) for path in one.paths(experiment.folder)]
+    return [experiment.path("shards", f"{k}-of-{of}.h5") for k in range(of)]
+
+
 def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path | str) -> None:
     """Merge a run's shards into its surface file; put pictures of vanished metrics aside.
+
+    What lies between the points of an adaptive grid is interpolated.
 
     Raises:
         DisagreementError: If a point is missing or came twice with different values, or a shard
             is of another run or grid.
     """
     experiment = with_range(experiment)
-    surface = merge(load_shard(path) for path in shards)
+    rounds = [one.round for one in all_rounds(experiment)] if experiment.refinement else None
+    wanted = None if rounds is None else [index for one in rounds for index in one.indices]
+    surface = merge((load_shard(path) for path in shards), wanted)
     if surface.grid != experiment.grid:
         raise DisagreementError(
             f"The shards are of the grid {surface.grid.axes}, the config's is "
@@ -52,12 +63,11 @@ def merge_shards(experiment: Experiment, shards: Sequence[Path | str], out: Path
     report = read_probe(experiment.path("probe.json"))
     _refuse_other_problem(experiment, surface, report)
     labels = {key: Label(**label) for key, label in report["labels"].items()}
-    attributes = {
-        **surface.attributes,
-        **_provenance(experiment, report),
-        "shards": len(shards),
-    }
-    save_surface(out, replace(surface, attributes=attributes, labels=labels))
+    attributes = {**surface.attributes, **run_provenance(experiment, report), "shards": len(shards)}
+    surface = replace(surface, attributes=attributes, labels=labels)
+    if experiment.refinement and rounds:
+        surface = completed_surface(surface, rounds, experiment.refinement, experiment.name)
+    save_surface(out, surface)
     _put_aside(experiment, surface)
     log.info("%s: %d points, %s", experiment.name, surface.grid.size, ", ".join(surface.keys))
 
@@ -80,22 +90,6 @@ def _refuse_other_problem(
             f"process may have written them. rm -r {experiment.path('shards')}, and type the same "
             "command again."
         )
-
-
-def _provenance(experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:
-    asked = ("metrics",) if experiment.metrics else ()
-    parts = ("problem", "grid", "directions", "evaluation", *asked)
-    frame = experiment.frame
-    moment = {} if frame is None else {"checkpoint": frame.checkpoint}
-    return moment | provenance(
-        experiment.name,
-        {part: experiment.settings(part) for part in parts},
-        [settings.seed for settings in experiment.directions],
-        directions_attributes(experiment.path("directions.h5")),
-        axes_attributes(experiment.path("directions.h5")),
-        report["problem"],
-        str(report.get("weights", "")),  # of a probe of an earlier version nothing is known
-    )
 
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:

@@ -8,8 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from landscape_lib.config import Experiment
 from landscape_lib.utils.hashing import canonical
+from landscape_lib.utils.storage import axes_attributes, directions_attributes
 
+PARTS = ("problem", "grid", "directions", "evaluation")
 PACKAGES = ("landscape-lib", "torch", "numpy", "h5py", "snakemake")
 
 
@@ -49,6 +52,27 @@ def provenance(
     if "cosine" in directions:
         found["cosine"] = float(directions["cosine"])
     return found
+
+
+def run_provenance(experiment: Experiment, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same of a run of a config, whose directions are made.
+
+    Args:
+        experiment: The run.
+        report: What its probe found.
+    """
+    path, frame = experiment.path("directions.h5"), experiment.frame
+    parts = (*PARTS, "metrics") if experiment.metrics else PARTS
+    moment = {} if frame is None else {"checkpoint": frame.checkpoint}
+    return moment | provenance(
+        experiment.name,
+        {part: experiment.settings(part) for part in parts},
+        [settings.seed for settings in experiment.directions],
+        directions_attributes(path),
+        axes_attributes(path),
+        report["problem"],
+        str(report.get("weights", "")),  # of a probe of an earlier version nothing is known
+    )
 
 
 def _version(name: str) -> str:

@@ -16,7 +16,8 @@ def to_xarray(surface: Surface) -> "xarray.Dataset":
 
     Sampling errors are variables, too: ``<key>_standard_error``, ``<key>_bootstrap_error``.  Each
     metric's variable carries ``long_name``, ``units``, ``goal``, and ``note`` where there is one;
-    the data set the provenance.
+    the data set the provenance.  Where points were interpolated, ``computed`` tells which were not,
+    and ``<key>_error`` what they may be off by.
 
     Raises:
         InputError: If xarray is not installed.
@@ -36,4 +37,8 @@ def to_xarray(surface: Surface) -> "xarray.Dataset":
         kind, _, key = path.partition("/")
         units = {"units": surface.labels[key].units}
         variables.setdefault(f"{key}_{kind}", (axes, errors, units))  # a metric's own name wins
+    if surface.computed is not None:
+        variables["computed"] = (axes, surface.computed, {"long_name": "evaluated points"})
+    for key, errors in surface.errors.items():
+        variables[f"{key}_error"] = (axes, errors, {"units": surface.labels[key].units})
     return xarray.Dataset(variables, coordinates, dict(surface.attributes))

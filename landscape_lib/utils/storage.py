@@ -45,7 +45,9 @@ LIBVER = ("earliest", "v110")  # never "latest": one kill leaves such a file unr
 GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
+COMPUTED, ERROR = "computed", "error"  # of surfaces some points of which were not evaluated
 ERRORS = (STANDARD_ERROR.rstrip("/"), BOOTSTRAP_ERROR.rstrip("/"))  # groups beside the metrics
+RESERVED = {"", ".", "..", TRAJECTORY, COMPUTED, ERROR, *ERRORS, *COORDINATES}
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 PIECE = 2**22  # bytes that are hashed at a time
@@ -136,7 +138,7 @@ def _one_name(key: str, path: Path | str) -> str:
     Raises:
         InputError: If it does.
     """
-    if "/" in key or key in {"", ".", "..", TRAJECTORY, *ERRORS, *COORDINATES}:
+    if "/" in key or key in RESERVED:
         raise InputError(f"{path}: a metric cannot be called {key!r} in a file; rename it.")
     return key
 
@@ -201,6 +203,9 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     ``alpha`` and ``beta``, ``distance`` and ``length`` where they are known, shape (steps,).
     Sampling errors are the datasets ``standard_error/<key>`` and ``bootstrap_error/<key>``, each of
     its metric's shape and unit.
+
+    Where not all points were evaluated, ``computed`` says which were (1, else 0), and the group
+    ``error`` holds what interpolated values may be off by, under the metric's key.
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -221,14 +226,23 @@ def save_surface(path: Path | str, surface: Surface) -> None:
             dataset.attrs["goal"] = label.goal
             if label.note:
                 dataset.attrs["note"] = label.note
-        for key, values in surface.beside.items():
-            kind, _, metric = key.partition("/")
-            label = surface.labels[metric]
-            dataset = _put_on_axes(handle, key, values)
-            dataset.attrs["long_name"] = f"{kind.replace('_', ' ')} of {label.long_name}"
-            dataset.attrs["units"] = label.units
+        _put_errors(handle, surface)
         for number, way in enumerate(surface.trajectories):
             _put_trajectory(handle.require_group(TRAJECTORY).create_group(str(number)), way)
+
+
+def _put_errors(handle: h5py.File, surface: Surface) -> None:
+    for key, values in surface.beside.items():
+        kind, _, metric = key.partition("/")
+        label = surface.labels[metric]
+        dataset = _put_on_axes(handle, key, values)
+        dataset.attrs["long_name"] = f"{kind.replace('_', ' ')} of {label.long_name}"
+        dataset.attrs["units"] = label.units
+    if surface.computed is not None:
+        _put_on_axes(handle, COMPUTED, surface.computed.astype(np.uint8))
+    for key, errors in surface.errors.items():
+        dataset = _put_on_axes(handle, f"{ERROR}/{key}", errors)
+        dataset.attrs["units"] = surface.labels[key].units
 
 
 def _put_on_axes(handle: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
@@ -286,7 +300,18 @@ def load_surface(path: Path | str) -> Surface:
         keys = json.loads(attributes["keys"])
         values = {key: handle[key][()] for key in keys}
         labels = {key: _label(handle[key].attrs) for key in keys}
-        return Surface(grid, values, attributes, labels, _trajectories(handle), _beside(handle))
+        computed = handle[COMPUTED][()] if COMPUTED in handle else None
+        off = handle.get(ERROR, {})
+        return Surface(
+            grid,
+            values,
+            attributes,
+            labels,
+            _trajectories(handle),
+            _beside(handle),
+            computed,
+            {key: off[key][()] for key in keys if key in off},
+        )
 
 
 def _label(attributes: Any) -> Label:

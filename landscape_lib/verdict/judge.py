@@ -22,6 +22,7 @@ QUESTIONS = (
     plane.extent,
     averages.averages,
     texture.finite,
+    texture.interpolated,
     norms.batch_norms,
     texture.bumps,
     texture.scale,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from landscape_lib.core import geometry
+from landscape_lib.core.geometry import is_wide
 from landscape_lib.verdict.evidence import Check, Evidence, percent, say
 
 
@@ -26,6 +27,27 @@ def finite(evidence: Evidence) -> Check:
     do = "Take a smaller range, or 'precision: float64' where float32 overflows."
     state = "note" if shares[worst] <= 0.05 and near > 0 else "warning"
     return Check("finite", state, title, found, why, do)
+
+
+def interpolated(evidence: Evidence) -> Check | None:
+    """Tell how many points were evaluated, and how far others may be off, where not all were."""
+    surface, key = evidence.surface, evidence.key
+    if surface.computed is None:
+        return None
+    found = (
+        f"{surface.evaluated:,} of {surface.grid.size:,} points were evaluated, where the surface "
+        "bends; the others are interpolated."
+    )
+    log = is_wide(evidence.values, surface.labels[key].units)
+    off = surface.typical_error(key, relative=log)
+    if off is not None:
+        size = f"{percent(off)} of the value" if log else say(off)
+        found += f" At 19 of 20 of these {key} is off by less than its bound, typically {size}."
+    why = (
+        "Between evaluated points the surface is a spline: a bump that is narrower than their "
+        "spacing, and that no held-out point met, is not there."
+    )
+    return Check("interpolated", "note", "Was every point evaluated?", found, why)
 
 
 def scale(evidence: Evidence) -> Check:
@@ -105,6 +127,9 @@ def bumps(evidence: Evidence) -> Check:
         "the grid's own width may also be a surface that the grid is too coarse for."
     )
     values, log = evidence.drawn
+    if evidence.surface.computed is not None:
+        told = "Interpolated points are smooth by themselves: of bumps they tell nothing."
+        return Check("roughness", "unknown", title, told, why, "Take 'mode: full' to measure it.")
     found = geometry.roughness(values)
     if found is None:
         told = f"To measure it takes an axis with {geometry.FEWEST} steps and finite values."

@@ -23,9 +23,9 @@ from landscape_lib.viz.figures import (
     colour_bar,
     mark,
     name_of,
-    notes,
     plain_text,
     save,
+    surface_notes,
     write_title,
 )
 from landscape_lib.viz.flat import draw_bands, draw_cells, furnish, mark_points
@@ -173,7 +173,10 @@ class Panel:
         if self.remarks is not None:
             return list(self.remarks)
         surface, key = self.view.surface, self.view.key
-        return best_text(surface, key) + notes(self.view.values, self.view.scale, self.view.look)
+        return [
+            *best_text(surface, key),
+            *surface_notes(surface, key, self.view.scale, self.view.look),
+        ]
 
 
 def _panels(planes: Mapping[str, Surface], key: str, look: Look) -> list[Panel]:

@@ -15,8 +15,8 @@ from landscape_lib.viz.figures import (
     best_place,
     few_ticks,
     mark,
-    notes,
     short_name,
+    surface_notes,
     write_heading,
 )
 from landscape_lib.viz.places import axis_label, draw_barrier
@@ -56,6 +56,8 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         axes = figure.add_subplot()
         axes.plot(steps, heights, color=COLOUR, linewidth=1.2, gid="curve", zorder=2)
         dots = ~np.isnan(heights) & (_alone(heights) | (len(steps) <= MOST_DOTS))
+        if surface.computed is not None:
+            dots &= surface.computed
         axes.plot(steps[dots], heights[dots], ".", color=COLOUR, markersize=3.5, zorder=2)
         band = draw_errors(axes, surface, key, scale)
         _mark_points(axes, surface, key, inside)
@@ -64,7 +66,7 @@ def curve(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
             mark_basins(axes, surface, key, inside)
             between += basin_notes(surface, key)
         _furnish(axes, surface, key, scale)
-        said = between + band + notes(values, scale, look)
+        said = between + band + surface_notes(surface, key, scale, look)
         cut = int((heights < low).sum() + (heights > high).sum())
         if cut:
             said.append(f"{cut} of {values.size} points lie beyond the picture")

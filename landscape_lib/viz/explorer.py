@@ -21,11 +21,12 @@ from plotly.offline import get_plotlyjs
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
 from landscape_lib.core.gap import with_gaps
+from landscape_lib.core.geometry import is_wide
 from landscape_lib.core.surface import Surface, Trajectory
 from landscape_lib.viz.asked import DEFAULT_FILE
 from landscape_lib.viz.axis_names import axis_name
-from landscape_lib.viz.figures import best_place
-from landscape_lib.viz.style import PLAIN_LOOK, choose_scale
+from landscape_lib.viz.figures import best_place, name_of
+from landscape_lib.viz.style import PLAIN_LOOK, choose_scale, number_text
 from landscape_lib.viz.told import plain
 
 CMAPS = ("viridis", "cividis", "plasma", "inferno", "magma")  # perceptually uniform, all of them
@@ -216,6 +217,7 @@ class _Told:
             "verdict": None if entry.verdict is None else _verdict(entry.verdict),
             "names": [axis_name(surface.attributes, n) for n in range(len(surface.grid.axes))],
             "trajectories": [_path(way) for way in surface.trajectories],
+            "evaluated": _evaluated(surface),
         }
         return cls(words, blocks)
 
@@ -266,6 +268,24 @@ def _extremes(values: np.ndarray) -> dict[str, float | None]:
         "lowPositive": float(positive.min()) if positive.size else None,
         "high": float(finite.max()) if finite.size else None,
     }
+
+
+def _evaluated(surface: Surface) -> list[str]:
+    """Say which points were evaluated, and how far others may be off; nothing where all were."""
+    if surface.computed is None:
+        return []
+    said = [
+        f"{surface.evaluated:,} of {surface.grid.size:,} points were evaluated, the others are "
+        "interpolated"
+    ]
+    for key in surface.keys:
+        log = is_wide(surface[key], surface.labels[key].units)
+        off = surface.typical_error(key, relative=log)
+        if off is not None:
+            size = f"{number_text(100 * off, 2)} %" if log else number_text(off, 2)
+            name = name_of(surface.labels[key])
+            said.append(f"{name}: interpolated to ±{size} at a typical point")
+    return said
 
 
 def _path(way: Trajectory) -> dict[str, Any]:

@@ -146,18 +146,35 @@ def notes(values: np.ndarray, scale: Scale, look: Look) -> list[str]:
     return said
 
 
+def surface_notes(surface: Surface, key: str, scale: Scale, look: Look) -> list[str]:
+    """Say the same of a surface, and which of its points were evaluated where not all were."""
+    values, computed = surface[key], surface.computed
+    if computed is None:
+        return notes(values, scale, look)
+    missing = ~computed & ~np.isfinite(values)
+    rest = "the others interpolated"
+    if missing.any():
+        rest = f"{(~computed & ~missing).sum():,} interpolated, {missing.sum():,} missing"
+    said = f"{computed.sum():,} of {values.size:,} points evaluated, {rest}"
+    return [said, *notes(values[~missing], scale, look)]
+
+
 def best_place(surface: Surface, key: str) -> tuple[int, ...] | None:
     """Return the indices of the best finite value, the one nearest the origin among equals.
+
+    Interpolated values do not count.
 
     Returns:
         One index an axis; None where no value is finite or none is better than another.
     """
     values = surface[key]
     finite = np.isfinite(values)
+    if surface.computed is not None:
+        finite &= surface.computed
     if not finite.any() or is_flat(values[finite]):
         return None
     best = values[finite].max() if surface.labels[key].goal == "max" else values[finite].min()
-    equals = np.flatnonzero(values == best)
+    equals = np.flatnonzero(finite & (values == best))
     distances = np.square(surface.grid.points(equals)).sum(axis=1)
     place = np.unravel_index(equals[np.argmin(distances)], values.shape)
     return tuple(int(index) for index in place)

@@ -20,7 +20,7 @@ from landscape_lib.viz.figures import (
     few_ticks,
     mark,
     name_of,
-    notes,
+    surface_notes,
     write_heading,
     write_title,
 )
@@ -109,7 +109,7 @@ def heat_map(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         view = View.of(surface, key, look)
         figure, axes = _canvas(view)
         draw_cells(axes, view)
-        return _finished(figure, axes, view, notes(view.values, view.scale, view.look))
+        return _finished(figure, axes, view, _notes(view))
 
 
 def _canvas(view: View) -> tuple[Figure, Axes]:
@@ -118,8 +118,12 @@ def _canvas(view: View) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _notes(view: View) -> list[str]:
+    return surface_notes(view.surface, view.key, view.scale, view.look)
+
+
 def _contour_notes(view: View) -> list[str]:
-    said = notes(view.values, view.scale, view.look)
+    said = _notes(view)
     if not view.has_cells:
         single = ALPHA if len(view.x) == 1 else BETA
         said.append(f"one step along {single}: no contours, points drawn as cells")
@@ -253,11 +257,29 @@ def furnish(axes: Axes, view: View, room: float = 1.0) -> None:
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
+def draw_computed(axes: Axes, view: View, computed: np.ndarray) -> None:
+    """Put a dot on every point that was evaluated."""
+    columns, rows = np.nonzero(computed)
+    axes.plot(
+        view.x[columns],
+        view.y[rows],
+        ".",
+        color="black",
+        markersize=2,
+        markeredgewidth=0,
+        alpha=0.7,
+        gid="computed",
+        zorder=2.2,
+    )
+
+
 def mark_points(axes: Axes, view: View) -> None:
     """Mark the origin, other models and the best point, and draw the way that training took."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if left <= 0 <= right and low <= 0 <= high:
         mark(axes, "origin", 0, 0)
+    if view.look.computed and view.surface.computed is not None:
+        draw_computed(axes, view, view.surface.computed)
     place = best_place(view.surface, view.key)
     if place is not None:
         mark(axes, "best", view.x[place[0]], view.y[place[1]])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from landscape_lib.viz.style import is_wide
+from landscape_lib.core.geometry import is_wide
 
 if TYPE_CHECKING:
     from scipy.interpolate import RectBivariateSpline

@@ -14,7 +14,7 @@ from landscape_lib.viz.figures import (
     colour_bar,
     few_ticks,
     mark,
-    notes,
+    surface_notes,
     write_heading,
 )
 from landscape_lib.viz.style import PLAIN_LOOK, Look
@@ -42,7 +42,7 @@ def relief(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         view = View.of(surface, key, look)
         figure = Figure(figsize=figure_size(look.style, *SIZE), layout="constrained")
         axes: Axes3D = figure.add_subplot(projection="3d", computed_zorder=False)
-        said = notes(view.values, view.scale, view.look)
+        said = surface_notes(view.surface, key, view.scale, view.look)
         if not view.is_empty:
             _draw(axes, view)
             _trace_above(axes, view)

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.geometry import WIDE_FACTOR, is_wide
 from landscape_lib.core.surface import Label
 from landscape_lib.viz.stylesheet import style_sheet
 
-WIDE = 50.0  # from this max / min on, positive values are shown on a log scale
 LEVELS = 12
 MOST_LEVELS = 1000
 SCALES = ("auto", "log", "linear")
@@ -57,6 +57,7 @@ class Look:
             ``scale="log"``.
         style: A matplotlib style sheet, a path or a name, laid over our settings.
         topology: Whether minima and passes of clear basins are marked.
+        computed: Put a dot on every point that was evaluated, where others were interpolated.
     """
 
     cmap: str = "viridis"
@@ -66,6 +67,7 @@ class Look:
     vlevel: float | None = None
     style: str | None = None
     topology: bool = False
+    computed: bool = False
 
     def __post_init__(self) -> None:
         style_sheet(self.style)
@@ -172,18 +174,6 @@ def number_text(value: float, digits: int = 6) -> str:
     return spelled.replace("-", "\N{MINUS SIGN}")
 
 
-def is_wide(values: np.ndarray, units: str = "") -> bool:
-    """Tell whether values ask for a log scale: min > 0, max >= 50 min, and no percentages.
-
-    Only finite values count.
-    """
-    finite = values[np.isfinite(values)]
-    if units == "%" or not finite.size:
-        return False
-    low, high = float(finite.min()), float(finite.max())
-    return low > 0 and high >= WIDE * low
-
-
 def choose_scale(values: np.ndarray, look: Look, label: Label) -> Scale:
     """Choose log or linear, the bounds of the colours, and about 12 levels.
 
@@ -221,7 +211,7 @@ def is_log(values: np.ndarray, look: Look, label: Label) -> bool:
     finite = values[np.isfinite(values)]
     low = finite.min() if look.vmin is None else look.vmin
     high = finite.max() if look.vmax is None else look.vmax
-    return bool(low > 0 and high >= WIDE * low)
+    return bool(low > 0 and high >= WIDE_FACTOR * low)
 
 
 def is_flat(seen: np.ndarray) -> bool:

@@ -9,7 +9,18 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import bounds, library, merging, pictures, pipeline, problems, rows, speed, textbook
+from benchmarks import (
+    adaptive,
+    bounds,
+    library,
+    merging,
+    pictures,
+    pipeline,
+    problems,
+    rows,
+    speed,
+    textbook,
+)
 from benchmarks.__main__ import chosen, main
 from benchmarks.children import environment
 from benchmarks.growth import HIDDEN, MILLIONS, _growth, width_of
@@ -17,6 +28,7 @@ from benchmarks.networks import mlp
 from benchmarks.problems import CASES, Case, metrics, three_metrics
 from benchmarks.table import Table, keep
 from benchmarks.timing import Settings, cost, enough, interleaved, median, median_ratio, odd
+from landscape_lib import Axis, Grid, Surface
 
 TINY = Settings(rounds=2, seconds=0.01, quick=True)
 
@@ -235,3 +247,22 @@ def test_the_pictures_row_draws_every_kind_and_adds_up():
     (row,) = table.rows
     assert table.header[1:6] == ("2dcontour", "2dcontourf", "2dheat", "3dsurface", "vtp")
     assert float(row[6]) == pytest.approx(sum(map(float, row[1:6])), abs=0.05)
+
+
+def test_adaptive_grids_are_measured_against_the_whole_surface_and_a_coarser_grid():
+    class Known:
+        """Stands in for a trained network: a loss that is known everywhere."""
+
+        def surface(self, steps):
+            axis = Axis(-1, 1, steps)
+            x, y = axis.steps()[:, None], axis.steps()[None, :]
+            return Surface(Grid((axis, axis)), {"train_loss": np.exp(3 * x**2 + 2 * y**2 - x * y)})
+
+    assert [adaptive.odd_steps(n) for n in (1, 9, 10, 25, 26, 649)] == [1, 3, 5, 5, 7, 27]
+    whole = Known().surface(41)
+    np.testing.assert_allclose(
+        adaptive.by_hand(Known().surface(21), whole), whole["train_loss"], rtol=1e-9
+    )
+    found = adaptive.row_of(Known(), whole)
+    assert len(found) == len(adaptive.COLUMNS) - 2
+    assert [found[2], found[4], found[6]] == ["0 %", "100 %", "0 %"]  # a parabola, in logarithms

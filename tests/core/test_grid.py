@@ -93,9 +93,39 @@ def test_shards_part_the_grid_without_gap_overlap_or_favour(nx, ny, data):
     grid = Grid((Axis(0, nx - 1, nx), Axis(0, ny - 1, ny)))
     of = data.draw(st.integers(1, grid.size))
     parts = [grid.shard(number, of) for number in range(of)]
-    assert [index for part in parts for index in part] == list(range(grid.size))
+    assert [index for part in parts for index in part] == grid.order().tolist()
+    assert sorted(grid.order()) == list(range(grid.size))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert min(map(len, parts)) >= 1
+
+
+@given(low=st.integers(-60, 10), above=st.integers(0, 90))
+def test_each_lattice_holds_both_ends_and_the_model_and_is_about_evenly_spaced(low, above):
+    axis = Axis(low, low + above, above + 1)
+    depths = axis.depths()
+    assert depths.min() == 0
+    assert set(depths) == set(range(depths.max() + 1))
+    nearest = int(np.argmin(np.abs(axis.steps())))
+    assert depths[0] == depths[-1] == depths[nearest] == 0
+    for depth in range(depths.max() + 1):
+        spacing = 2 ** (depths.max() - depth)
+        gaps = np.diff(np.flatnonzero(depths <= depth))
+        assert set(gaps[2:-2]) <= {spacing}
+        assert (gaps <= 1.5 * spacing).all()
+    assert (depths == 0).sum() >= min(5, axis.count)
+
+
+def test_points_come_coarse_to_fine_and_the_first_shard_is_the_coarse_picture():
+    grid = Grid((Axis(-1, 1, 51), Axis(-0.5, 1, 31)))
+    depths = grid.depths().ravel()
+    assert (np.diff(depths[grid.order()]) >= 0).all()
+    first = grid.shard(0, of=16)
+    whole = np.flatnonzero(depths < depths[first].max())
+    assert len(whole) > 25
+    assert set(whole) <= set(first)
+    assert grid.depths()[25, 10] == 0  # the model itself
+    small = Grid((Axis(-1, 1, 5), Axis(0, 3, 4)))
+    assert small.order().tolist() == list(range(20))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_sharding_never_changes_the_surface_traps_27_and_28(nx, ny, hand):
         [hand.choice([hand.gauss(0, 1), float("nan"), -1.0, 0.0]) for _ in range(nx * ny)]
     )
     of = hand.randint(1, grid.size)
-    parts = [np.array(grid.shard(number, of)) for number in range(of)]
+    parts = [np.sort(grid.shard(number, of)) for number in range(of)]
     shards = [Shard(grid, part, {"height": whole[part]}) for part in parts]
     shards += hand.sample(shards, hand.randint(0, of))  # the same values twice do no harm
     hand.shuffle(shards)
@@ -126,3 +126,17 @@ def test_a_key_says_what_it_is_called_measured_in_and_which_end_is_good(key, lab
 def test_a_goal_is_min_or_max():
     with pytest.raises(InputError, match="Unknown goal 'up'; choose 'min' or 'max'"):
         Label("x", goal="up")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"computed": np.ones((3, 2))}, r"'computed' has shape \(3, 2\), the grid \(2, 3\)"),
+        ({"errors": {"loss": np.ones((2, 3))}}, r"errors of \['loss'\], which are no metrics"),
+        ({"errors": {"a": np.ones(3)}}, r"'a' have shape \(3,\), wanted \(2, 3\)"),
+    ],
+)
+def test_what_does_not_fit_a_surface_is_refused(parts, message):
+    grid = Grid((Axis(0, 1, 2), Axis(0, 1, 3)))
+    with pytest.raises(InputError, match=message):
+        Surface(grid, {"a": np.zeros((2, 3))}, **parts)

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import time
 
 import pytest
 
-from landscape_lib.utils.signals import STOPS, Stopped, exit_code, stops
+from landscape_lib.utils.signals import STOPS, Stopped, exit_code, stops, within
 
 
 @pytest.mark.parametrize("number", STOPS)
@@ -66,3 +67,13 @@ def test_a_second_signal_does_not_break_the_clean_up_of_the_first():
             os.kill(os.getpid(), signal.SIGTERM)
             cleaned.append(True)
     assert cleaned == [True]
+
+
+def test_what_takes_too_long_is_ended_and_nothing_rings_afterwards():
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeoutError, match=r"more than 0\.05 s"), within(0.05):
+        time.sleep(10)
+    with within(0.05):
+        pass
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)

@@ -184,6 +184,27 @@ def test_other_peoples_tools_see_named_axes(tmp_path):
         assert found["train_loss"].attrs["units"] == "nats"
 
 
+def test_which_points_were_evaluated_and_what_others_may_be_off_by_are_kept(tmp_path):
+    import xarray
+
+    path = tmp_path / "surface.h5"
+    save_surface(path, surface())
+    assert load_surface(path).computed is None
+    computed = np.arange(GRID.size).reshape(GRID.shape) % 3 == 0
+    errors = np.where(computed, 0, 0.25)
+    partial = replace(surface(), computed=computed, errors={"train_loss": errors})
+    save_surface(path, partial)
+    found = load_surface(path)
+    np.testing.assert_array_equal(found.computed, computed)
+    assert found.computed.dtype == bool
+    assert list(found.errors) == ["train_loss"]
+    np.testing.assert_array_equal(found.errors["train_loss"], errors)
+    assert found.keys == partial.keys  # neither of them is a metric
+    with xarray.open_dataset(path, engine="h5netcdf") as seen:
+        assert seen["computed"].dims == ("xcoordinates", "ycoordinates")
+        np.testing.assert_array_equal(seen["computed"], computed)
+
+
 def test_coordinates_in_the_file_are_the_steps_of_the_axes_trap_4(tmp_path):
     save_surface(tmp_path / "surface.h5", surface())
     with h5py.File(tmp_path / "surface.h5") as file:

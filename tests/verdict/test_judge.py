@@ -362,3 +362,22 @@ def test_the_standard_error_at_the_centre_is_the_surfaces_own():
     assert number(verdict, "standard error of the loss") == 0.125
     told = next(n for n in verdict["numbers"] if n["name"] == "standard error of the loss")
     assert "from 4,000 samples" in told["definition"]
+
+
+def test_a_surface_that_was_interpolated_says_so_and_its_roughness_is_unknown():
+    computed = np.arange(GRID.size).reshape(GRID.shape) % 4 == 0
+    errors = {"train_loss": np.where(computed, 0.0, 0.025)}
+    surface = Surface(GRID, {"train_loss": 1 + BOWL}, {}, computed=computed, errors=errors)
+    verdict = judge(Evidence("own", surface, {}))
+    assert state(verdict, "interpolated") == "note"
+    assert "90 of 357 points were evaluated" in found(verdict, "interpolated")
+    said = found(verdict, "interpolated")
+    assert "train_loss is off by less than its bound, typically 0.025." in said
+    wide = {"train_loss": np.exp(8 * BOWL)}
+    off = {"train_loss": np.where(computed, 0.0, 0.03 * wide["train_loss"])}
+    surface = Surface(GRID, wide, {}, computed=computed, errors=off)
+    assert "typically 3 % of the value." in found(
+        judge(Evidence("own", surface, {})), "interpolated"
+    )
+    assert state(verdict, "roughness") == "unknown"
+    assert state(verdict_of(), "interpolated") is None

@@ -265,3 +265,13 @@ def test_the_colours_are_matplotlibs():
     for name, colours in told["cmaps"].items():
         ends = [to_hex(matplotlib.colormaps[name](end)) for end in (0.0, 1.0)]
         assert [colours[0], colours[-1]] == ends
+
+
+def test_the_page_says_which_points_were_evaluated_and_how_exact_the_others_are():
+    computed = np.arange(35).reshape(7, 5) % 2 == 0
+    errors = {"train_loss": np.where(computed, 0.0, 0.125)}
+    partial = Surface(GRID, {"train_loss": BOWL}, computed=computed, errors=errors)
+    count, off = read(partial).told["runs"][0]["evaluated"]
+    assert count == "18 of 35 points were evaluated, the others are interpolated"
+    assert off == "train loss: interpolated to ±0.12 at a typical point"
+    assert read(surface(train_loss=BOWL)).told["runs"][0]["evaluated"] == []

@@ -411,3 +411,28 @@ def test_other_models_are_marked_where_they_lie_and_the_axes_say_what_leads_ther
 
 def directions(told):
     return {"axis_directions": json.dumps(told)}
+
+
+@pytest.mark.parametrize("draw", [contour, filled_contour, heat_map])
+def test_dots_show_on_request_which_points_were_evaluated_and_a_note_counts_them(draw):
+    computed = np.zeros(GRID.shape, dtype=bool)
+    computed[::3, ::2] = True
+    surface = Surface(GRID, {"train_loss": BOWL}, computed=computed)
+    figure = draw(surface, "train_loss", Look(computed=True))
+    (dots,) = [line for line in figure.axes[0].lines if line.get_gid() == "computed"]
+    found = set(zip(*dots.get_data(), strict=True))
+    assert found == {(x, y) for x in X[::3] for y in Y[::2]}
+    assert "9 of 35 points evaluated, the others interpolated" in words(figure)
+    plain = draw(surface, "train_loss", Look())
+    assert not [line for line in plain.axes[0].lines if line.get_gid() == "computed"]
+    holes = Surface(GRID, {"train_loss": np.where(X[:, None] > 1, np.nan, BOWL)}, computed=computed)
+    assert "9 of 35 points evaluated, 19 interpolated, 7 missing" in words(
+        draw(holes, "train_loss")
+    )
+
+
+def test_an_interpolated_value_is_not_the_best_one():
+    computed = np.ones(GRID.shape, dtype=bool)
+    computed[5, 1] = False  # where the bowl is lowest
+    surface = Surface(GRID, {"train_loss": BOWL}, computed=computed)
+    assert marks(contour(surface, "train_loss"), "best") != [(1.5, -0.25)]

@@ -40,7 +40,9 @@ def read_config():
             "Error: settings come from one file: put them there and name it with --configfile."
         )
     path = given[0] if given else "config/config.yaml"
-    path = f"./{path}" if path.startswith("-") else path  # or programs take it for an option
+    path = (
+        f"./{path}" if path.startswith("-") else path
+    )  # or programs take it for an option
     return path, landscape_config.load(path)
 
 
@@ -74,6 +76,7 @@ wildcard_constraints:
     key=r"(?!flat\.vtp|loss_and_accuracy_1d)[A-Za-z0-9._%-]+",  # those files have rules of their own
     k="[0-9]+",
     n="[0-9]+",
+    round="[0-9]+",
     format="pdf|png|svg",
 
 
@@ -144,14 +147,38 @@ def films_probe(wildcards):
 
 
 def shards_of(wildcards):
-    """Return the run's shards; how many they are is known after the probe."""
+    """Return the run's shards; how many they are is known after the probe.
+
+    Those of an adaptive grid are known round by round, until one needs none.
+    """
     checkpoints.probe.get(run=wildcards.run)
+    if DEPENDS.config.run(wildcards.run).refinement:
+        return [path for found in rounds_of(wildcards.run) for path in found[1:]]
     n = or_stop(DEPENDS.shard_count, wildcards.run)
     return [
         path
         for k in range(n)
         for path in of_run(wildcards.run, f"shards/{k}-of-{n}.h5")
     ]
+
+
+def rounds_of(run, until=None):
+    """Return each round's file and its shards: of all rounds, or of those before one."""
+    found = []
+    while until is None or len(found) < until:
+        file = checkpoints.choose_points.get(run=run, round=len(found)).output[0]
+        shards = or_stop(DEPENDS.round_shards, run, len(found))
+        if not shards:
+            break
+        found.append([file, *placed(shards)])
+    return found
+
+
+def rounds_before(wildcards):
+    """Return what a round's points are chosen from; the first is chosen once there is a probe."""
+    checkpoints.probe.get(run=wildcards.run)
+    before = rounds_of(wildcards.run, until=int(wildcards.round))
+    return [path for found in before for path in found]
 
 
 def range_of(wildcards):
@@ -295,12 +322,16 @@ def on_shard(wildcards):
     return or_stop(DEPENDS.shard, wildcards.run)
 
 
+def on_points(wildcards):
+    return or_stop(DEPENDS.points, wildcards.run)
+
+
 def on_training(wildcards):
     return DEPENDS.training(wildcards.run)
 
 
 def on_grid(wildcards):
-    return DEPENDS.config.run(wildcards.run).settings("grid")
+    return or_stop(DEPENDS.merging, wildcards.run)
 
 
 def on_figures(wildcards):

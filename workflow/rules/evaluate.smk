@@ -67,9 +67,49 @@ rule evaluate_shard:
         scripts=the_scripts,
         config=the_config,
         content=on_shard,
+        points="",
     shell:
         "python {params.scripts:q}/evaluate_shard.py --config {params.config:q} --run {wildcards.run}"
-        " --shard {wildcards.k} --of {wildcards.n} --out {output} --log {log}"
+        " {params.points} --shard {wildcards.k} --of {wildcards.n} --out {output} --log {log}"
+
+
+# An adaptive grid is evaluated in rounds: each one's points are chosen from what those before it
+# found, and its shards are shards like any other.
+checkpoint choose_points:
+    input:
+        range_of,
+        rounds_before,
+        probe=ancient("results/{run}/probe.json"),
+    output:
+        "results/{run}/rounds/{round}.json",
+    log:
+        "logs/{run}/choose_points/{round}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_points,
+    shell:
+        "python {params.scripts:q}/choose_points.py --config {params.config:q} --run {wildcards.run}"
+        " --round {wildcards.round} --out {output} --log {log}"
+
+
+use rule evaluate_shard as evaluate_round with:
+    input:
+        made_files,
+        range_of,
+        points="results/{run}/rounds/{round}.json",
+        hash="results/{run}/directions.h5.sha256",
+        directions=ancient("results/{run}/directions.h5"),
+        probe=ancient("results/{run}/probe.json"),
+    output:
+        "results/{run}/rounds/{round}/{k}-of-{n}.h5",
+    log:
+        "logs/{run}/evaluate_round/{round}/{k}-of-{n}.log",
+    params:
+        scripts=the_scripts,
+        config=the_config,
+        content=on_shard,
+        points=lambda wildcards, input: f"--points {input.points}",
 
 
 rule merge_shards:

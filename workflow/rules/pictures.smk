@@ -1,6 +1,22 @@
 # Captions and headings are for `snakemake --report`.
 
 
+localrules:
+    preview,
+
+
+# What is evaluated so far of every run, after an interruption.  While a run is at work it holds
+# Snakemake's lock; scripts/preview.py does the same then.
+rule preview:
+    log:
+        "logs/preview.log",
+    params:
+        scripts=SCRIPTS,
+        config=CONFIG,
+    shell:
+        "python {params.scripts:q}/preview.py --config {params.config:q} --log {log}"
+
+
 rule plot_surface:
     input:
         surface_of,

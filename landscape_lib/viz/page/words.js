@@ -70,8 +70,8 @@ function notesOf(view) {
 
 /** Say what was left out of the page, or rounded. */
 function notesOnPage(landscape) {
-  const said = [];
-  const { measured } = landscape.told;
+  const { measured, evaluated } = landscape.told;
+  const said = [...evaluated];
   const kept = [landscape.x.length, landscape.y.length].slice(0, measured.length);
   if (kept.join() !== measured.join()) {
     said.push(`${kept.join(" × ")} of the ${measured.join(" × ")} points measured are in this page; all of them are in the surface file`);

@@ -1,0 +1,1 @@
+"""Where a surface must be evaluated, and what stands where it was not."""
