@@ -40,7 +40,9 @@ def read_config():
             "Error: settings come from one file: put them there and name it with --configfile."
         )
     path = given[0] if given else "config/config.yaml"
-    path = f"./{path}" if path.startswith("-") else path  # or programs take it for an option
+    path = (
+        f"./{path}" if path.startswith("-") else path
+    )  # or programs take it for an option
     return path, landscape_config.load(path)
 
 
