@@ -58,7 +58,8 @@ def probed(run, monkeypatch):
     probe(here, here.path("probe.json"))
     make_directions(here, here.path("directions.h5"))
     yield here
-    sys.modules.pop("_problem_stopping", None)
+    for name in ("stopping", "_problem_stopping"):
+        sys.modules.pop(name, None)
 
 
 SHARD = "--run own --shard 0 --of 1 --out results/own/shards/0-of-1.h5".split()

@@ -34,7 +34,8 @@ def probed(run, monkeypatch):
     probe(here, here.path("probe.json"))
     make_directions(here, here.path("directions.h5"))
     yield here
-    sys.modules.pop("_problem_stopping", None)
+    for name in ("stopping", "_problem_stopping"):
+        sys.modules.pop(name, None)
 
 
 CURVED = "torch.exp(-3 * outputs[:, 0] ** 2) + 0.1 * outputs[:, 0] ** 2 + 0.01"
