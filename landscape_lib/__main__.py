@@ -88,4 +88,4 @@ def _import(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

@@ -1,7 +1,6 @@
 """Choose which points of a run's adaptive grid are evaluated next."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -25,4 +24,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

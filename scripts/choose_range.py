@@ -1,7 +1,6 @@
 """Find the ends of the axes that the config leaves open, so that the grid shows the basin."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -24,4 +23,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

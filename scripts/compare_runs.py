@@ -1,7 +1,6 @@
 """Draw one metric of several runs in one picture."""
 
 import argparse
-import sys
 
 from landscape_lib import cli
 from landscape_lib.utils.signals import Stops
@@ -24,4 +23,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

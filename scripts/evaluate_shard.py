@@ -1,7 +1,6 @@
 """Evaluate one shard of a run's points; those that the journal has are not evaluated again."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -30,4 +29,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

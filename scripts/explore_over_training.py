@@ -1,7 +1,6 @@
 """Write the page to explore the moments of a training with."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -24,4 +23,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

@@ -1,7 +1,6 @@
 """Write every metric of a run into one flat file for ParaView, and a program that opens it."""
 
 import argparse
-import sys
 
 from landscape_lib import cli
 from landscape_lib.utils.signals import Stops
@@ -21,4 +20,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

@@ -1,7 +1,6 @@
 """Write one metric's surface for ParaView."""
 
 import argparse
-import sys
 
 from landscape_lib import cli
 from landscape_lib.utils.signals import Stops
@@ -23,4 +22,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

@@ -1,7 +1,6 @@
 """Read a surface of another tool into one of ours: ``python -m landscape_lib import``."""
 
-import sys
-
+from landscape_lib import cli
 from landscape_lib.__main__ import main as command
 
 
@@ -11,4 +10,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

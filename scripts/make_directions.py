@@ -1,7 +1,6 @@
 """Make a run's directions, as its config says, and write directions.h5."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -24,4 +23,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

@@ -1,7 +1,6 @@
 """Judge a run's surface: is the picture right, and which numbers may be quoted?"""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -25,4 +24,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

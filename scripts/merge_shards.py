@@ -1,7 +1,6 @@
 """Merge a run's shards into surface.h5; refuse gaps, repeats and strangers."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -26,4 +25,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

@@ -1,7 +1,6 @@
 """Draw losses and accuracies of a curve in one picture."""
 
 import argparse
-import sys
 
 from landscape_lib import cli
 from landscape_lib.utils.signals import Stops
@@ -23,4 +22,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

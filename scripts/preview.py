@@ -1,7 +1,6 @@
 """Show what is evaluated so far, of one run or all, also while they are at work."""
 
 import argparse
-import sys
 
 from landscape_lib import cli
 from landscape_lib.utils.signals import Stops
@@ -27,4 +26,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

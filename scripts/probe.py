@@ -1,7 +1,6 @@
 """Evaluate a run's centre: learn its metric keys, choose the plan, time a point."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from landscape_lib import cli
@@ -24,4 +23,4 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

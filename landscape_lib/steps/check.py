@@ -78,6 +78,7 @@ def _looked_at(run: Experiment, start_s: float) -> str:
     begin = time.perf_counter()
     bench = set_up(run)
     start_s += time.perf_counter() - begin
+    to_read = peak_memory()
     found = probed(run, bench)
     forget_peak()
     directions = directions_of(_untrained(run), bench.problem.model, bench)
@@ -89,7 +90,7 @@ def _looked_at(run: Experiment, start_s: float) -> str:
     for key, value in found.centre.items():
         note = found.labels[key].note
         lines += [f"{key:<{wide}} {value:.6g}" + (f"  {note}" if note else "")]
-    return "\n".join([*lines, "", *_costs(run, found, start_s, peak_memory())])
+    return "\n".join([*lines, "", *_costs(run, found, start_s, max(to_read, peak_memory()))])
 
 
 def _untrained(run: Experiment) -> Experiment:
