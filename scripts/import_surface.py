@@ -1,5 +1,7 @@
 """Read a surface of another tool into one of ours: ``python -m landscape_lib import``."""
 
+import sys
+
 from landscape_lib import cli
 from landscape_lib.__main__ import main as command
 
