@@ -1,10 +1,13 @@
-"""What an HDF5 file may not do, whoever wrote it: lead elsewhere, or ask for more than it holds."""
+"""What a file of arrays may not do, whoever wrote it: lead elsewhere, or exhaust memory."""
 
+import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from landscape_lib.core.errors import InputError
 
@@ -79,3 +82,32 @@ def _refuse_dataset(dataset: h5py.Dataset, name: str, path: Path | str) -> None:
             f"{path}: {name!r} claims {dataset.nbytes:,} bytes, but {stored:,} are stored, which "
             "cannot hold them. The file is damaged, or it was made to exhaust memory."
         )
+
+
+def refuse_dense(archive: zipfile.ZipFile, path: Path | str) -> None:
+    """Refuse an npz file whose arrays claim more than what is stored could hold.
+
+    Raises:
+        InputError: If one does.
+    """
+    for member in archive.infolist():
+        claimed = max(member.file_size, _claimed(archive, member))
+        if claimed > DENSEST * member.compress_size + FREE or claimed > member.file_size + FREE:
+            raise InputError(
+                f"{path}: {member.filename!r} claims {claimed:,} bytes, but "
+                f"{member.compress_size:,} are stored, which cannot hold them. The file is "
+                "damaged, or it was made to exhaust memory."
+            )
+
+
+def _claimed(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Return the bytes of the array that a member's header promises; 0 where it is no array."""
+    if not member.filename.endswith(".npy"):
+        return 0
+    with archive.open(member) as handle:
+        version = np.lib.format.read_magic(handle)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+            version, np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(handle)
+    return math.prod(shape) * int(dtype.itemsize)

@@ -29,7 +29,7 @@ from landscape_lib.core.surface import (
     Trajectory,
 )
 from landscape_lib.utils.foreign import COORDINATES, surface_of_arrays
-from landscape_lib.utils.guard import refuse_foreign
+from landscape_lib.utils.guard import refuse_dense, refuse_foreign
 
 if TYPE_CHECKING:  # torch is imported where directions are: pictures need none of it
     from torch import Tensor, nn
@@ -346,8 +346,12 @@ def _root(handle: h5py.File) -> dict[str, np.ndarray]:
 
 def _npz(path: Path | str) -> dict[str, np.ndarray]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            refuse_dense(archive, path)
         with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             return dict(arrays)  # no pickles: they run code
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: it cannot be read as npz: {error}.") from error
 

@@ -103,12 +103,15 @@ def write_over_training(
         raise InputError(f"Unknown film {film!r}; choose one of {list(FILMS)}.")
     keys = keys_of(next(iter(surfaces.values())), surf_name)
     stems = {key: f"{prefix}_{file_name(key)}_over_training" for key in keys}
-    paths = [plot_over_training(surfaces, key, f"{stem}.pdf") for key, stem in stems.items()]
+    figures = [Film(surfaces, key).side_by_side() for key in keys]
+    paths = [
+        save(figure, Path(f"{stem}.pdf"), "pdf")
+        for figure, stem in zip(figures, stems.values(), strict=True)
+    ]
     for key, stem in stems.items():
         plot_over_training(surfaces, key, f"{stem}.{film}")
     entries = [Entry(name, surface) for name, surface in surfaces.items()]
     write_explorer(entries, f"{prefix}_over_training.html", series=Path(prefix).name)
-    figures = [Film(surfaces, key).side_by_side() for key in keys]
     if show:
         show_figures(figures)
     return Pictures(paths, figures)

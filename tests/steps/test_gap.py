@@ -13,16 +13,13 @@ from landscape_lib.core.gap import gap_of, gaps, with_gaps
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.dependencies import Dependencies
-from landscape_lib.utils.storage import load_directions, load_surface
+from landscape_lib.utils.storage import load_directions
 from landscape_lib.viz.gap import gap
 from scripts import (
-    evaluate_shard,
     export_flat,
-    make_directions,
-    merge_shards,
     plot_gap,
-    probe,
 )
+from tests.steps.walk import to_surface
 
 # Each sample x has the loss |w - x|^2.  The test data are the training data moved by (2, 0), so the
 # gap is  |w - m - (2, 0)|^2 - |w - m|^2 = 4 - 4 (w_1 - m_1),  m the mean of the training data.
@@ -72,15 +69,7 @@ def run(tmp_path, monkeypatch):
             "evaluation": {"precision": "float64", "plan": "plain"},
         }
         (tmp_path / "c.yaml").write_text(yaml.safe_dump({"runs": {"own": told}}))
-        here, folder = ["--config", "c.yaml", "--run", "own"], Path("results/own")
-        assert make_directions.main([*here, "--out", str(folder / "directions.h5")]) == 0
-        assert probe.main([*here, "--out", str(folder / "probe.json")]) == 0
-        for k in "01":
-            out = ["--out", str(folder / f"shards/{k}-of-2.h5")]
-            assert evaluate_shard.main([*here, "--shard", k, "--of", "2", *out]) == 0
-        out = ["--out", str(folder / "surface.h5")]
-        assert merge_shards.main([*here, "--of", "2", *out]) == 0
-        return load_surface(folder / "surface.h5")
+        return to_surface()
 
     yield taken
     for name in ("own_place", "_problem_own_place"):

@@ -16,6 +16,7 @@ from landscape_lib.steps.over_training import times
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.storage import load_directions, load_surface
 from tests.pipeline.test_messages import script
+from tests.steps.walk import to_surface
 from tests.viz.test_paraview import Read
 
 PROBLEM = """\
@@ -76,15 +77,7 @@ def here(tmp_path, monkeypatch):
 
 
 def evaluated(*names):
-    for name in names:
-        own = ["--config", "c.yaml", "--run", name]
-        folder = f"results/{name}"
-        assert script("make_directions")([*own, "--out", f"{folder}/directions.h5"]) == 0
-        assert script("probe")([*own, "--out", f"{folder}/probe.json"]) == 0
-        shard = ["--shard", "0", "--of", "1", "--out", f"{folder}/shards/0-of-1.h5"]
-        assert script("evaluate_shard")([*own, *shard]) == 0
-        assert script("merge_shards")([*own, "--of", "1", "--out", f"{folder}/surface.h5"]) == 0
-    return {name: load_surface(f"results/{name}/surface.h5") for name in names}
+    return {name: to_surface(name, shards=1) for name in names}
 
 
 def test_every_moment_is_the_quadratic_around_its_own_weights(here, tmp_path):

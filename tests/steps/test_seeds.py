@@ -14,8 +14,9 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.dependencies import Dependencies
-from landscape_lib.utils.storage import load_ensemble, load_surface, save_ensemble, save_surface
-from scripts import evaluate_shard, make_directions, merge_seeds, merge_shards, plot_seeds, probe
+from landscape_lib.utils.storage import load_ensemble, save_ensemble, save_surface
+from scripts import merge_seeds, plot_seeds
+from tests.steps.walk import to_surface
 
 # L(w) = sum_i h_i (w_i - 1)^2 / 2 around its minimum w = 1, where 'normalize: weight' leaves the
 # Gaussian noise d as it is: the Hessian H is diagonal, and 2 L(d) = d'Hd.
@@ -99,17 +100,11 @@ def test_where_all_curvatures_are_one_it_is_chi_square_itself(quadratic):
 def test_a_run_with_seeds_keeps_every_member_and_draws_mean_and_spread(quadratic):
     runs = quadratic(seeds=4).runs
     assert list(runs) == ["own", "own_seed4", "own_seed5", "own_seed6"]
-    for name, run in runs.items():
-        here, folder = ["--config", "c.yaml", "--run", name], run.folder
-        assert make_directions.main([*here, "--out", str(folder / "directions.h5")]) == 0
-        assert probe.main([*here, "--out", str(folder / "probe.json")]) == 0
-        out = ["--out", str(folder / "shards/0-of-1.h5")]
-        assert evaluate_shard.main([*here, "--shard", "0", "--of", "1", *out]) == 0
-        assert merge_shards.main([*here, "--of", "1", "--out", str(folder / "surface.h5")]) == 0
+    surfaces = [to_surface(name, shards=1) for name in runs]
     here = ["--config", "c.yaml", "--run", "own"]
     assert merge_seeds.main([*here, "--out", "results/own/seeds.h5"]) == 0
     found = load_ensemble("results/own/seeds.h5")
-    members = np.stack([load_surface(run.path("surface.h5"))[KEY] for run in runs.values()])
+    members = np.stack([surface[KEY] for surface in surfaces])
     np.testing.assert_array_equal(found.stacked(KEY), members)
     np.testing.assert_array_equal(found.mean[KEY], members.mean(axis=0))
     np.testing.assert_array_equal(found.spread[KEY], members.std(axis=0, ddof=1))

@@ -13,7 +13,7 @@ from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.steps.pictures import draw
 from landscape_lib.utils.journal import Journal, decode, encode
 from landscape_lib.utils.storage import load_directions, load_surface
-from scripts import evaluate_shard, make_directions, merge_shards, probe
+from tests.steps.walk import to_surface
 
 # One weight w; the loss of the sample x is (w - x)^2, so that everything is known in closed form.
 PROBLEM = """\
@@ -60,15 +60,7 @@ def run(tmp_path, monkeypatch):
             "evaluation": {"precision": "float64", "plan": "plain", **evaluation},
         }
         (tmp_path / "c.yaml").write_text(yaml.safe_dump({"runs": {"own": told}}))
-        here, folder = ["--config", "c.yaml", "--run", "own"], Path("results/own")
-        assert make_directions.main([*here, "--out", str(folder / "directions.h5")]) == 0
-        assert probe.main([*here, "--out", str(folder / "probe.json")]) == 0
-        for k in "01":
-            out = ["--out", str(folder / f"shards/{k}-of-2.h5")]
-            assert evaluate_shard.main([*here, "--shard", k, "--of", "2", *out]) == 0
-        out = ["--out", str(folder / "surface.h5")]
-        assert merge_shards.main([*here, "--of", "2", *out]) == 0
-        return load_surface(folder / "surface.h5")
+        return to_surface()
 
     yield taken
     for name in ("own_height", "_problem_own_height"):

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from landscape_lib import LossLandscape
-from landscape_lib.utils.storage import directions_attributes, load_directions, load_surface
+from landscape_lib.utils.storage import directions_attributes, load_directions
 from tests.pipeline.test_messages import script
+from tests.steps.walk import to_surface
 
 PROBLEM = """\
 import torch
@@ -46,18 +47,7 @@ def drawn(tmp_path, monkeypatch):
     def run(names, **settings):
         runs = {"mine": {"problem": "own_norms.py:build", "grid": GRID, **settings}}
         (tmp_path / "c.yaml").write_text(yaml.safe_dump({"runs": runs}))
-        for name in names:
-            here = ["--config", "c.yaml", "--run", name]
-            folder = f"results/{name}"
-            assert script("make_directions")([*here, "--out", f"{folder}/directions.h5"]) == 0
-            assert script("probe")([*here, "--out", f"{folder}/probe.json"]) == 0
-            for k in "01":
-                out = ["--out", f"{folder}/shards/{k}-of-2.h5"]
-                assert script("evaluate_shard")([*here, "--shard", k, "--of", "2", *out]) == 0
-            assert (
-                script("merge_shards")([*here, "--of", "2", "--out", f"{folder}/surface.h5"]) == 0
-            )
-        return {name: load_surface(f"results/{name}/surface.h5") for name in names}
+        return {name: to_surface(name) for name in names}
 
     yield run
     for name in ("own_norms", "_problem_own_norms"):

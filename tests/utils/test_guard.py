@@ -1,5 +1,8 @@
 """A stranger's file is refused before it reads another file, loads code or takes memory."""
 
+import io
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Surface
-from landscape_lib.utils.guard import refuse_foreign
+from landscape_lib.utils.guard import refuse_dense, refuse_foreign
 from landscape_lib.utils.storage import load_directions, load_surface, save_surface
 
 STEPS = np.linspace(-1, 1, 4), np.linspace(0, 1, 3)
@@ -113,3 +116,24 @@ def test_what_packs_best_is_still_read(tmp_path):
         refuse_foreign(handle, path)
         stored = handle["train_loss"].id.get_storage_size()
     assert stored < grid.size * 8 / 200
+
+
+def npz(path, shape, stored):
+    """Write an npz file whose array claims a shape, with so many bytes behind its header."""
+    header = io.BytesIO()
+    told = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, told)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("loss.npy", header.getvalue() + stored)
+    return path
+
+
+def test_an_npz_file_that_claims_more_than_it_holds_is_refused(tmp_path):
+    path = npz(tmp_path / "own.npz", (2**17, 2**20), b"")
+    with pytest.raises(
+        InputError, match=r"'loss\.npy' claims 1,099,511,627,776 bytes, but"
+    ) as refused:
+        load_surface(path)
+    assert str(path) in str(refused.value)
+    with zipfile.ZipFile(npz(tmp_path / "whole.npz", (4, 3), bytes(96))) as archive:
+        refuse_dense(archive, path)
