@@ -589,7 +589,7 @@ class LossLandscape:
         plans, wanted = recorded_plans(surface), recorded_problem(surface)
         if not plans:
             raise InputError(f"{self.surf_file}: it does not say how its points were evaluated.")
-        indices = chosen(surface.grid, points, seed)
+        indices = chosen(surface, points, seed)
         told = wanted.get("evaluation", {})
         with _speaking():
             bench = self._bench(

@@ -142,9 +142,9 @@ def completed(grid: Grid, rounds: Sequence[Round], values: np.ndarray, label: La
     filled = fill(grid, space.into(values), computed, space.extent)
     found = np.where(computed, values, space.back(filled.heights))
     audit = Audit.of(grid, rounds, values, label)
-    shares = expected(grid, filled.misses, computed) * (audit.factor if audit else 1.0)
-    off = shares * space.extent
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # nothing expected, by a factor of inf
+        off = expected(grid, filled.misses, computed) * (audit.factor if audit else 1.0)
+        off *= space.extent
         errors = found * np.expm1(off) if space.log else off
-    unknown = ~computed & ~np.isfinite(found)
+    unknown = ~np.isfinite(found) | np.isnan(errors)
     return Completed(found, np.where(computed, 0.0, np.where(unknown, np.inf, errors)), audit)

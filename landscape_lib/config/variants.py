@@ -44,6 +44,9 @@ def _seeds(
         mistakes.say(asked.path, f"{count} without a random direction", "kind 'random' on an axis")
     elif run.auto:
         mistakes.say(asked.path, f"{count} beside 'auto'", "ends in numbers: all share one grid")
+    elif run.refinement:
+        wanted = "grid.mode 'full': a mean over seeds takes every seed's value at every point"
+        mistakes.say(asked.path, f"{count} beside an adaptive grid", wanted)
     else:
         yield from (_reseeded(run, more) for more in range(1, count))
 

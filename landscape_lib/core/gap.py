@@ -31,7 +31,8 @@ def gaps(keys: Iterable[str]) -> dict[str, str]:
 def gap_of(surface: Surface, key: str) -> Surface:
     """Return what a metric of other data is above that of the training data, ``<key>_gap``.
 
-    Its standard error is sqrt(s1^2 + s2^2), as the two are drawn independently of each other.
+    Its standard error is sqrt(s1^2 + s2^2), as the two are drawn independently of each other.  What
+    interpolated values may be off by is the sum of what either may be.
 
     Raises:
         InputError: If the training data have no such metric; the message lists those they have.
@@ -51,20 +52,23 @@ def gap_of(surface: Surface, key: str) -> Surface:
     with np.errstate(invalid="ignore"):
         values = surface[key] - surface[base]
     error = np.hypot(surface.standard_error(key), surface.standard_error(base))
+    off = surface.errors
     return replace(
         surface,
         values={own: values},
         labels={own: told},
         beside={f"{STANDARD_ERROR}{own}": error},
+        errors={own: off[key] + off[base]} if {key, base} <= off.keys() else {},
     )
 
 
 def with_gaps(surface: Surface) -> Surface:
     """Return a surface with every gap as one more metric."""
-    found = [gap_of(surface, key) for key in gaps(surface.keys)]
+    found = [surface, *(gap_of(surface, key) for key in gaps(surface.keys))]
     return replace(
         surface,
-        values={**surface.values, **{k: v for one in found for k, v in one.values.items()}},
-        labels={**surface.labels, **{k: v for one in found for k, v in one.labels.items()}},
-        beside={**surface.beside, **{k: v for one in found for k, v in one.beside.items()}},
+        values={key: array for one in found for key, array in one.values.items()},
+        labels={key: label for one in found for key, label in one.labels.items()},
+        beside={key: array for one in found for key, array in one.beside.items()},
+        errors={key: array for one in found for key, array in one.errors.items()},
     )

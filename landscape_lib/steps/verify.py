@@ -19,7 +19,6 @@ from landscape_lib.config import Experiment
 from landscape_lib.core import geometry
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import borrowed
 from landscape_lib.core.surface import Shard, Surface
 from landscape_lib.steps.agreement import TOLERANCE, Row, Verification
@@ -73,7 +72,7 @@ def verify(
         raise InputError(f"{path}: it is no surface file; wanted a surface.h5 of the pipeline.")
     surface = load_surface(path)
     run = experiment or recorded_run(surface, path)
-    indices = chosen(surface.grid, points, seed)
+    indices = chosen(surface, points, seed)
     plans, listener = recorded_plans(surface), stops or Stops()
     if not plans:
         raise InputError(f"{path}: it does not say how its points were evaluated.")
@@ -207,26 +206,28 @@ def _has_fingerprint(work: Work, surface: Surface) -> bool:
     return str(surface.attributes.get("fingerprint")) in found
 
 
-def chosen(grid: Grid, points: int | str, seed: int | None = None) -> list[int]:
-    """Return the flat indices of points drawn at random, ascending, and of the centre.
+def chosen(surface: Surface, points: int | str, seed: int | None = None) -> list[int]:
+    """Return the flat indices of evaluated points drawn at random, ascending, and of the centre.
 
-    A seed that is not given is drawn, and logged.
+    Interpolated points are left out: their values are none of the model's.  A seed that is not
+    given is drawn, and logged.
 
     Raises:
         InputError: If ``points`` is neither a number from 1 nor ``"all"``.
     """
+    grid, computed = surface.grid, surface.computed
+    there = np.arange(grid.size) if computed is None else np.flatnonzero(computed)
     if points == "all":
-        return list(range(grid.size))
+        return there.tolist()
     if not isinstance(points, int) or isinstance(points, bool) or points < 1:
         raise InputError(f"points is {points!r}; wanted a whole number from 1, or 'all'.")
     seed = secrets.randbelow(2**32) if seed is None else seed
-    count = min(points, grid.size)
-    log.info("%d of %d points, drawn with the seed %d", count, grid.size, seed)
-    found = set(np.random.default_rng(seed).choice(grid.size, count, replace=False).tolist())
-    centre = geometry.origin(grid)
-    if centre is not None:
-        found.add(int(np.ravel_multi_index(centre, grid.shape)))
-    return sorted(found)
+    count = min(points, there.size)
+    log.info("%d of %d points, drawn with the seed %d", count, there.size, seed)
+    found = set(np.random.default_rng(seed).choice(there, count, replace=False).tolist())
+    origin = geometry.origin(grid)
+    centre = -1 if origin is None else int(np.ravel_multi_index(origin, grid.shape))
+    return sorted(found | ({centre} & set(there.tolist())))
 
 
 def _is_this_machine(surface: Surface) -> bool:

@@ -37,6 +37,9 @@ def in_drawable_units(
             labels=dict(surface.labels) | {key: named},
             beside=dict(surface.beside)
             | {STANDARD_ERROR + key: surface.standard_error(key) / unit},
+            errors={
+                name: off / unit if name == key else off for name, off in surface.errors.items()
+            },
         )
         for surface in surfaces
     ]

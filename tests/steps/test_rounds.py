@@ -13,13 +13,25 @@ from torch import nn
 
 from landscape_lib import LossLandscape
 from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.gap import with_gaps
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.probe import probe
 from landscape_lib.steps.rounds import read_round
 from landscape_lib.utils.journal import decode
 from landscape_lib.utils.storage import load_surface
-from scripts import choose_points, evaluate_shard, merge_shards
+from scripts import (
+    choose_points,
+    evaluate_shard,
+    export_flat,
+    export_vtp,
+    make_explorer,
+    merge_shards,
+    plot_gap,
+    plot_persistence,
+    plot_surface,
+    verify,
+)
 from tests.steps.test_preview import STOPPING
 
 GRID = {"x": [-1, 1, 33], "y": [-0.5, 1, 25], "mode": "adaptive", "shards": 2}
@@ -130,6 +142,62 @@ def test_the_library_gives_the_bytes_of_the_pipeline_also_after_ctrl_c(probed, m
     assert landscape.surface.computed is None
     labelled = surface_to_xarray(surface)
     assert labelled["computed"].dims == labelled["train_loss_height_error"].dims == ("x", "y")
+
+
+def test_what_is_interpolated_goes_through_every_picture_the_gap_and_verify(run, caplog):
+    """With other data, standard errors and basins beside it: nothing takes it for evaluated."""
+    here = run(
+        problem="stopping.py:build",
+        grid=GRID,
+        evaluation={"plan": "plain"},
+        figures={"topology": True, "computed": True, "formats": ["svg"]},
+    )
+    text = STOPPING.replace("1 + outputs[:, 0] ** 2", CURVED)
+    both = text.replace(
+        '{"height": height})',
+        '{"height": height}, splits={"test": (torch.ones(5, 2) / 2, LABELS)})',
+    ).replace("def build", "LABELS = torch.ones(5, 1)\n\n\ndef build")
+    Path("stopping.py").write_text(both)
+    probe(here, here.path("probe.json"))
+    make_directions(here, here.path("directions.h5"))
+    go()
+    surface = load_surface(here.path("surface.h5"))
+    there = surface.computed
+    assert 0 < surface.evaluated < surface.grid.size
+    assert np.isnan(surface.standard_error("train_loss_height")[~there]).all()
+    gap = with_gaps(surface)
+    key, own = "test_loss_height_gap", "train_loss_height"
+    np.testing.assert_array_equal(
+        gap.errors[key], surface.errors[own] + surface.errors["test_loss_height"]
+    )
+    assert (gap.errors[key][there] == 0).all()
+    other = ["--key", "test_loss_height", "--format", "svg"]
+    for script, *more in (
+        (plot_gap, *other),
+        (plot_surface, *other),
+        (plot_persistence, *other),
+        (export_vtp, "--key", own),
+        (export_flat,),
+        (make_explorer, "--out", "page.html"),
+    ):
+        assert script.main([*RUN, *more]) == 0, script.__name__
+    assert verify.main(["results/own/surface.h5", "--points", "all"]) == 0
+    assert f"{surface.evaluated} points" in caplog.text
+    sys.modules.pop("stopping", None)
+
+
+def test_a_grid_so_small_that_all_of_it_is_evaluated_has_no_bounds_and_no_warnings(run):
+    """The last audit takes what is left, fewer points than a bound can be told by."""
+    grid = {"x": [-1, 1, 17], "y": [-0.5, 1, 13], "mode": "adaptive"}
+    here = run(problem="stopping.py:build", grid=grid, evaluation={"plan": "plain"})
+    Path("stopping.py").write_text(STOPPING.replace("1 + outputs[:, 0] ** 2", CURVED))
+    probe(here, here.path("probe.json"))
+    make_directions(here, here.path("directions.h5"))
+    go()
+    surface = load_surface(here.path("surface.h5"))
+    assert surface.evaluated == surface.grid.size
+    assert not any(errors.any() for errors in surface.errors.values())
+    sys.modules.pop("stopping", None)
 
 
 def surface_to_xarray(surface):

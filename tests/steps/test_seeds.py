@@ -135,6 +135,10 @@ def test_seeds_are_targets_of_their_run_and_no_comparison_of_it(quadratic, monke
         ({"seeds": 1}, "runs.own.seeds: found 1; allowed: a whole number from 2"),
         ({"grid": {"x": "auto"}}, "found 3 beside 'auto'; allowed: ends in numbers"),
         (
+            {"grid": {"x": [-1, 1, 9], "y": [-1, 1, 7], "mode": "adaptive"}},
+            "found 3 beside an adaptive grid; allowed: grid.mode 'full'",
+        ),
+        (
             {"directions": {"kind": "target", "model": "c.yaml"}},
             "found 3 without a random direction; allowed: kind 'random' on an axis",
         ),

@@ -13,6 +13,7 @@ from torch import nn
 
 from landscape_lib import InputError, LossLandscape, verify
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Surface
 from landscape_lib.steps.agreement import Row
 from landscape_lib.steps.verify import chosen
 from landscape_lib.utils.storage import load_surface, save_surface
@@ -69,7 +70,7 @@ def test_a_surface_changed_in_the_last_bit_of_one_value_fails(surface, capsys, c
     assert script.main([str(surface), "--points", "all", "--tolerance", "1e-5"]) == 0
     assert "all agree, to a relative 1e-05." in capsys.readouterr().out
     kept = [seed for seed in range(20) if verify(surface, 5, seed).agrees]
-    drawn = [s for s in range(20) if 3 * 3 + 2 not in chosen(load_surface(surface).grid, 5, s)]
+    drawn = [s for s in range(20) if 3 * 3 + 2 not in chosen(load_surface(surface), 5, s)]
     assert kept == drawn  # it is seen where that point is among those drawn
     for wrong in ("-1", "nan"):
         assert script.main([str(surface), f"--tolerance={wrong}"]) == 2
@@ -197,11 +198,26 @@ def test_no_number_is_near_what_is_none():
 
 
 def test_points_are_drawn_from_the_seed_and_the_centre_is_always_among_them():
-    grid = Grid((Axis(-1, 1, 7), Axis(-1, 1, 5)))
-    assert chosen(grid, 3, 0) == chosen(grid, 3, 0) != chosen(grid, 3, 1)
-    assert all(17 in chosen(grid, 1, seed) and len(chosen(grid, 1, seed)) <= 2 for seed in range(9))
-    assert len(chosen(Grid((Axis(1, 2, 7),)), 3, 0)) == 3
-    assert chosen(grid, 99, 0) == chosen(grid, "all") == list(range(35))
+    whole = Surface(Grid((Axis(-1, 1, 7), Axis(-1, 1, 5))), {"loss": np.zeros((7, 5))})
+    aside = Surface(Grid((Axis(1, 2, 7),)), {"loss": np.zeros(7)})
+    assert chosen(whole, 3, 0) == chosen(whole, 3, 0) != chosen(whole, 3, 1)
+    for seed in range(9):
+        assert 17 in chosen(whole, 1, seed)
+        assert len(chosen(whole, 1, seed)) <= 2
+    assert len(chosen(aside, 3, 0)) == 3
+    assert chosen(whole, 99, 0) == chosen(whole, "all") == list(range(35))
     for wrong in (0, -1, "some", True, 2.5):
         with pytest.raises(InputError, match="wanted a whole number from 1, or 'all'"):
-            chosen(grid, wrong)
+            chosen(whole, wrong)
+
+
+def test_interpolated_points_are_none_of_the_models_and_are_not_drawn():
+    computed = np.zeros((7, 5), dtype=bool)
+    computed[::3, ::2] = True
+    grid = Grid((Axis(-1, 1, 7), Axis(-1, 1, 5)))
+    part = Surface(grid, {"loss": np.zeros((7, 5))}, computed=computed)
+    there = np.flatnonzero(computed).tolist()
+    assert chosen(part, "all") == chosen(part, 99, 0) == there
+    assert all(set(chosen(part, 3, seed)) <= set(there) for seed in range(9))
+    computed[3, 2] = False  # the centre
+    assert 17 not in chosen(Surface(grid, part.values, computed=computed), 99, 0)
