@@ -71,9 +71,11 @@ def leave(code: int) -> NoReturn:
     """End the program, without a last search for cycles of garbage: they go with the process.
 
     In a process that imported torch that search takes a fifth of a short job.  What is registered
-    to be done at exit is done.
+    to be done at exit is done.  Where Triton is loaded, as by torchmetrics, the search takes
+    place: its bindings would tell the user of everything that they had not seen go.
     """
-    gc.freeze()
+    if "triton._C.libtriton" not in sys.modules:
+        gc.freeze()
     sys.exit(code)
 
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -132,7 +133,8 @@ def test_a_run_that_is_not_there_is_named(here, capsys):
 def test_training_that_fails_ends_in_a_message(here, capsys, monkeypatch):
     new(Path("mine"))
     failed = subprocess.CompletedProcess([], 1)
-    monkeypatch.setattr(subprocess, "run", lambda command, **options: failed)
+    runs_and_fails = SimpleNamespace(run=lambda command, **options: failed)
+    monkeypatch.setattr("landscape_lib.steps.check.subprocess", runs_and_fails)
     assert main(["check", "mine"]) == 2
     assert "results/mine/model.pt.sha256: could not be made" in capsys.readouterr().err
 
@@ -146,3 +148,13 @@ def test_a_program_ends_with_its_code_and_what_is_registered_for_the_end_is_done
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (7, "done\n")
+
+
+def test_a_program_that_loaded_triton_ends_without_a_word_of_its_bindings():
+    """As every program does that imports torchmetrics where Triton is installed."""
+    pytest.importorskip("triton", reason="it comes with torch for NVIDIA GPUs: uv sync on Linux")
+    code = "import triton; from landscape_lib import cli; cli.leave(0)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
