@@ -204,3 +204,28 @@ def test_the_axes_of_a_difference_are_named_where_both_runs_have_the_same():
     for others, said in ((NAMED, "random, filter-normalized"), ("[]", "direction 1")):
         *_, difference = panels(comparison(named_axes(NAMED, others), "train_loss")).values()
         assert said in difference.get_xlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize("runs", [2, 5])
+@pytest.mark.parametrize("width", [0.5, 2, 4])
+def test_no_name_lies_under_a_colour_bar_whatever_the_planes_shape(width, runs):
+    grid = Grid((Axis(-width, width, 7), Axis(-1, 1, 5)))
+    told = {
+        "axis_directions": json.dumps(
+            [{"kind": "random", "normalize": "filter", "seed": 0, "ignore": "biasbn"}] * 2
+        )
+    }
+    shown = {
+        f"run {n}": Surface(grid, {"train_loss": BOWL + n}, attributes=told) for n in range(runs)
+    }
+    figure = comparison(shown, "train_loss", Look(topology=True))
+    FigureCanvasAgg(figure).draw()
+    pictures = [axes for part in figure.subfigs for axes in part.axes]
+    bars = [axes for axes in pictures if axes.get_label() == "<colorbar>"]
+    planes = [axes for axes in pictures if axes not in bars]
+    assert bars
+    assert len(planes) == 2 * runs - 1
+    for axes in planes:
+        name = axes.xaxis.label.get_window_extent()
+        assert name.y0 >= 0
+        assert not any(name.overlaps(bar.get_window_extent()) for bar in bars)
