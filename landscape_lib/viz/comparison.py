@@ -36,7 +36,7 @@ from landscape_lib.viz.flat import (
     mark_points,
 )
 from landscape_lib.viz.places import axis_label
-from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
+from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, beyond, choose_scale
 from landscape_lib.viz.stylesheet import figure_size, settings
 from landscape_lib.viz.units import in_drawable_units
 
@@ -50,6 +50,7 @@ BESIDE, BETWEEN = (
 TITLE = 0.45  # room for the title above them, where labels of axes have two lines, inches
 MOST_COLUMNS = 3
 DIFFERENCES = "RdBu_r"  # red is higher, blue lower, white the same: told apart with any eyes
+MOST, FAR = 90, 3  # percent of the points, and from how many times theirs on a difference is far
 NO_GROUPS: Mapping[str, Sequence[str]] = {}
 MINUS = "\N{MINUS SIGN}"
 
@@ -225,10 +226,18 @@ def _difference(surface: Surface, first: Surface, key: str, scale: Scale, look: 
 
 
 def _shared_bounds(views: Sequence[View]) -> Scale:
-    """Return levels that reach as far below zero as above."""
-    values = np.concatenate([np.abs(view.values).ravel() for view in views] or [np.zeros(0)])
+    """Return levels that reach as far below zero as above.
+
+    They reach as far as the largest difference, or, where that is far beyond the others, as far
+    as nine of ten: one corner of a plane must not make all the rest white.
+    """
+    values = np.concatenate([view.values.ravel() for view in views] or [np.zeros(0)])
     known = values[np.isfinite(values)]
-    return symmetric_scale(float(known.max()) if known.size else 0.0)
+    if not known.size:
+        return symmetric_scale(0.0)
+    most, largest = np.percentile(np.abs(known), [MOST, 100])
+    scale = symmetric_scale(float(most if most and largest > FAR * most else largest))
+    return replace(scale, extend=beyond(known, scale.levels))
 
 
 def symmetric_scale(limit: float) -> Scale:

@@ -229,3 +229,19 @@ def test_no_name_lies_under_a_colour_bar_whatever_the_planes_shape(width, runs):
         name = axes.xaxis.label.get_window_extent()
         assert name.y0 >= 0
         assert not any(name.overlaps(bar.get_window_extent()) for bar in bars)
+
+
+def test_a_corner_far_beyond_the_rest_does_not_make_it_white():
+    """Nine of ten differences are told apart, and the bar shows that some lie beyond."""
+    far = BOWL + 1 + X[:, None] / 10
+    far[-1, -1] += 1e6
+    for runs, reach, extend in (
+        ({"low": plane(BOWL), "high": plane(far)}, 1.25, "max"),
+        ({"low": plane(far), "high": plane(BOWL)}, 1.25, "min"),
+        ({"low": plane(BOWL), "high": plane(BOWL + np.linspace(0, 2, 7)[:, None])}, 2, "neither"),
+    ):
+        figure = comparison(runs, "train_loss", Look(scale="linear"))
+        shown = cells(panels(figure)[f"high {chr(0x2212)} low"])
+        bars = [a for part in figure.subfigs for a in part.axes if a.get_label() == "<colorbar>"]
+        assert shown.norm.vmax == -shown.norm.vmin == reach
+        assert bars[-1]._colorbar.extend == extend
