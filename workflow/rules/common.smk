@@ -23,7 +23,9 @@ logging.getLogger("landscape_lib").addHandler(logging.StreamHandler())
 
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
-    RUN_LOCK = drop_stale_lock(ours=not IS_MODULE)
+    RUN_LOCK = drop_stale_lock(
+        ours=not IS_MODULE, unlocking="--unlock" in sys.argv
+    )
 
 # Snakemake itself puts a module's prefix before the paths that rules name.
 PATHS = workflow.modifier.path_modifier
