@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.files import write_text
+from landscape_lib.core.files import unstale, write_text
 
 CACHE = Path(".snakemake") / "landscape-hashes.json"
 
@@ -33,9 +33,13 @@ def hash_file(path: Path | str) -> str:
     Raises:
         InputError: If it cannot be read.
     """
-    try:
+
+    def digest() -> str:
         with Path(path).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
+
+    try:
+        return unstale(digest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -74,7 +78,7 @@ class HashCache:
             return hash_text(canonical(parts))
         name = os.path.abspath(path)
         try:
-            status = os.stat(name)
+            status = unstale(lambda: os.stat(name))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
         stamp = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
