@@ -1,7 +1,9 @@
 """A second host, stood in for on this one."""
 
+import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,76 @@ def shim(folder: Path) -> Path:
     made = folder / "flock.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", made, folder / "flock.c"], check=True)
     return made
+
+
+# What a host has of its own, at its start: a name, and whatever lies over a path that is shared.
+START = """\
+set -e
+hostname "$1"; shift
+while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift
+exec "$@"
+"""
+# The kernel here shows the disk as what it is; each host is told what the folder lies on instead.
+SITE = """\
+import os
+from pathlib import Path
+
+from landscape_lib.utils import sharing
+
+sharing.MOUNTS = Path(os.environ["HOSTS_MOUNTS"])
+"""
+
+
+@dataclass
+class Host:
+    """A host: network, name, start and machine of its own, on a folder that others share.
+
+    Attributes:
+        name: Its name.
+        own: A folder for what only it has.
+        mount: How it sees the shared folder, as a line of ``/proc/self/mountinfo``.
+    """
+
+    name: str
+    own: Path
+    mount: str
+
+    def __post_init__(self) -> None:
+        self.own.mkdir()
+        self.over: list[str] = []
+        for path in ("/proc/sys/kernel/random/boot_id", "/etc/machine-id"):
+            self.hide(Path(path), f"{self.name} {path}\n")
+        (self.own / "mounts").write_text(f"{self.mount}\n")
+        (self.own / "sitecustomize.py").write_text(SITE)
+
+    def hide(self, shared: Path, content: str = "") -> None:
+        """Let a file be another one here: a lock on it is then this host's alone."""
+        mine = self.own / f"{len(self.over)}"
+        mine.write_text(content)
+        self.over += [str(mine), str(shared)]
+
+    def command(self, command: list[str]) -> list[str]:
+        """Return the command that runs another on this host."""
+        spaces = ["unshare", "--net", "--uts", "--mount"]
+        return [*spaces, "sh", "-c", START, "sh", self.name, *self.over, "--", *command]
+
+    def environment(self, given: dict[str, str]) -> dict[str, str]:
+        """Return the environment of what runs on this host."""
+        path = f"{self.own}{os.pathsep}{given['PYTHONPATH']}"
+        return {**given, "PYTHONPATH": path, "HOSTS_MOUNTS": str(self.own / "mounts")}
+
+
+def need_namespaces() -> None:
+    """Skip where this system lets nobody stand in for a second host."""
+    tried = (
+        subprocess.run(
+            ["unshare", "--net", "--uts", "--mount", "true"], capture_output=True, check=False
+        )
+        if shutil.which("unshare")
+        else None
+    )
+    if tried is None or tried.returncode or not os.path.exists("/etc/machine-id"):
+        pytest.skip(
+            "two hosts are stood in for by namespaces, which root alone may make (unshare --net "
+            "--uts --mount): sudo uv run pytest -n 0 tests/pipeline/test_two_hosts.py"
+        )

@@ -18,11 +18,16 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES
 
 
 @contextmanager
-def whole_file(path: Path | str) -> Iterator[Path]:
+def whole_file(path: Path | str, *, first: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; what is there at the end becomes ``path``.
 
     The content is on the disk before the name is: flush, fsync, rename, fsync of the folder.
     After an error the old file is as it was, and the temporary one is gone.
+
+    Args:
+        path: The file.
+        first: Whether a file that another process has made meanwhile stays, where there are hard
+            links: of files whose name says their content, and which others may have mapped.
 
     Raises:
         OSError: If the disk is full, or the file cannot be written; it names ``path``.
@@ -35,7 +40,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
             status = os.fstat(handle.fileno())
-        _rename(temporary, path, status)
+        if not (first and _is_linked(temporary, path)):
+            _rename(temporary, path, status)
         sync_folder(path.parent)
     except OSError as error:
         if error.errno and not error.filename:  # a full disk does not say where
@@ -44,6 +50,17 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a stale one is gone, too
             temporary.unlink(missing_ok=True)
+
+
+def _is_linked(temporary: Path, path: Path) -> bool:
+    """Give a file its name unless that is taken; tell whether this could be done."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return True
+    except OSError:  # a file system without hard links
+        return False
+    return True
 
 
 def _rename(temporary: Path, path: Path, status: os.stat_result) -> None:

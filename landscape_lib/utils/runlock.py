@@ -16,7 +16,7 @@ from typing import IO, Self
 
 from landscape_lib.utils.hosts import Process, up_s
 from landscape_lib.utils.records import read_record, write_record
-from landscape_lib.utils.sharing import Reach, looked_at
+from landscape_lib.utils.sharing import Reach, Shared, looked_at
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,11 @@ class RunLock:
 
 
 def drop_stale_lock(
-    folder: Path = Path(".snakemake"), *, ours: bool = True, unlocking: bool = False
+    folder: Path = Path(".snakemake"),
+    *,
+    ours: bool = True,
+    unlocking: bool = False,
+    results: Path | None = None,
 ) -> RunLock:
     """Remove Snakemake's own lock where no run is alive, and mark this one as alive.
 
@@ -138,13 +142,13 @@ def drop_stale_lock(
             another workflow, a run without the module may be alive and hold no flock, so
             Snakemake's lock is left alone.
         unlocking: Whether the user has just said that no run is alive, with ``--unlock``.
+        results: Where results lie; what is missing there is told, too.
 
     Returns:
         What marks this run: keep it for the life of the process.
     """
     shared = looked_at(folder)
-    for told in shared.lacks:
-        log.warning("%s", told)
+    _tell(shared, folder, results)
     handle = (folder / "run.flock").open("a+")  # close-on-exec: jobs do not inherit it
     alone, reach = _taken(handle), shared.reach
     if alone is None:
@@ -160,6 +164,14 @@ def drop_stale_lock(
         _drop(folder, reach, others, ours=ours)
     _share(handle)
     return mine
+
+
+def _tell(shared: Shared, folder: Path, results: Path | None) -> None:
+    told = [*shared.lacks]
+    if results and results.is_dir() and results.stat().st_dev != folder.stat().st_dev:
+        told += looked_at(results).lacks
+    for one in told:
+        log.warning("%s", one)
 
 
 def _taken(handle: IO[str]) -> bool | None:

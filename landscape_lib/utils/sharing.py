@@ -210,6 +210,15 @@ def looked_at(folder: Path) -> Shared:
     return Shared(reach, tuple(f"{where}: {told}" for told in lacks))
 
 
+def lacking(*folders: Path) -> list[str]:
+    """Return what is missing in those folders that are there, once for each file system."""
+    devices: dict[int, Path] = {}
+    for folder in folders:
+        if folder.is_dir():
+            devices.setdefault(folder.stat().st_dev, folder)
+    return [told for folder in devices.values() for told in looked_at(folder).lacks]
+
+
 def _of_locks(reach: Reach, mount: Mount | None) -> str:
     how = {
         Reach.NONE: "file locks are not seen by other processes, even on this host",

@@ -90,3 +90,21 @@ def test_what_another_host_replaced_is_read_once_more_and_no_oftener():
     answers[:] = [OSError(errno.EIO, "broken"), "content"]
     with pytest.raises(OSError, match="broken"):
         unstale(read)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_another_made_meanwhile_stays_where_that_is_asked_for(
+    tmp_path, monkeypatch, links
+):
+    def no_links(*arguments):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    for name, wanted in (("a", "mine"), ("b", "its" if links else "mine")):
+        with whole_file(tmp_path / name, first=True) as temporary:
+            temporary.write_text("mine")
+            if name == "b":
+                (tmp_path / "b").write_text("its")
+        assert (tmp_path / name).read_text() == wanted
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -168,6 +168,14 @@ def test_of_a_network_with_locks_nothing_is_said(tmp_path, monkeypatch):
     assert looked_at(tmp_path / "run") == sharing.Shared(Reach.ALL, ())
 
 
+def test_each_file_system_is_told_of_once(tmp_path, monkeypatch):
+    mounted(monkeypatch, tmp_path, SSHFS.replace("/mnt/far", str(tmp_path)))
+    (tmp_path / "results").mkdir()
+    (told,) = sharing.lacking(tmp_path, tmp_path / "results", tmp_path / "none")
+    assert told.startswith(f"{tmp_path} (fuse.sshfs at {tmp_path}): file locks hold within")
+    assert not (tmp_path / "none").exists()
+
+
 def test_another_process_sees_a_lock(tmp_path):
     assert locks_are_seen(tmp_path)
     assert list(tmp_path.iterdir()) == []
