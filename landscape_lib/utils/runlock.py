@@ -58,7 +58,8 @@ class Run:
 
     def __str__(self) -> str:
         one = self.process
-        return f"on {one.host} (process {one.pid}, since {self.since})"
+        told = f"on {one.host} (process {one.pid}, since {self.since})"
+        return "".join(letter if letter.isprintable() else "?" for letter in told)
 
 
 class RunLock:

@@ -152,6 +152,11 @@ ON_DISK = frozenset(
     "fuse.mergerfs fuse.ntfs-3g".split()
 )
 
+# Object stores that are shown as folders: they copy and remove where a file is renamed.
+OBJECTS = frozenset(
+    "fuse.blobfuse fuse.blobfuse2 fuse.gcsfuse fuse.goofys fuse.rclone fuse.s3fs".split()
+)
+
 
 def reach_of(mount: Mount | None) -> Reach:
     """Return who sees the locks on a file system, by its type and options."""
@@ -159,7 +164,7 @@ def reach_of(mount: Mount | None) -> Reach:
         return Reach.UNKNOWN
     if mount.kind in KINDS:
         return KINDS[mount.kind][0](mount.options)
-    strange = mount.kind.startswith("fuse.") and mount.kind not in ON_DISK
+    strange = mount.kind.split(".")[0] == "fuse" and mount.kind not in ON_DISK
     return Reach.UNKNOWN if strange else Reach.DISK
 
 
@@ -204,6 +209,11 @@ def looked_at(folder: Path) -> Shared:
         lacks = [told for trial in (_names, _appends, _room, _clock) if (told := trial(folder))]
     except OSError as error:
         lacks = [f"no file can be written there: {error.strerror or error}."]
+    if mount and mount.kind in OBJECTS:
+        lacks.append(
+            "an object store does not rename at once: a reader may see no file, or half of one. "
+            "Take another folder, and copy results there afterwards."
+        )
     if reach not in {Reach.DISK, Reach.ALL}:
         lacks.insert(0, _of_locks(reach, mount))
     where = f"{folder} ({mount.kind} at {mount.point})" if mount else str(folder)

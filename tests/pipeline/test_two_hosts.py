@@ -83,6 +83,7 @@ def test_where_locks_reach_every_host_the_second_is_refused_or_waits(
     ended(job)
     assert probed.points() == len(probed.journal("one")) == SIZE  # none was evaluated twice
     assert writers(probed) == ["node-a"]
+    assert not [*probed.folder.glob(".snakemake/runs/*")]  # both have ended as they should
     is_the_single_runs(probed, finished)
 
 

@@ -105,6 +105,18 @@ def test_the_lock_of_a_run_on_another_host_stays_where_locks_prove_nothing(
     assert "its last sign of life was 42 s ago. Wait for it, or end it there." in caplog.text
 
 
+def test_a_strange_record_cannot_steer_a_terminal(tmp_path, on, caplog):
+    lock(tmp_path)
+    path = left_by(tmp_path, dataclasses.replace(ELSEWHERE, host="x"))
+    told = json.loads(path.read_text())
+    told.pop("sha256")
+    write_record(path, {**told, "host": "\x1b[2J\nlogin2", "pid": "\x07"})
+    on(Reach.HOST)
+    with drop_stale_lock(tmp_path):
+        pass
+    assert "on ?[2J?login2 (process ?, since" in caplog.text
+
+
 def test_of_a_run_that_is_silent_it_is_told_what_to_type(tmp_path, on, caplog):
     path = lock(tmp_path)
     left_by(tmp_path, ELSEWHERE, silent_s=3 * 3600)

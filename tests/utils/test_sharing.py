@@ -103,6 +103,12 @@ WITH = {
         "fuse.strange",
         Reach.UNKNOWN,
     ),
+    "a program without a name": (
+        "67 27 0:53 / /s3 rw - fuse mountpoint-s3 rw,user_id=0",
+        "/s3",
+        "fuse",
+        Reach.UNKNOWN,
+    ),
     "SELinux quotes commas": (
         '68 27 0:54 / /q rw - nfs4 s:/q rw,context="system_u:object_r:nfs_t:s0:c1,local_lock=all",'
         "local_lock=none",
@@ -161,6 +167,13 @@ def test_locks_of_one_host_are_told_in_one_line_with_what_follows_and_the_remedy
         "costs time and spoils nothing. To have locks that every host sees: sshfs has none; take "
         "NFS.",
     )
+
+
+def test_of_an_object_store_it_is_said_that_files_are_not_whole_there(tmp_path, monkeypatch):
+    mounted(monkeypatch, tmp_path, f"9 1 0:9 / {tmp_path} rw - fuse.s3fs s3fs rw,user_id=0")
+    locks, names = looked_at(tmp_path / "run").lacks
+    assert "file locks may hold within this host alone" in locks
+    assert "an object store does not rename at once" in names
 
 
 def test_of_a_network_with_locks_nothing_is_said(tmp_path, monkeypatch):
