@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 20.0  # between two signs of life
 SILENT_S = 300.0  # without one: a run may be dead; file systems show dates a minute late
+NOBODY = Process("a host that is not known", "", "", "", 0, "")  # of a record that is not readable
 CERTAIN = {Reach.DISK, Reach.ALL}
 
 
@@ -198,6 +199,7 @@ def _others(mine: RunLock, folder: Path) -> Iterator[Run]:
     for path in sorted(folder.glob("*.json")):
         if path == mine._path:
             continue
+        silent = 0.0
         try:
             with path.open("rb") as handle:  # opening makes a network file system look again
                 silent = now - os.fstat(handle.fileno()).st_mtime
@@ -206,11 +208,9 @@ def _others(mine: RunLock, folder: Path) -> Iterator[Run]:
             yield Run(Process(**told), since, reach, path, silent)
         except FileNotFoundError:  # it has just ended
             continue
-        except OSError as error:
-            log.warning("%s: cannot be read (%s); no run is known by it.", path, error)
-        except (ValueError, LookupError, TypeError) as error:
-            log.warning("%s: removed, since it is damaged (%s).", path, error)
-            _remove(path)  # a run that lives writes it again
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            log.warning("%s: cannot be read: %s", path, error)
+            yield Run(NOBODY, "a time that is not known", Reach.DISK, path, silent)
 
 
 def _drop(folder: Path, reach: Reach, others: list[Run], *, ours: bool) -> None:

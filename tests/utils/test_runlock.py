@@ -224,14 +224,18 @@ def test_who_holds_no_lock_and_is_silent_is_forgotten_without_a_word(tmp_path, o
     assert caplog.text == ""
 
 
-def test_a_damaged_record_is_removed_and_no_end(tmp_path, caplog):
+@pytest.mark.parametrize("reach", [Reach.DISK, Reach.ALL])
+def test_a_damaged_record_proves_nothing_and_is_no_end(tmp_path, on, caplog, reach):
+    """Where one host has the disk, its kernel knows; elsewhere somebody may live behind it."""
     record = left_by(tmp_path, ELSEWHERE)
     record.write_text(record.read_text().replace("login2", "login3"))
+    left_by(tmp_path, dataclasses.replace(Process.this(), started="1"))  # one of here that is over
     path = lock(tmp_path)
+    on(reach)
     with drop_stale_lock(tmp_path):
-        assert not path.exists()  # on this disk
-        assert not record.exists()
-    assert f"{record}: removed, since it is damaged" in caplog.text
+        assert path.exists() == record.exists() == (reach is Reach.ALL)
+    assert f"{record}: cannot be read: its content is not what its checksum says" in caplog.text
+    assert ("in this folder on a host that is not known" in caplog.text) == (reach is Reach.ALL)
 
 
 def test_a_run_gives_signs_of_life_and_writes_its_record_again(tmp_path, monkeypatch):
