@@ -20,7 +20,7 @@ from landscape_lib.utils.hosts import name_for_files
 log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 1.0
-SHOWN = 3  # points with different values that a message spells out
+SHOWN = 8  # points with different values that a message names
 LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
 Point = tuple[float, ...]
 Values = dict[str, float]
@@ -63,7 +63,7 @@ class _Twice:
 
     def __str__(self) -> str:
         return (
-            f"at {list(self.point)} {self.key} is {self.value!r} in {self.writer.name} and "
+            f"At {list(self.point)} {self.key} is {self.value!r} in {self.writer.name} and "
             f"{self.other_value!r} in {self.other_writer.name}"
         )
 
@@ -75,14 +75,15 @@ def _differing(one: Values, other: Values) -> str | None:
 
 def _told_of(found: list[_Twice], folder: Path) -> str:
     points = sorted({one.point for one in found})
-    more = "" if len(points) <= SHOWN else f", and {len(points) - SHOWN} more"
-    shown = "; ".join(str(one) for one in found[:SHOWN])
+    first = min(found, key=lambda one: one.point)
+    named = ", ".join(str(list(point)) for point in points[:SHOWN])
+    more = "" if len(points) <= SHOWN else f" and {len(points) - SHOWN} more"
     return (
         f"{folder}: {len(points)} point{'s have' if len(points) > 1 else ' has'} different values "
-        f"by two writers: {shown}{more}. Names of files begin with the host that wrote them. Two "
-        "kinds of processors differ in the last bits, and so do plans where memory ran out; a "
+        f"by two writers: {named}{more}. {first}. Names of files begin with the "
+        "host that wrote them. Two kinds of processors differ in the last bits, and so do plans where memory ran out; a "
         "metric may also depend on chance. Keep one of both: remove the other file, such as "
-        f"{found[0].other_writer}, and type the same command again; what only that file held is "
+        f"{first.other_writer}, and type the same command again; what only that file held is "
         "evaluated again."
     )
 
