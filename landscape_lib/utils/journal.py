@@ -80,9 +80,9 @@ def _told_of(found: list[_Twice], folder: Path) -> str:
     more = "" if len(points) <= SHOWN else f" and {len(points) - SHOWN} more"
     return (
         f"{folder}: {len(points)} point{'s have' if len(points) > 1 else ' has'} different values "
-        f"by two writers: {named}{more}. {first}. Names of files begin with the "
-        "host that wrote them. Two kinds of processors differ in the last bits, and so do plans where memory ran out; a "
-        "metric may also depend on chance. Keep one of both: remove the other file, such as "
+        f"by two writers: {named}{more}. {first}. Names of files begin with the host that wrote "
+        "them. Two kinds of processors differ in the last bits, and so do plans where memory ran "
+        "out; a metric may also depend on chance. Keep one of both: remove the other file, such as "
         f"{first.other_writer}, and type the same command again; what only that file held is "
         "evaluated again."
     )
