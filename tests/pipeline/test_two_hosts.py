@@ -21,10 +21,15 @@ LINE = "99 1 0:99 / {} rw,relatime - nfs4 server:/x rw,vers=4.2,hard,local_lock=
 LOG = "one/evaluate_shard/0-of-1.log"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _namespaces():
+    """Skip before a project is made, where there are none."""
+    need_namespaces()
+
+
 @pytest.fixture
 def two(probed, tmp_path):
     """Two hosts that share the project's folder; said how far locks reach, on either."""
-    need_namespaces()
 
     def hosts(local_lock):
         line = LINE.format(probed.folder, local_lock)
