@@ -46,7 +46,7 @@ class Excursion:
         self, model: nn.Module, directions: Sequence[Direction], *, resident: bool | None = None
     ) -> None:
         self.model = model
-        self.clamped = 0  # running variances that a step made negative, held at zero
+        self._clamped: int | Tensor = 0
         self._modes = [(module, module.training) for module in model.modules()]
         self._flags = [(tensor, tensor.requires_grad) for tensor in model.parameters()]
         self._grads = [(tensor, tensor.grad) for tensor in model.parameters()]
@@ -75,6 +75,11 @@ class Excursion:
             else _Streamed(targets, directions, types)
         )
 
+    @property
+    def clamped(self) -> int:
+        """How many running variances steps made negative; they were held at zero."""
+        return int(self._clamped)
+
     @torch.no_grad()
     def move(self, steps: Sequence[float]) -> None:
         """Go to a point: one step a direction.
@@ -87,7 +92,7 @@ class Excursion:
         self._undo()
         to_eval(self.model)
         self._steps.take(steps_along(self._directions, steps))
-        self.clamped += _hold(self._variances)
+        self._clamped = self._clamped + _hold(self._variances)
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -200,11 +205,11 @@ def _displace(
     torch._foreach_add_(work, base)
 
 
-def _hold(variances: Sequence[Tensor]) -> int:
-    """Hold variances at zero or above; return how many entries were below."""
-    below = 0
+def _hold(variances: Sequence[Tensor]) -> int | Tensor:
+    """Hold variances at zero or above; return how many entries were below, not yet read."""
+    below: int | Tensor = 0
     for variance in variances:
-        below += int((variance < 0).sum())
+        below = below + (variance < 0).sum()
         variance.clamp_(min=0)
     return below
 
@@ -323,7 +328,7 @@ def set_states(
             entry.copy_(states[name])
     if directions is None:
         return
-    held = _hold([tensor.data for name, tensor in moving.items() if _is_variance(name)])
+    held = int(_hold([tensor.data for name, tensor in moving.items() if _is_variance(name)]))
     if held:
         log.warning("%d running variances became negative and were held at zero.", held)
 

@@ -133,6 +133,7 @@ def _spelled(plan: Plan) -> str:
     )
     threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
     chosen = [name for name in ("fold", "channels_last", "compile") if getattr(plan, name)]
+    chosen += ["CUDA graphs"] if plan.graph else []
     if plan.points_at_once > 1:
         chosen.append(f"{plan.points_at_once} points at once")
     return ", ".join([plan.device, plan.precision, batches, threads, *chosen])
