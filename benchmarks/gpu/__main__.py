@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ TOLD = (
     "yardsticks stand beside what was measured. Nothing here is asserted by a test."
 )
 WHOLE_S = 480.0
+TESTS, TESTS_S = "tests", 180.0
 
 Row = Callable[[Scale], list[Table]]
 ROWS: dict[str, tuple[str, float, Row]] = {  # what it is, and the seconds it may take
@@ -87,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--out", type=Path, help=f"the file (default: {RESULTS.relative_to(REPO)}; tiny: none)"
     )
+    found.add_argument(
+        "--tests", action="store_true", help="first the tests that only a GPU can run (two minutes)"
+    )
     found.add_argument("--seconds", type=float, default=WHOLE_S, help="for all rows together")
     return found
 
@@ -104,8 +109,9 @@ def main(argv: list[str] | None = None) -> int:
     say(about)
     command = shlex.join(["uv", "run", "python", "-m", "benchmarks.gpu", *words])
     scale = Scale(args.device, args.tiny, secrets.randbelow(2**31))
-    end, failed = time.monotonic() + args.seconds, 0
     out = args.out or (None if args.tiny else RESULTS)
+    failed = tested(out, command, about) if args.tests else 0
+    end = time.monotonic() + args.seconds
     names = args.only.split(",") if args.only else list(ROWS)
     for number, name in enumerate(names):
         start = time.perf_counter()
@@ -115,11 +121,40 @@ def main(argv: list[str] | None = None) -> int:
         told += f"\n**Not measured:** {reason}\n" if reason else ""
         say(told.rstrip())
         if out:
-            keep(out, {name: told}, list(ROWS), TITLE, TOLD)
+            keep(out, {name: told}, [TESTS, *ROWS], TITLE, TOLD)
         if reason and args.device == "cuda" and not works():
             again(names[number + 1 :], args, end - time.monotonic())
             break
     return 1 if failed else 0
+
+
+def tested(out: Path | None, command: str, about: str) -> int:
+    """Run the tests that only a GPU can run, and keep what they say; return 1 where one fails."""
+    start = time.perf_counter()
+    words = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-W", "default", "tests/gpu"]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        try:
+            done = subprocess.run(
+                words,
+                cwd=REPO,
+                env=environment(),
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=TESTS_S,
+            )
+            code, late = done.returncode, []
+        except subprocess.TimeoutExpired:
+            code, late = 1, [f"stopped after {TESTS_S:.0f} s"]
+        said.seek(0)
+        lines = said.read().strip().splitlines() + late
+    say("\n".join(lines))
+    failed = [line for line in lines[:-1] if line.startswith(("FAILED", "ERROR"))]
+    body = section(TESTS, [], command, time.perf_counter() - start, about)
+    told = "\n".join([body, "```", *failed, *lines[-1:], "```", ""])
+    if out:
+        keep(out, {TESTS: told}, [TESTS, *ROWS], TITLE, TOLD)
+    return int(code != 0)
 
 
 def works() -> bool:

@@ -125,8 +125,8 @@ class Ours:
             few = order[: 4 * plan.points_at_once]
             with timed(self.scale.device) as first:
                 work.evaluate(few, self.case.name)
-            fitting = int(len(few) * SHARE * self.scale.left() / first[0]) if most != 0 else 0
-            points = max(len(few), min(most or len(order), max(fitting, 1)))
+            fitting = len(few) * SHARE * self.scale.left() / first[0]
+            points = max(len(few), int(min(most or len(order), fitting)))
             _forget_peak(self.scale.device)
             with timed(self.scale.device) as seconds:
                 shard = work.evaluate(order[:points], self.case.name)

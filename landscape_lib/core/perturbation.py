@@ -69,6 +69,12 @@ class Excursion:
             resident = there and fits(needs(self._data, targets, types, len(directions)))
         self._saved = [data.clone() if resident else _in_host_memory(data) for data in self._data]
         base = [self._saved[number] for number in numbers]
+        written = set(numbers) if resident else set()  # anew by each move, whatever they are
+        self._before = [
+            pair
+            for number, pair in enumerate(zip(self._data, self._saved, strict=True))
+            if number not in written
+        ]
         self._steps: _Resident | _Streamed = (
             _Resident(targets, base, directions, types)
             if resident
@@ -89,7 +95,7 @@ class Excursion:
         """
         if len(steps) != len(self._directions):
             raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
-        self._undo()
+        self._undo(self._before)  # the others are written anyway
         to_eval(self.model)
         self._steps.take(steps_along(self._directions, steps))
         self._clamped = self._clamped + _hold(self._variances)
@@ -97,13 +103,18 @@ class Excursion:
     @torch.no_grad()
     def restore(self) -> None:
         """Put back values, storages, buffers, modes, gradients and ``requires_grad``."""
-        self._undo()
+        self._undo(list(zip(self._data, self._saved, strict=True)))
         for module, training in self._modes:
             module.training = training
         for tensor, grad in self._grads:
             tensor.grad = grad
 
-    def _undo(self) -> None:
+    def _undo(self, values: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Put back everything but values, and of values those that are named, with what they are.
+
+        Args:
+            values: Pairs of the model's own memory and what was there.
+        """
         for registry, name, tensor in self._slots:
             if registry is not None and registry.get(name) is not tensor:
                 registry[name] = tensor
@@ -113,7 +124,9 @@ class Excursion:
             tensor.data = data
         for tensor, wanted in self._flags:
             tensor.requires_grad_(wanted)
-        torch._foreach_copy_(self._data, self._saved, non_blocking=True)
+        if values:
+            own, saved = map(list, zip(*values, strict=True))
+            torch._foreach_copy_(own, saved, non_blocking=True)
 
 
 class _Resident:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 AGREEMENT = 1e-5  # relative, in float32; what rounds more has more
 SHARE = 0.05  # of the estimated run that the search may cost
 TINY_S = 20.0  # a run that is estimated to last less is not worth a search
-TINY_GPU_S = 2.0  # the same on a GPU, where a trial takes milliseconds
+TINY_GPU_S = 2.0  # the same on a GPU, and the seconds that a search there may always take
 COMPILE_S = 1800.0  # of a run that pays for the minute that compiling may take
 WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the best one's time
 TRIALS = 24  # about so many timings a search makes
@@ -93,10 +93,11 @@ def _kept(path: Path) -> Plan | None:
 def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     """Find how to evaluate a problem: as the settings say, or what is fastest here.
 
-    A search costs at most 5 % of the estimated run.  What it finds is trusted after it agreed with
-    the plain model at the centre, and at weights moved by filter-normalized noise as far as 1 and
-    as the grid's farthest corner: to 1e-5, or, where rounding alone moves the plain model by more,
-    as near to float64 as the plain model.  Tiny runs do without a search: they take the usual plan,
+    A search costs at most 5 % of the estimated run (on a GPU, or two seconds).  What it finds is
+    trusted after it agreed with the plain model at the centre, and at weights moved by
+    filter-normalized noise as far as 1 and as the grid's farthest corner: to 1e-5, or to what the
+    precision rounds, or, where rounding alone moves the plain model by more, as near to float64 as
+    the plain model.  Tiny runs do without a search: they take the usual plan,
     trusted after it agreed at the centre on a few samples.
 
     Raises:
@@ -161,10 +162,13 @@ class _Search:
         self._few = whole if bench.own_loop else whole.first(FEWEST)
         self._start = time.perf_counter()
         self.run_s = points * bench.samples_per_point * self._seconds(base)
-        self._budget = SHARE * self.run_s
+        self._budget, least = SHARE * self.run_s, FEWEST
+        if self._kind != "cpu":  # libraries are loaded now, which the run would have paid, too
+            self._start = time.perf_counter()
+            self._budget, least = max(self._budget, TINY_GPU_S), START[self._kind]
         if not bench.own_loop:
             trial_s = min(LONGEST_S, self._budget / TRIALS / RUNS)
-            self._few = whole.first(max(FEWEST, int(trial_s / self._seconds(base))))
+            self._few = whole.first(max(least, int(trial_s / self._seconds(base))))
 
     def best(self) -> Plan:
         """Return the fastest plan found; the base where nothing is clearly faster."""
@@ -195,9 +199,9 @@ class _Search:
             return (self._layouts, self._threads)
         return (
             self._shapes,
+            self._recorded,
             self._sizes,
             self._threads,
-            self._recorded,
             self._together,
             self._compiled,
         )
@@ -207,6 +211,8 @@ class _Search:
         size = self._fixed or min(START[self._kind], self._few.count)
         if fold(self._bench.problem.model) is not None:
             yield replace(best, fold=True, channels_last=True, batch_size=size)
+            if self._kind != "cpu":  # exact float32 may like it there; a CPU never does
+                yield replace(best, fold=True, batch_size=size)
         yield from self._layouts(replace(best, batch_size=size))
         yield replace(best, batch_size=size)
 

@@ -116,6 +116,23 @@ def test_graphs_are_taken_where_there_are_any_and_they_are_faster(long, monkeypa
     assert "Replaying CUDA graphs changes bits: this plan is dropped" in caplog.text
 
 
+def test_a_gpu_is_searched_for_its_own_choices(long, monkeypatch):
+    """There is none here: what would be tried, in which order, where time passes as told."""
+    monkeypatch.setitem(planning.START, "cpu", 40)
+    long(lambda plan: (0.4 if plan.graph else 1.0) * (0.5 if plan.fold else 1.0))
+    search = planning._Search(bench_of(), Plan(threads=1), GRID.size, None)
+    search._kind = "cuda"
+    monkeypatch.setitem(planning.START, "cuda", 40)
+    search._budget = 1e9
+    best = search.best()
+    assert best == Plan(threads=1, batch_size=40, fold=True, channels_last=True, graph=True)
+    tried = list(search._times)
+    assert Plan(threads=1, batch_size=40, fold=True) in tried
+    recorded = [plan.graph for plan in tried]
+    assert recorded.index(True) < len(recorded) - 3  # before sizes and points at once
+    assert {plan.points_at_once for plan in tried} > {1, 4}
+
+
 def test_what_cannot_be_recorded_is_no_other_plan(monkeypatch):
     """It would be the plan without, by another name, and so another fingerprint."""
     monkeypatch.setitem(graphs.RECORDERS, "cpu", Again)
