@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landscape_lib.core.errors import InputError
 
@@ -79,12 +79,16 @@ class Plan:
     def canonical(self) -> str:
         """Return the plan as JSON that is the same for the same plan.
 
-        A plan without CUDA graphs is spelt as before there were any: points stay known.
+        Without CUDA graphs it is spelt as before there were any: points stay known.
         """
+        return json.dumps(self.told(), sort_keys=True)
+
+    def told(self) -> dict[str, Any]:
+        """Return the plan as ``probe.json`` has it; ``graph`` only where it is true."""
         told = asdict(self)
         if not self.graph:
             del told["graph"]
-        return json.dumps(told, sort_keys=True)
+        return told
 
     def plain(self) -> "Plan":
         """Return the plan of the plain model: no choice made for speed."""

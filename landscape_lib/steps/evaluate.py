@@ -274,6 +274,12 @@ class _Shrinking:
                 return with_curvature(self._bench, evaluate, self._stops.check)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
+            self._make_room()
+
+    @staticmethod
+    def _make_room() -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     @property
     def points_at_once(self) -> int:
@@ -294,8 +300,10 @@ class _Shrinking:
                 return self._begun(model, points, go)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
-                self._evaluate = self._evaluator()
-                to_eval(model)  # a metric that was stopped halfway may have changed the mode
+            del self._evaluate  # what it holds on a GPU is room for the next one
+            self._make_room()
+            self._evaluate = self._evaluator()
+            to_eval(model)  # a metric that was stopped halfway may have changed the mode
 
     def _begun(
         self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
@@ -327,8 +335,6 @@ class _Shrinking:
         else:
             self.plan = dataclasses.replace(self.plan, batch_size=batch // 2)
             log.warning("Out of memory with batches of %d; going on with %d.", batch, batch // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def _refuse_other_model(path: Path, model: str) -> None:

@@ -70,7 +70,7 @@ def settled_plan(
     kept = _kept(folder / name) if folder else None
     plan = kept or _taken_over(bench, wishes, others) or choose_plan(bench, wishes, grid)
     if folder and not kept:
-        write_record(folder / name, vars(plan))
+        write_record(folder / name, plan.told())
     return plan
 
 

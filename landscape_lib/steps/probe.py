@@ -62,7 +62,7 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "labels": {key: vars(label) for key, label in found.labels.items()},
         "samples_per_point": found.bench.samples_per_point,
         "weights": said_of(found.bench.types),
-        "plan": vars(found.plan),
+        "plan": found.plan.told(),
         "seconds_per_point": found.seconds_per_point,
         "memory_mb": _memory_mb(found.bench),
         "problem": dict(found.bench.parts),

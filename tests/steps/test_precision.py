@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from landscape_lib import InputError
+from landscape_lib.steps import check
+from landscape_lib.steps.bench import set_up
 from landscape_lib.steps.centre import measure_centre
 from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.evaluate import evaluate_shard
 from landscape_lib.steps.merge import merge_shards
 from landscape_lib.steps.probe import probe
+from landscape_lib.steps.probe import probed as probed_anew
 from landscape_lib.utils.signals import Stops
 from landscape_lib.utils.storage import load_surface
 
@@ -98,6 +101,8 @@ def test_what_bf16_changes_is_in_the_probe_and_in_the_surface(half, caplog):
     assert 0 < here < 0.05
     assert 0 < far < 0.05
     assert "bf16: train_loss differs from float32 by" in caplog.text
+    shown = check._rounding(probed_anew(experiment, set_up(experiment)))
+    assert shown == {"rounding": f"train_loss differs from float32 by up to {max(here, far):.1e}"}
     measure_centre(experiment, experiment.path("centre.json"), Stops())
     centre = json.loads(experiment.path("centre.json").read_text())
     assert (centre["precision"], centre["derivatives"]) == ("bfloat16", "float32")
