@@ -5,6 +5,8 @@ computed, and replaying writes into the same tensors every time.  On a GPU: test
 """
 
 import logging
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -233,6 +235,79 @@ def test_a_cpu_has_no_graphs():
     model, _, data = case("mlp")
     with pytest.raises(InputError, match=r"need an NVIDIA GPU, and is for 'cpu'. Set graph: false"):
         Evaluator(model, nn.CrossEntropyLoss(), prepare(data), Plan(graph=True))
+
+
+class Cuda:
+    """What of ``torch.cuda`` a recorder uses; notes in which order."""
+
+    def __init__(self):
+        self.said, self.mode = [], 0
+        self.here, self.side = self._stream("here"), self._stream("side")
+
+    def _stream(self, name):
+        waits = lambda other: self.said.append(f"{name} waits for {other.name}")  # noqa: E731
+        return SimpleNamespace(name=name, wait_stream=waits)
+
+    @contextmanager
+    def _inside(self, what):
+        self.said.append(f"in {what}")
+        yield
+        self.said.append(f"out of {what}")
+
+    def device(self, device):
+        return nullcontext()
+
+    def Stream(self):
+        return self.side
+
+    def current_stream(self):
+        return self.here
+
+    def stream(self, stream):
+        return self._inside(stream.name)
+
+    def get_sync_debug_mode(self):
+        return self.mode
+
+    def set_sync_debug_mode(self, mode):
+        self.mode = mode
+
+    def CUDAGraph(self):
+        replay = lambda: self.said.append("replay")  # noqa: E731
+        return SimpleNamespace(replay=replay, pool=lambda: "the pool")
+
+    def graph(self, graph, *, pool, stream, capture_error_mode):
+        return self._inside(f"a capture on {stream.name}, pool {pool}, {capture_error_mode}")
+
+
+def test_a_gpus_recorder_warms_up_on_the_stream_of_the_capture(monkeypatch):
+    """The last warm-up refuses to wait; what is captured is not warned about."""
+    cuda = Cuda()
+    monkeypatch.setattr(torch, "cuda", cuda)
+    recorder = graphs.CudaRecorder(torch.device("cuda", 0))
+    replay, results = recorder.record(lambda: cuda.said.append(cuda.mode) or "results")
+    replay()
+    assert results == "results"
+    warm = ["side waits for here", "in side", 0, 0, "error", "out of side", "here waits for side"]
+    where = "a capture on side, pool None, thread_local"
+    assert cuda.said == [*warm, f"in {where}", 0, f"out of {where}", "replay"]
+    cuda.said.clear()
+    recorder.record(lambda: None)
+    assert "in a capture on side, pool the pool, thread_local" in cuda.said
+
+
+def test_a_gpus_recorder_puts_the_mode_back_where_work_waits(monkeypatch):
+    cuda = Cuda()
+    monkeypatch.setattr(torch, "cuda", cuda)
+
+    def waits():
+        if cuda.mode == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        graphs.CudaRecorder(torch.device("cuda", 0)).record(waits)
+    assert cuda.mode == 0
+    assert not any("capture" in str(one) for one in cuda.said)
 
 
 class Ahead:
