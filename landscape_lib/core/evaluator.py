@@ -514,6 +514,9 @@ class Evaluator:
                 isinstance(meter, MeanMeter) for meter in meters
             ),
             "the model lies on several devices": is_spread(model),
+            "the model has sparse tensors": any(
+                tensor.layout != torch.strided for *_, tensor in slots(model)
+            ),
         }
         return next((reason for reason, found in reasons.items() if found), "")
 

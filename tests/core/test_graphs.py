@@ -200,9 +200,22 @@ def _raise(error):
     raise error
 
 
+class Sparse(nn.Module):
+    """Has a buffer that has no place of its own in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = mlp()
+        self.register_buffer("graph", torch.eye(4).to_sparse())
+
+    def forward(self, inputs):
+        return torch.sparse.mm(self.graph, self.layer(inputs).T).T
+
+
 @pytest.mark.parametrize(
     ("model", "metrics", "reason"),
     [
+        (Sparse(), nn.CrossEntropyLoss(), "sparse tensors"),
         (
             nn.Sequential(nn.ReLU(inplace=True), mlp()),
             nn.CrossEntropyLoss(),
@@ -214,7 +227,7 @@ def _raise(error):
             "accounts of their own",
         ),
     ],
-    ids=["writes", "torchmetrics"],
+    ids=["sparse", "writes", "torchmetrics"],
 )
 def test_what_is_known_beforehand_is_never_recorded(stand_in, model, metrics, reason):
     _, _, data = case("mlp")
