@@ -32,7 +32,8 @@ def environment(**more: str) -> dict[str, str]:
     """Return the environment of a child: ours, which finds the repository and its programs."""
     own = str(Path(sys.executable).parent)
     path = f"{own}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(REPO), **more}
+    modules = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PATH": path, "PYTHONPATH": modules, **more}
 
 
 def child(module: str, **options: Any) -> dict[str, Any]:

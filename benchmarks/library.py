@@ -39,7 +39,7 @@ def plan_of_a_long_run(case: Case, criterion: Any) -> tuple[dict[str, Any], floa
     start = time.perf_counter()
     with borrowed(case.net), settings_kept():
         plan = choose_plan(bench, EvaluationSettings(device="cpu"), LONG)
-    return vars(plan), time.perf_counter() - start
+    return plan.told(), time.perf_counter() - start
 
 
 def steps(points: int, reach: float = 1.0) -> tuple[float, float, int]:

@@ -11,6 +11,10 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 TITLE = "# What was measured"
+TOLD = (
+    "Ratios are medians of the ratios of interleaved runs (A B A B ...). The machine is shared:\n"
+    "rates come and go with its load, ratios much less. Nothing here is asserted by a test."
+)
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,18 @@ def section(name: str, tables: Sequence[Table], command: str, took: float, about
     return "\n".join([f"## {name}", "", told, "", *(table.markdown() for table in tables)])
 
 
-def keep(path: Path, sections: dict[str, str], order: Sequence[str]) -> None:
+def keep(
+    path: Path,
+    sections: dict[str, str],
+    order: Sequence[str],
+    title: str = TITLE,
+    told: str = TOLD,
+) -> None:
     """Write sections to the file; those of other rows that it has stay there."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     parts = re.split(r"^## (.+)\n", old, flags=re.MULTILINE)[1:]
     kept = {name: f"## {name}\n{body}" for name, body in zip(parts[::2], parts[1::2], strict=True)}
     kept |= sections
-    told = (
-        "Ratios are medians of the ratios of interleaved runs (A B A B ...). The machine is shared:"
-        "\nrates come and go with its load, ratios much less. Nothing here is asserted by a test."
-    )
     bodies = [kept[name].rstrip() for name in order if name in kept]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join([TITLE, told, *bodies]) + "\n", encoding="utf-8")
+    path.write_text("\n\n".join([title, told, *bodies]) + "\n", encoding="utf-8")

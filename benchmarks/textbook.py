@@ -16,6 +16,8 @@ def walk(
     directions: Sequence[Iterable[Tensor]],
     points: Sequence[Point],
     metric: Metric,
+    *,
+    use_cuda: bool = False,
 ) -> list[dict[str, float]]:
     """Evaluate a network at points of a plane, as a textbook would.
 
@@ -27,15 +29,17 @@ def walk(
         directions: Two, each a tensor a parameter.
         points: Steps along them.
         metric: Evaluates the network on the loader.
+        use_cuda: Whether the network lies on a GPU; batches are sent there one by one.
     """
     net.eval()
     weights = [parameter.detach().clone() for parameter in net.parameters()]
-    east, north = (list(direction) for direction in directions)
+    here = weights[0].device
+    east, north = ([tensor.to(here) for tensor in direction] for direction in directions)
     found = []
     for x, y in points:
         for parameter, weight, dx, dy in zip(net.parameters(), weights, east, north, strict=True):
             parameter.data = weight + x * dx + y * dy
-        found.append(metric(net, loader, False))
+        found.append(metric(net, loader, use_cuda))
     for parameter, weight in zip(net.parameters(), weights, strict=True):
         parameter.data = weight
     return found

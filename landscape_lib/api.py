@@ -151,9 +151,10 @@ class LossLandscape:
             metrics: The same as ``criterion``, in its place, by the config's name; both take
                 metrics in words: ``"cross_entropy"``, ``["cross_entropy", "top5"]``, ``{"macro":
                 {"metric": "f1"}}``; see ``docs/metrics.md``.
-            precision: ``float32`` or ``float64``, or ``model``: each tensor of the model in the
-                type that it has, as bfloat16.  None: float64 where a parameter is, else float32;
-                weights in half precision are then evaluated exactly.
+            precision: ``float32`` or ``float64``; ``bf16``, or on a GPU ``tf32``, which round, and
+                keep in the surface's ``rounding`` by how much; or ``model``: each tensor of the
+                model in the type that it has, as bfloat16.  None: float64 where a parameter is,
+                else float32; weights in half precision are then evaluated exactly.
             standard_error: Whether every value comes with its sampling error, from the losses of
                 the samples in the same pass; see ``docs/how-sure.md``.
             splits: More data, by name, each of a kind that ``dataloader`` may be: evaluated at the

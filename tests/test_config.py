@@ -554,7 +554,8 @@ FORMATS = "a list of 'pdf', 'png', 'svg', each at most once"
         (
             "evaluation",
             "{precision: 32}",
-            "evaluation.precision: found 32; allowed: 'float32', 'float64', 'model'",
+            "evaluation.precision: found 32; "
+            "allowed: 'float32', 'float64', 'tf32', 'bf16', 'model'",
         ),
         (
             "evaluation",

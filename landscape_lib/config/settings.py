@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from landscape_lib.config import readers
 from landscape_lib.config.readers import FLAG, FUNCTION, NULL, NULL_AS_NONE, PLAIN_MAPPING
 from landscape_lib.core.grid import Axis, Grid, Refinement
+from landscape_lib.core.plan import PRECISIONS
 
 AXES = ("x", "y")
 BEND = ("curve", "bend_epochs", "bend_rate", "bend_seed")
@@ -77,6 +78,14 @@ def _ordered(limits: tuple[End, End, int]) -> tuple[End, End, int]:
     if count == 1 and low != high:
         raise readers.refusal("low equal to high where the count is 1")
     return limits
+
+
+def _known_to_the_device(precision: str, info: ValidationInfo) -> str:
+    if precision == "tf32" and info.data.get("device") == "cpu":
+        raise readers.refusal(
+            "'float32' on a CPU ('tf32' is a way in which an NVIDIA GPU multiplies)"
+        )
+    return precision
 
 
 def _each_once(formats: tuple[str, ...]) -> tuple[str, ...]:
@@ -342,11 +351,16 @@ class EvaluationSettings(Settings):
         default="auto", description="`auto`: CUDA if there is one, else the CPU."
     )
     precision: Annotated[
-        Literal["float32", "float64", "model"], readers.words("float32", "float64", "model")
+        Literal["float32", "float64", "tf32", "bf16", "model"],
+        readers.words(*PRECISIONS),
+        AfterValidator(_known_to_the_device),
     ] = Field(
         default="float32",
-        description="Floating-point type of weights and inputs. `model`: each tensor in the type "
-        "that the model has it in, as bfloat16; it is moved in float32 and rounded once.",
+        description="Floating-point type of weights and inputs. `tf32`: float32 whose products an "
+        "NVIDIA GPU rounds to 11 bits. `bf16`: weights are moved in float32 and rounded once for "
+        "the forward pass. `model`: each tensor in the type that the model has it in, as bfloat16; "
+        "it is moved in float32 and rounded once. What `tf32` and `bf16` change is measured and "
+        "kept in `probe.json` and `surface.h5`.",
     )
     batch_size: Annotated[int | Literal["auto"], readers.words("auto") | readers.whole(1)] = Field(
         default="auto",

@@ -5,6 +5,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,27 @@ from landscape_lib.core.blame import blamed_on_the_batch, blamed_on_the_metric
 from landscape_lib.core.direction import Direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.folding import Folded, fold
+from landscape_lib.core.graphs import Replays, UnrecordableError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import errors_of, results_of
-from landscape_lib.core.lending import borrowed, in_eval_mode, lay_out_weights
+from landscape_lib.core.lending import borrowed, in_eval_mode, is_spread, lay_out_weights, slots
 from landscape_lib.core.means import Judged
 from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refuse_stray_labels
 from landscape_lib.core.metrics import WeightDecay, class_names, penalty_of
+from landscape_lib.core.pending import Read, Values, columns_read, values_read
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
-from landscape_lib.core.precision import HALF, dtype_of, half_of, own_types
+from landscape_lib.core.precision import (
+    HALF,
+    cast_of,
+    dtype_of,
+    half_of,
+    own_types,
+    round_as,
+    rounding_kept,
+)
 from landscape_lib.core.randomness import fixed_randomness, reseed
+from landscape_lib.core.room import watched
 from landscape_lib.core.samples import (
     ResidentLoader,
     Samples,
@@ -45,13 +57,12 @@ from landscape_lib.core.surface import (
     is_beside,
     metrics_of,
 )
-from landscape_lib.core.together import Together
+from landscape_lib.core.together import Cast, Together
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 100  # bytes
 
-Values = dict[str, float]
 Point = tuple[float, ...]
 Parts = tuple[tuple[Any, ...], dict[str, Any], Any]  # inputs, named inputs, targets
 
@@ -65,6 +76,8 @@ class Evaluator:
 
     Attributes:
         notes: By key, what a reader must know of how a metric is averaged.
+        unrecorded: Why batches are not replayed though the plan says so; empty where they are, or
+            will be.  Values are the same.
 
     Args:
         model: The network at the centre; used once here, to see what it returns.
@@ -111,7 +124,8 @@ class Evaluator:
             same = few is data[train] and handed == dtype
             laid_out = few.to(self.device, dtype, channels_last=self.plan.channels_last)
             there = self.data[train] if same else laid_out
-            self._statistics = Reestimator(model, there, self._half)
+            narrow = self._half if cast_of(self.plan) is None else None
+            self._statistics = Reestimator(model, there, narrow)
         self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
         self._metrics_write = False  # to outputs or targets, which other metrics need as well
         self._meters: dict[str, dict[str, Meter]] = {}
@@ -120,17 +134,19 @@ class Evaluator:
         self._settled = False  # whether a first point was evaluated, and weights are numbers
         self._folded: Folded | None = None
         self._together: Together | None = None
+        self._cast: Cast | None = None
+        self._replays: Replays | None = None
+        self._weighed: dict[tuple[str, int, str], tuple[Any, Any]] = {}  # sums' and parts' divisors
+        self.unrecorded = ""
         self._call: Callable[..., Any] | None = None  # what stands for the model
         self.notes: dict[str, str] = {}
         self._classes = {split: class_names(samples.dataset) for split, samples in data.items()}
         self._penalties = _penalties(metrics)
         _check_names(metrics, data)
+        if self.plan.graph:
+            self._replays = Replays(self.device)
         if self.own_loop:
-            if self.plan.points_at_once > 1:
-                raise InputError(
-                    "A metric function that runs its own loop sees one point at a time. Set "
-                    "points_at_once: 1 in evaluation.plan."
-                )
+            self._refuse_for_a_loop()
             self._loaders = {
                 split: ResidentLoader(samples, self.plan.batch_size)
                 for split, samples in self.data.items()
@@ -148,10 +164,39 @@ class Evaluator:
             self._make_ready()
             self._prepare(model)
 
+    def _refuse_for_a_loop(self) -> None:
+        """Refuse what cannot be done to a function that calls the model itself.
+
+        Raises:
+            InputError: If the plan wants it.
+        """
+        if self.plan.points_at_once > 1:
+            raise InputError(
+                "A metric function that runs its own loop sees one point at a time. Set "
+                "points_at_once: 1 in evaluation.plan."
+            )
+        if self.plan.graph:
+            raise InputError(
+                "A metric function that runs its own loop is called as it is, and never recorded. "
+                "Set graph: false in evaluation.plan."
+            )
+        if cast_of(self.plan) is not None:
+            raise InputError(
+                f"Precision {self.plan.precision!r} rounds weights and inputs around the model's "
+                "forward pass, and a metric function that runs its own loop calls the model "
+                "itself. Say 'precision: float32' and use torch.autocast in the function; or give "
+                "the model as model.bfloat16() and say 'precision: model'."
+            )
+
     @property
     def points_at_once(self) -> int:
         """How many points it is best asked for at once."""
         return self.plan.points_at_once
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether the next point may be begun before the values of one are read."""
+        return self.device.type == "cuda" and not self.own_loop
 
     def __call__(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> Values:
         """Evaluate the model as it is now.
@@ -184,11 +229,29 @@ class Evaluator:
             InputError: If a metric is not a number, or two have one key.
         """
         values: list[Values] = []
-        with nullcontext() if self._statistics is None else in_eval_mode(model):
-            for start in range(0, len(points), self.plan.points_at_once):
-                group = points[start : start + self.plan.points_at_once]
-                values += self._at(model, group, go, pause)
+        for start in range(0, len(points), self.plan.points_at_once):
+            group = points[start : start + self.plan.points_at_once]
+            values += self.launch(model, group, go, pause)()
         return values
+
+    def launch(
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        go: Callable[[Point], None],
+        pause: Callable[[], None] = lambda: None,
+    ) -> Read:
+        """Begin to evaluate as many points as the plan takes at once, or fewer.
+
+        Returns:
+            What waits for their values.  Where the device works on its own, the next points may be
+            begun before.
+
+        Raises:
+            InputError: If two metrics have one key.
+        """
+        with nullcontext() if self._statistics is None else in_eval_mode(model):
+            return self._at(model, points, go, pause)
 
     def _at(
         self,
@@ -196,12 +259,7 @@ class Evaluator:
         points: Sequence[Point],
         go: Callable[[Point], None],
         pause: Callable[[], None],
-    ) -> list[Values]:
-        """Evaluate as many points as the plan takes at once, or fewer.
-
-        Raises:
-            InputError: If two metrics have one key.
-        """
+    ) -> Read:
         penalties = self._take_points(model, points, go, pause)
         found: dict[str, Any] = {}
         for split in self.data:
@@ -222,11 +280,8 @@ class Evaluator:
             self._read_weights()
             self._settled = True
         if self._together is None:
-            return [_numbers(found)]
-        return [
-            _numbers({key: column[place] for key, column in found.items()})
-            for place in range(len(points))
-        ]
+            return values_read(found)
+        return columns_read(found, len(points))
 
     @torch.no_grad()
     def _take_points(
@@ -249,6 +304,8 @@ class Evaluator:
             if self._statistics is not None:
                 self._statistics.estimate(model, pause)
             self._take(place)
+        if self._replays is not None:
+            self._replays.reading(tuple(tensor.data_ptr() for *_, tensor in slots(model)))
         alone = self._together is None
         return {key: c[0] if alone else torch.stack(c) for key, c in columns.items()}
 
@@ -256,6 +313,8 @@ class Evaluator:
         """Take over the model's weights as they are now, where something stands for the model."""
         if self._folded is not None:
             self._folded.refresh()
+        if self._cast is not None:
+            self._cast.refresh()
         if self._together is not None:
             self._together.take(place)
 
@@ -289,6 +348,8 @@ class Evaluator:
             meter.reset()
         for number, parts in enumerate(self._each(split)):
             pause()
+            if self._replayed(model, split, number, parts):
+                continue
             if self._together is not None:
                 self._add_together(self._together, split, parts)
             elif self._metrics_write:
@@ -331,7 +392,13 @@ class Evaluator:
                 known = meter.known(outputs, targets)
                 if split in self._ready and not _is_larger(known.targets, parts):
                     self._known[split, number, key] = known
-            meter.add(outputs, known)
+            if isinstance(meter, MeanMeter):
+                judged = meter.judge(outputs, known)
+                meter.sum_up(judged)
+                if self._replays is not None and self._settled:
+                    self._weighed[split, number, key] = judged.weight, judged.weights
+            else:
+                meter.add(outputs, known)
 
     def _read_weights(self) -> None:
         """Make numbers of the weights that the first point found, with one read."""
@@ -350,8 +417,16 @@ class Evaluator:
             meter.add(mine[0], meter.known(*mine))
 
     def _add_together(self, together: Together, split: str, parts: Parts) -> None:
+        for key, judged in self._judged_together(together, split, parts).items():
+            self._mean_meters(split)[key].sum_up(judged)
+
+    def _mean_meters(self, split: str) -> dict[str, MeanMeter]:
+        return {k: m for k, m in self._meters[split].items() if isinstance(m, MeanMeter)}
+
+    def _judged_together(self, together: Together, split: str, parts: Parts) -> dict[str, Judged]:
+        """Return a batch's sums at all places, by key."""
         inputs, named, targets = parts
-        meters = {k: m for k, m in self._meters[split].items() if isinstance(m, MeanMeter)}
+        meters = self._mean_meters(split)
         alike: dict[str, Judged] = {}  # what is the same at all points: the weights
 
         def sums(outputs: Any) -> dict[str, list[Tensor]]:
@@ -362,8 +437,88 @@ class Evaluator:
                 k: [j.total] if j.each is None else [j.total, j.each] for k, j in judged.items()
             }
 
-        for key, (total, *each) in together.judge(inputs, named, sums).items():
-            meters[key].sum_up(alike[key]._replace(total=total, each=each[0] if each else None))
+        found = together.judge(inputs, named, sums)
+        return {
+            key: alike[key]._replace(total=total, each=each[0] if each else None)
+            for key, (total, *each) in found.items()
+        }
+
+    # ----------------------------------------------------------------------- batches as recorded
+
+    def _replayed(self, model: nn.Module, split: str, number: int, parts: Parts) -> bool:
+        """Add a batch by replaying what was recorded for its shape; tell whether that was done.
+
+        Two points are evaluated before anything is recorded: at the first weights become numbers,
+        at the second is seen what sums are divided by.
+        """
+        if self._replays is None or not self._settled:
+            return False
+        try:
+            if self._together is not None:
+                found = self._replayed_together(self._replays, self._together, split, parts)
+            elif any((split, number, key) not in self._weighed for key in self._meters[split]):
+                return False
+            else:
+                found = self._replayed_alone(self._replays, model, split, number, parts)
+        except UnrecordableError as error:
+            self._give_up_recording(str(error))
+            return False
+        for key, judged in found.items():
+            self._mean_meters(split)[key].sum_up(judged)
+        return True
+
+    def _replayed_together(
+        self, replays: Replays, together: Together, split: str, parts: Parts
+    ) -> dict[str, Judged]:
+        return replays(split, parts, lambda given: self._judged_together(together, split, given))
+
+    def _replayed_alone(
+        self, replays: Replays, model: nn.Module, split: str, number: int, parts: Parts
+    ) -> dict[str, Judged]:
+        meters = self._mean_meters(split)
+        known = {key: self._known[split, number, key] for key in meters}
+        told = {
+            key: (one.targets, one.kept, one.weights, one.count, one.places)
+            for key, one in known.items()
+        }
+
+        def work(given: Any) -> dict[str, list[Tensor | None]]:
+            (inputs, named, _), told = given
+            outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+            found = {}
+            for key, (targets, kept, weights, *_) in told.items():
+                mine = replace(known[key], targets=targets, kept=kept, weights=weights)
+                judged = meters[key].judge(outputs, mine)
+                found[key] = [judged.total, judged.each]
+            return found
+
+        judged = {}
+        for key, (total, each) in replays(split, (parts, told), work).items():
+            weight, weights = self._weighed[split, number, key]
+            judged[key] = Judged(total, weight, each, weights)
+        return judged
+
+    def _give_up_recording(self, reason: str) -> None:
+        """Go on without, with the same values."""
+        self.unrecorded, self._replays = reason, None
+        self._weighed.clear()
+        log.info("Batches are not replayed as CUDA graphs: %s", reason)
+
+    def _why_unrecordable(self, model: nn.Module) -> str:
+        """Return what keeps batches from being recorded, as far as it is known beforehand."""
+        meters = [meter for own in self._meters.values() for meter in own.values()]
+        reasons = {
+            "model or metrics write to what others need": self._metrics_write or self._model_writes,
+            "data are sent to the device batch by batch": len(self._ready) < len(self.data),
+            "torchmetrics keep accounts of their own": not all(
+                isinstance(meter, MeanMeter) for meter in meters
+            ),
+            "the model lies on several devices": is_spread(model),
+            "the model has sparse tensors": any(
+                tensor.layout != torch.strided for *_, tensor in slots(model)
+            ),
+        }
+        return next((reason for reason, found in reasons.items() if found), "")
 
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
@@ -373,7 +528,8 @@ class Evaluator:
 
         A loss of a sample in bfloat16 has two to three digits.
         """
-        return outputs if self.plan.precision != "model" else tree_map(_widened, outputs)
+        own = self.plan.precision in {"model", "bf16"}
+        return tree_map(_widened, outputs) if own else outputs
 
     def _each(self, split: str) -> Iterator[Parts]:
         """Yield the inputs, named inputs and targets of each batch, where they may be used."""
@@ -396,6 +552,8 @@ class Evaluator:
             InputError: If the plan folds norms, and there are none that can be folded, or
                 evaluates points at once, and model or metrics cannot.
         """
+        self._call = self._cast = None
+        network = model
         if self.plan.fold:
             self._folded = fold(model)
             if self._folded is None:
@@ -403,13 +561,17 @@ class Evaluator:
                     "The plan folds batch norms, but this model has none that can be folded, or "
                     "cannot be traced. Set fold: false in evaluation.plan."
                 )
-            self._call = self._folded
+            self._call, network = self._folded, self._folded.graph
+        if self.plan.points_at_once > 1:
+            self._put_together(model, network)
+        elif kind := cast_of(self.plan):
+            self._call = self._cast = Cast(network, kind)
         if self.plan.compile:
             self._call = torch.compile(self._standing_for(model))
-        if self.plan.points_at_once > 1:
-            self._put_together(model)
+        if self._replays is not None and (reason := self._why_unrecordable(model)):
+            self._give_up_recording(reason)
 
-    def _put_together(self, model: nn.Module) -> None:
+    def _put_together(self, model: nn.Module, network: nn.Module) -> None:
         """Get ready for several points in one pass, and try it out.
 
         Raises:
@@ -421,8 +583,7 @@ class Evaluator:
         elif not all(isinstance(meter, MeanMeter) for meter in meters):
             reason = "torchmetrics keep accounts of one point"
         else:
-            network = self._folded.graph if self._folded else model
-            self._together = Together(network, self.plan.points_at_once)
+            self._together = Together(network, self.plan.points_at_once, cast_of(self.plan))
             try:
                 for split in self._batches:
                     with in_eval_mode(model), torch.no_grad(), fixed_randomness():
@@ -443,13 +604,15 @@ class Evaluator:
         return [split_batch(batch)[2] for batch in there]
 
     def _settle(self, model: nn.Module) -> None:
-        with in_eval_mode(model), torch.no_grad(), fixed_randomness():
+        if kind := cast_of(self.plan):
+            self._call = Cast(model, kind)
+        with watched(self.device), in_eval_mode(model), torch.no_grad(), fixed_randomness():
             for split, batches in self._batches.items():
                 batch = copied(batches[0])
                 inputs, named, targets = split_batch(batch, self._half)
                 before = _contents([inputs, named, targets])
                 with blamed_on_the_batch(model, split, (inputs, named, targets)):
-                    outputs = self._judgeable(model(*inputs, **named))
+                    outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
                 self._model_writes |= _contents([inputs, named, targets]) != before
                 refuse_stray_labels(self.metrics, outputs, self._targets(split))
                 meters = meters_for(self.metrics, split, outputs, targets)
@@ -528,29 +691,6 @@ def _check_names(metrics: Any, data: Mapping[str, Samples]) -> None:
         check_metric_name(split, "split")
 
 
-def _numbers(found: Mapping[str, Any]) -> Values:
-    """Turn everything into floats, the tensors with one read from the device."""
-    scalars = {
-        key: value.detach().reshape(()).double()
-        for key, value in found.items()
-        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
-    }
-    read: Values = {}
-    for device in {value.device for value in scalars.values()}:
-        here = [key for key, value in scalars.items() if value.device == device]
-        read |= dict(zip(here, torch.stack([scalars[key] for key in here]).tolist(), strict=True))
-    return {key: read[key] if key in read else _number(key, found[key]) for key in found}
-
-
-def _number(key: str, value: Any) -> float:
-    array = np.asarray(value) if isinstance(value, int | float | np.generic | np.ndarray) else None
-    if array is None or array.size != 1 or array.dtype.kind not in "biuf":
-        raise InputError(
-            f"Metric {key!r} is {value!r:.60} ({type(value).__name__}); wanted one real number."
-        )
-    return float(array.reshape(()))
-
-
 def prepare(
     data: Any, splits: Mapping[str, Any] | None = None, folder: Path | None = None
 ) -> dict[str, Samples]:
@@ -616,13 +756,14 @@ def measure(
             trip.move(point)
             reseed()
 
-        while missing:
-            together = getattr(values_at, "points_at_once", 1)
-            group, missing = missing[:together], missing[together:]
-            for point, values in zip(group, _values_at(values_at, model, group, go), strict=True):
+        def keep(group: Sequence[Point], read: Read) -> None:
+            nonlocal keys
+            for point, values in zip(group, read(), strict=True):
                 keys = _same_keys(values, keys, point)
                 record(point, values)
                 known[point] = values
+
+        _walk(values_at, model, missing, go, keep)
     if trip.clamped:
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
     for point in points:
@@ -635,21 +776,46 @@ def measure(
     return Shard(grid, np.asarray(indices)[ascending], columns, beside=beside)
 
 
-def _values_at(
+def _walk(
+    values_at: Callable[[nn.Module], Mapping[str, float]],
+    model: nn.Module,
+    points: Sequence[Point],
+    go: Callable[[Point], None],
+    keep: Callable[[Sequence[Point], Read], None],
+) -> None:
+    """Evaluate points in order, and keep their values.
+
+    Where the device works on its own, the values of a group are read while the next one is
+    evaluated.  What was begun before an exception is kept.
+    """
+    size, ahead = getattr(values_at, "points_at_once", 1), getattr(values_at, "runs_ahead", False)
+    begun: list[tuple[Sequence[Point], Read]] = []
+    try:
+        for start in range(0, len(points), size):
+            group = points[start : start + size]
+            begun.append((group, _launched(values_at, model, group, go)))
+            if not ahead or len(begun) > 1:
+                keep(*begun.pop(0))
+    finally:
+        while begun:
+            keep(*begun.pop(0))
+
+
+def _launched(
     values_at: Callable[[nn.Module], Mapping[str, float]],
     model: nn.Module,
     group: Sequence[Point],
     go: Callable[[Point], None],
-) -> Sequence[Values]:
+) -> Read:
     """Ask for a group of points at once where that is known, else for one after the other."""
-    several = getattr(values_at, "several", None)
-    if several is not None:
-        return several(model, group, go)
+    launch = getattr(values_at, "launch", None)
+    if launch is not None:
+        return launch(model, group, go)
     values = []
     for point in group:
         go(point)
         values.append(dict(values_at(model)))
-    return values
+    return lambda: values
 
 
 @contextmanager
@@ -692,7 +858,8 @@ def eval_loss(
         )
     plan = plain_plan(net, choose_device("cuda" if use_cuda else "cpu"))
     data = prepare(as_batches(loader))
-    with borrowed(net):
+    with borrowed(net), rounding_kept():
+        round_as(plan)
         lay_out_weights(net, plan.device, dtype_of(plan, own_types(net)), channels_last=False)
         evaluate = Evaluator(net, criterion, data, plan)
         here = measure(net, evaluate, [no_direction(net)], Grid((Axis(0, 0, 1),)), [0]).values

@@ -46,7 +46,7 @@ class Excursion:
         self, model: nn.Module, directions: Sequence[Direction], *, resident: bool | None = None
     ) -> None:
         self.model = model
-        self.clamped = 0  # running variances that a step made negative, held at zero
+        self._clamped: int | Tensor = 0
         self._modes = [(module, module.training) for module in model.modules()]
         self._flags = [(tensor, tensor.requires_grad) for tensor in model.parameters()]
         self._grads = [(tensor, tensor.grad) for tensor in model.parameters()]
@@ -69,11 +69,22 @@ class Excursion:
             resident = there and fits(needs(self._data, targets, types, len(directions)))
         self._saved = [data.clone() if resident else _in_host_memory(data) for data in self._data]
         base = [self._saved[number] for number in numbers]
+        written = set(numbers) if resident else set()  # anew by each move, whatever they are
+        self._before = [
+            pair
+            for number, pair in enumerate(zip(self._data, self._saved, strict=True))
+            if number not in written
+        ]
         self._steps: _Resident | _Streamed = (
             _Resident(targets, base, directions, types)
             if resident
             else _Streamed(targets, directions, types)
         )
+
+    @property
+    def clamped(self) -> int:
+        """How many running variances steps made negative; they were held at zero."""
+        return int(self._clamped)
 
     @torch.no_grad()
     def move(self, steps: Sequence[float]) -> None:
@@ -84,21 +95,26 @@ class Excursion:
         """
         if len(steps) != len(self._directions):
             raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
-        self._undo()
+        self._undo(self._before)  # the others are written anyway
         to_eval(self.model)
         self._steps.take(steps_along(self._directions, steps))
-        self.clamped += _hold(self._variances)
+        self._clamped = self._clamped + _hold(self._variances)
 
     @torch.no_grad()
     def restore(self) -> None:
         """Put back values, storages, buffers, modes, gradients and ``requires_grad``."""
-        self._undo()
+        self._undo(list(zip(self._data, self._saved, strict=True)))
         for module, training in self._modes:
             module.training = training
         for tensor, grad in self._grads:
             tensor.grad = grad
 
-    def _undo(self) -> None:
+    def _undo(self, values: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Put back everything but values, and of values those that are named, with what they are.
+
+        Args:
+            values: Pairs of the model's own memory and what was there.
+        """
         for registry, name, tensor in self._slots:
             if registry is not None and registry.get(name) is not tensor:
                 registry[name] = tensor
@@ -108,7 +124,9 @@ class Excursion:
             tensor.data = data
         for tensor, wanted in self._flags:
             tensor.requires_grad_(wanted)
-        torch._foreach_copy_(self._data, self._saved, non_blocking=True)
+        if values:
+            own, saved = map(list, zip(*values, strict=True))
+            torch._foreach_copy_(own, saved, non_blocking=True)
 
 
 class _Resident:
@@ -200,11 +218,11 @@ def _displace(
     torch._foreach_add_(work, base)
 
 
-def _hold(variances: Sequence[Tensor]) -> int:
-    """Hold variances at zero or above; return how many entries were below."""
-    below = 0
+def _hold(variances: Sequence[Tensor]) -> int | Tensor:
+    """Hold variances at zero or above; return how many entries were below, not yet read."""
+    below: int | Tensor = 0
     for variance in variances:
-        below += int((variance < 0).sum())
+        below = below + (variance < 0).sum()
         variance.clamp_(min=0)
     return below
 
@@ -323,7 +341,7 @@ def set_states(
             entry.copy_(states[name])
     if directions is None:
         return
-    held = _hold([tensor.data for name, tensor in moving.items() if _is_variance(name)])
+    held = int(_hold([tensor.data for name, tensor in moving.items() if _is_variance(name)]))
     if held:
         log.warning("%d running variances became negative and were held at zero.", held)
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from landscape_lib.core.errors import InputError
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # importing torch takes a second; who only reads a plan need 
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("float32", "float64", "model")
+PRECISIONS = ("float32", "float64", "tf32", "bf16", "model")
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,17 @@ class Plan:
 
     Attributes:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``float32`` or ``float64``: the model and its floating-point inputs; or
-            ``model``: each of the model's tensors in its own type, see ``core.precision``.
+        precision: ``float32`` or ``float64``: the model and its floating-point inputs.  ``tf32``:
+            float32, but a GPU rounds the factors of products to 11 bits.  ``bf16``: weights are
+            moved in float32, and rounded once for the forward pass.  ``model``: each of the
+            model's tensors in its own type.  See ``core.precision``.
         batch_size: Samples a batch; None: the loader's own batches.
         threads: CPU threads, which decide the order of sums in a matrix product.
         fold: Whether batch norms are folded into the layers before them; see ``core.folding``.
         channels_last: Whether images and the weights of convolutions are laid out channels last.
         compile: Whether the network goes through ``torch.compile``.
         points_at_once: Points evaluated in one pass; see ``core.together``.
+        graph: Whether batches are replayed as CUDA graphs; see ``core.graphs``.
     """
 
     device: str = "cpu"
@@ -39,6 +42,7 @@ class Plan:
     channels_last: bool = False
     compile: bool = False
     points_at_once: int = 1
+    graph: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -46,7 +50,16 @@ class Plan:
                 f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
             )
 
-        for name in ("fold", "channels_last", "compile"):
+        if self.precision == "tf32" and not self.device.startswith("cuda"):
+            raise InputError(
+                f"Precision 'tf32' is a way in which an NVIDIA GPU multiplies, and this is "
+                f"evaluated on {self.device!r}. Say 'precision: float32', which is what a CPU "
+                "would make of it, or evaluate where there is a GPU ('device: cuda')."
+            )
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        for name in ("fold", "channels_last", "compile", "graph"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(
                     f"A plan's {name} is {getattr(self, name)!r}; wanted true or false."
@@ -64,8 +77,18 @@ class Plan:
                 raise InputError(f"A plan's {name} is {number!r}; wanted a whole number from 1.")
 
     def canonical(self) -> str:
-        """Return the plan as JSON that is the same for the same plan."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Return the plan as JSON that is the same for the same plan.
+
+        Without CUDA graphs it is spelt as before there were any: points stay known.
+        """
+        return json.dumps(self.told(), sort_keys=True)
+
+    def told(self) -> dict[str, Any]:
+        """Return the plan as ``probe.json`` has it; ``graph`` only where it is true."""
+        told = asdict(self)
+        if not self.graph:
+            del told["graph"]
+        return told
 
     def plain(self) -> "Plan":
         """Return the plan of the plain model: no choice made for speed."""

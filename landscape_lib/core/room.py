@@ -3,7 +3,8 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from landscape_lib.core.memory import SHARE, available_memory
 log = logging.getLogger(__name__)
 
 _said: set[torch.device] = set()
+_batch: dict[int, int] = {}  # by GPU, the bytes that a batch took of late, beside what was there
 
 
 def needs(
@@ -40,14 +42,33 @@ def fits(wanted: Mapping[torch.device, int]) -> bool:
 def room_on(device: torch.device) -> float:
     """Return the bytes that a device has left.
 
-    Of a GPU beside what evaluating needed at most until now; of the CPU half of what is available.
+    Of a GPU beside what a batch takes; of the CPU half of what is available.
     """
     if device.type != "cuda":
         available = available_memory() if device.type == "cpu" else None
         return math.inf if available is None else SHARE * available
     held = torch.cuda.memory_allocated(device)
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - held
-    return free - (torch.cuda.max_memory_allocated(device) - held)
+    return free - _batch.get(_number(device), 0)
+
+
+@contextmanager
+def watched(device: torch.device) -> Iterator[None]:
+    """Take note of what is needed on a GPU meanwhile, and no longer: what a batch takes.
+
+    What an earlier excursion had there, copies of weights and directions, is none of it.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.reset_peak_memory_stats(device)
+    held = torch.cuda.memory_allocated(device)
+    yield
+    _batch[_number(device)] = torch.cuda.max_memory_allocated(device) - held
+
+
+def _number(device: torch.device) -> int:
+    return torch.cuda.current_device() if device.index is None else device.index
 
 
 def _say_streamed(device: torch.device, needed: float, room: float) -> None:

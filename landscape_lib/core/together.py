@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from landscape_lib.core.precision import Types, cast_types
+
 Sums = dict[str, list[Tensor]]
 
 
@@ -18,14 +20,20 @@ class Together:
     ``judge`` runs the network at all places at once.
 
     Memory: ``count`` copies of the network, and the activations of ``count`` batches.
+
+    Args:
+        network: Whose tensors are moved.
+        count: How many places there are.
+        cast: What weights are rounded to when they are taken; None: nothing, see
+            ``core.precision``.
     """
 
-    def __init__(self, network: nn.Module, count: int) -> None:
+    def __init__(self, network: nn.Module, count: int, cast: torch.dtype | None = None) -> None:
         self.count = count
         self._network = network
-        own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-        self._own = {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
-        self._rows = {name: _rows(tensor, count) for name, tensor in self._own.items()}
+        types = cast_types(network, cast)
+        self._own = _named(network, types)
+        self._rows = {n: _rows(tensor, count, types[n]) for n, tensor in self._own.items()}
 
     @torch.no_grad()
     def take(self, place: int) -> None:
@@ -56,11 +64,47 @@ class Together:
             return vmap(at_one)(self._rows)
 
 
-def _rows(tensor: Tensor, count: int) -> Tensor:
+class Cast:
+    """A network evaluated in a narrower type, while its own weights stay as they are.
+
+    ``refresh`` rounds the weights as they are now, each once; calling it is calling the network
+    with these.
+
+    Memory: one copy of the network in that type.
+    """
+
+    def __init__(self, network: nn.Module, kind: torch.dtype) -> None:
+        self._network = network
+        types = cast_types(network, kind)
+        self._own = {
+            name: tensor
+            for name, tensor in _named(network, types).items()
+            if tensor.dtype != types[name]
+        }
+        self._cast = {n: torch.empty_like(t, dtype=kind) for n, t in self._own.items()}
+        self.refresh()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take the network's weights as they are now."""
+        if self._cast:
+            torch._foreach_copy_(list(self._cast.values()), list(self._own.values()))
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Return what the network returns with rounded weights."""
+        return functional_call(self._network, self._cast, inputs, named)
+
+
+def _named(network: nn.Module, types: Types) -> dict[str, Tensor]:
+    own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {name: own[name] for name in types}
+
+
+def _rows(tensor: Tensor, count: int, kind: torch.dtype) -> Tensor:
     """Make room for copies that each lie in memory as the tensor does."""
     plain = tensor.contiguous() if not _is_dense(tensor) else tensor
     size, stride = (count, *plain.shape), (plain.numel(), *plain.stride())
-    return torch.empty_strided(size, stride, dtype=plain.dtype, device=plain.device)
+    return torch.empty_strided(size, stride, dtype=kind, device=plain.device)
 
 
 def _is_dense(tensor: Tensor) -> bool:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from landscape_lib.core.errors import DisagreementError
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-10}  # relative, on another machine
+TOLERANCE = {  # relative, on another machine
+    "float32": 1e-5,
+    "float64": 1e-10,
+    "tf32": 1e-3,
+    "bf16": 1e-2,
+    "model": 1e-2,  # of which half precision rounds most
+}
 
 
 @dataclass(frozen=True)

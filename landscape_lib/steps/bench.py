@@ -22,6 +22,8 @@ from landscape_lib.core.precision import (
     Types,
     exact_precision,
     own_types,
+    round_as,
+    rounding_kept,
     said_of,
     types_for,
 )
@@ -105,21 +107,25 @@ class Bench:
                 "where there is, or remove probe.json and the journal's copy to choose anew."
             )
         torch.set_num_threads(plan.threads)
-        if plan.device.startswith("cuda"):  # float32 means float32, on a GPU too
-            for place, name, exact in _rounding():
-                setattr(place, name, exact)
         self.lay_out(plan)
         return self.evaluator_on(self.data, plan)
 
     def lay_out(self, plan: Plan) -> None:
-        """Move the model to where and how the plan wants it."""
+        """Move the model to where and how the plan wants it, and let torch round as it says.
+
+        Raises:
+            InputError: If the plan's GPU cannot round so.
+        """
+        round_as(plan)
         wanted = types_for(plan, self.types)
         lay_out_weights(self.problem.model, plan.device, wanted, channels_last=plan.channels_last)
 
     def exact(self, plan: Plan) -> Plan:
-        """Return a plan that is nowhere in half precision, as derivatives need it."""
+        """Return a plan that rounds nowhere more than float32, as derivatives need it."""
+        if plan.precision in {"float32", "float64"}:
+            return plan
         own = plan.precision == "model"
-        return replace(plan, precision=exact_precision(self.types)) if own else plan
+        return replace(plan, precision=exact_precision(self.types) if own else "float32")
 
     def evaluator_on(self, data: Mapping[str, Samples], plan: Plan) -> Evaluator:
         """Return what evaluates the model, where it is, on other samples."""
@@ -252,30 +258,15 @@ def _how(wishes: EvaluationSettings) -> str:
     )
 
 
-def _rounding() -> list[tuple[Any, str, Any]]:
-    """Return torch's switches that let a GPU round float32 to TF32, and what turns each off.
-
-    Newer versions have other switches, and refuse to answer once both kinds were used.
-    """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(matmul, "fp32_precision"):
-        places = (matmul, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
-        return [(place, "fp32_precision", "ieee") for place in places]
-    return [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
-
-
 @contextmanager
 def settings_kept() -> Iterator[None]:
     """Give torch's threads and rounding, which ``Bench.evaluator`` sets, back as they were."""
     threads = torch.get_num_threads()
-    cuda = torch.cuda.is_available()
-    rounding = [(p, name, getattr(p, name)) for p, name, _ in _rounding()] if cuda else []
     try:
-        yield
+        with rounding_kept():
+            yield
     finally:
         torch.set_num_threads(threads)
-        for place, name, value in rounding:
-            setattr(place, name, value)
 
 
 def refuse_changed(

@@ -134,8 +134,8 @@ class Centre:
     @property
     def _precision(self) -> str:
         """The type that decides how exact values of the surface are."""
-        own = self.plan.precision == "model"
-        return coarsest(self.bench.types) if own else self.plan.precision
+        known = {"model": coarsest(self.bench.types), "bf16": "bfloat16"}
+        return known.get(self.plan.precision, self.plan.precision)
 
     @cached_property
     def _key(self) -> str | None:

@@ -115,6 +115,7 @@ def _costs(run: Experiment, found: Probed, start_s: float, memory: int) -> list[
         "weights": _weights(found),
         "samples": ", ".join(counts),
         "plan": _spelled(found.plan),
+        **_rounding(found),
         "a point": f"{_duration(found.seconds_per_point)}, {rate:,.0f} samples/s",
         "grid": f"{grid} = {run.grid.size:,} points in {shards} shard{'s' if shards > 1 else ''}",
         "evaluating it": f"about {_duration(points_s + starts_s)} on this machine: points "
@@ -133,12 +134,23 @@ def _weights(found: Probed) -> str:
     return own if own == found.plan.precision else f"{own}, evaluated in {found.plan.precision}"
 
 
+def _rounding(found: Probed) -> dict[str, str]:
+    """Say by how much the precision moves the metric that it moves most, where it rounds."""
+    if found.rounding is None:
+        return {}
+    errors = {key: max(pair) for key, pair in found.rounding["errors"].items()}
+    relative = {key: error for key, error in errors.items() if found.labels[key].units != "%"}
+    worst = max(relative or errors, key=lambda key: errors[key])
+    return {"rounding": f"{worst} differs from float32 by up to {errors[worst]:.1e}"}
+
+
 def _spelled(plan: Plan) -> str:
     batches = (
         "the loader's own batches" if plan.batch_size is None else f"{plan.batch_size} a batch"
     )
     threads = f"{plan.threads} thread{'s' if plan.threads > 1 else ''}"
     chosen = [name for name in ("fold", "channels_last", "compile") if getattr(plan, name)]
+    chosen += ["CUDA graphs"] if plan.graph else []
     if plan.points_at_once > 1:
         chosen.append(f"{plan.points_at_once} points at once")
     return ", ".join([plan.device, plan.precision, batches, threads, *chosen])

@@ -9,6 +9,7 @@ from torch import nn
 from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Point, Values
+from landscape_lib.core.pending import Read
 from landscape_lib.core.precision import half_of, said_of
 from landscape_lib.core.surface import CURVATURE
 from landscape_lib.steps.bench import Bench
@@ -36,6 +37,22 @@ class WithCurvature:
     def __init__(self, evaluate: Evaluator, hessian: Hessian) -> None:
         self._evaluate, self._hessian = evaluate, hessian
         self.points_at_once = evaluate.points_at_once
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether a point may be begun before the last one is read: products with H wait."""
+        return False
+
+    def launch(
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        go: Callable[[Point], None],
+        pause: Callable[[], None] = lambda: None,
+    ) -> Read:
+        """Evaluate the model at points, at once."""
+        found = self.several(model, points, go, pause)
+        return lambda: found
 
     def __call__(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> Values:
         """Evaluate the model as it is now."""
@@ -83,7 +100,13 @@ def with_curvature(
     """
     if not bench.curvature:
         return evaluate
-    if bench.exact(evaluate.plan) != evaluate.plan and half_of(evaluate.plan, bench.types):
+    if evaluate.plan.precision == "tf32":
+        raise InputError(
+            "The curvature is asked for at every point, and derivatives in TF32 are mostly "
+            "rounding. Say 'precision: float32' instead of 'tf32', or leave the curvature out."
+        )
+    own = evaluate.plan.precision == "model"  # of 'bf16' the model itself is in float32
+    if own and half_of(evaluate.plan, bench.types):
         raise InputError(
             f"The curvature is asked for at every point, and the model is {said_of(bench.types)}, "
             "in which derivatives are mostly rounding. Say 'precision: float32' instead of "

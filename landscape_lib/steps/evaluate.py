@@ -18,7 +18,9 @@ from landscape_lib.core.evaluator import Evaluator, Point, Values, disagreement,
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import to_eval
 from landscape_lib.core.memory import lacks_memory
+from landscape_lib.core.pending import Read
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.precision import agreement
 from landscape_lib.core.surface import Shard, is_beside, metrics_of
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
@@ -188,7 +190,7 @@ class Work:
         def record(point: tuple[float, ...], values: Values) -> None:
             with self.stops.shield():
                 if journal:
-                    journal.append(point, values, evaluator.plan.canonical())
+                    journal.append(point, values, evaluator.read_of.canonical())
                 progress.step()
 
         try:
@@ -244,7 +246,7 @@ class Work:
             found = self._values_on(part, used, shard.indices[far])
         wanted = self._values_on(part, plain, shard.indices[far])
         key, apart = disagreement(found, wanted, self.bench.counted(wanted))
-        if apart > FAR:
+        if apart > agreement(used, FAR):
             log.warning(
                 "At %s, %s differs by %.1e between this plan and the plain model: so far from the "
                 "centre, rounding decides that much. Use 'precision: float64' if it matters.",
@@ -269,7 +271,7 @@ class _Shrinking:
 
     def __init__(self, bench: Bench, plan: Plan, stops: Stops) -> None:
         self._bench, self._stops = bench, stops
-        self.plan = plan
+        self.plan = self.read_of = plan  # read_of: with which the values read last were evaluated
         self.plans: set[str] = set()
         self._evaluate = self._evaluator()  # now: it lays the model out, before it is moved about
 
@@ -280,26 +282,53 @@ class _Shrinking:
                 return with_curvature(self._bench, evaluate, self._stops.check)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
+            self._make_room()
+
+    @staticmethod
+    def _make_room() -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     @property
     def points_at_once(self) -> int:
         return self.plan.points_at_once
 
-    def __call__(self, model: nn.Module) -> Values:
-        return self.several(model, [()], lambda point: None)[0]
+    @property
+    def runs_ahead(self) -> bool:
+        return self._evaluate.runs_ahead
 
-    def several(
+    def __call__(self, model: nn.Module) -> Values:
+        return self.launch(model, [()], lambda point: None)()[0]
+
+    def launch(
         self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
-    ) -> list[Values]:
+    ) -> Read:
         while True:
             try:
-                values = self._evaluate.several(model, points, go, self._stops.check)
-                self.plans.add(self.plan.canonical())
-                return values
+                return self._begun(model, points, go)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
-                self._evaluate = self._evaluator()
-                to_eval(model)  # a metric that was stopped halfway may have changed the mode
+            del self._evaluate  # what it holds on a GPU is room for the next one
+            self._make_room()
+            self._evaluate = self._evaluator()
+            to_eval(model)  # a metric that was stopped halfway may have changed the mode
+
+    def _begun(
+        self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
+    ) -> Read:
+        """Begin with points, all that are asked for, in groups of the plan of now."""
+        size, plan = self.plan.points_at_once, self.plan
+        reads = [
+            self._evaluate.launch(model, points[start : start + size], go, self._stops.check)
+            for start in range(0, len(points), size)
+        ]
+        self.plans.add(plan.canonical())
+
+        def read() -> list[Values]:
+            self.read_of = plan
+            return [values for one in reads for values in one()]
+
+        return read
 
     def _shrink(self, error: Exception) -> None:
         """Halve the points at once, then the batch; raise again what is no lack of memory."""
@@ -314,8 +343,6 @@ class _Shrinking:
         else:
             self.plan = dataclasses.replace(self.plan, batch_size=batch // 2)
             log.warning("Out of memory with batches of %d; going on with %d.", batch, batch // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def _refuse_other_model(path: Path, model: str) -> None:

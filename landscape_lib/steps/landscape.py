@@ -28,7 +28,9 @@ from landscape_lib.steps.planning import settled_plan
 from landscape_lib.steps.preview import leave_preview, partial_surface
 from landscape_lib.steps.provenance import provenance
 from landscape_lib.steps.recorded import recorded_plans
+from landscape_lib.steps.rounding import measured_rounding, told_rounding
 from landscape_lib.steps.rounds import completed_surface
+from landscape_lib.utils.hashing import canonical
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.signals import Stops
@@ -143,12 +145,14 @@ def compute(
     what = place.surface.name if place else "landscape"
     with borrowed(problem.problem.model), settings_kept():
         plan = settled_plan(problem, wishes, grid, place.journal if place else None)
+        rounding = measured_rounding(problem, plan, grid)
         notes = problem.first(problem.batch_size).evaluator(plan.plain()).notes
         work = Work(problem, plan, directions, grid, Stops())
         with _kept_points(place, work, what) as journal:
             surface = _evaluated(work, what, journal, refinement, notes)
     about = _about(what, work)
-    attributes = {**surface.attributes, **_told(what, work, about), "shards": 1}
+    rounded = {name: canonical(found) for name, found in told_rounding(rounding).items()}
+    attributes = {**surface.attributes, **_told(what, work, about), **rounded, "shards": 1}
     surface = replace(surface, attributes=attributes)
     if place:
         place.make_room(len(grid.axes))

@@ -15,9 +15,11 @@ from landscape_lib.core.direction import create_random_direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.folding import fold
+from landscape_lib.core.graphs import RECORDERS
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import in_eval_mode
 from landscape_lib.core.plan import Plan, choose_device
+from landscape_lib.core.precision import agreement
 from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.steps.bench import Bench
 from landscape_lib.steps.usual import SIZES, usual_plan
@@ -26,13 +28,15 @@ from landscape_lib.utils.records import read_record, write_record
 
 log = logging.getLogger(__name__)
 
-AGREEMENT = 1e-5  # relative, in float32
+AGREEMENT = 1e-5  # relative, in float32; what rounds more has more
 SHARE = 0.05  # of the estimated run that the search may cost
 TINY_S = 20.0  # a run that is estimated to last less is not worth a search
+TINY_GPU_S = 2.0  # the same on a GPU, and the seconds that a search there may always take
 COMPILE_S = 1800.0  # of a run that pays for the minute that compiling may take
 WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the best one's time
 TRIALS = 24  # about so many timings a search makes
 RUNS = 3  # of a trial, the first to get warm
+RECORDED = 3  # more of what is replayed: after two it is recorded
 CHECKED = 24  # samples that check the plan of a tiny run
 PAYS = 32  # times as many are evaluated in a run that pays for this check
 FEWEST = 64  # samples of a trial
@@ -66,7 +70,7 @@ def settled_plan(
     kept = _kept(folder / name) if folder else None
     plan = kept or _taken_over(bench, wishes, others) or choose_plan(bench, wishes, grid)
     if folder and not kept:
-        write_record(folder / name, vars(plan))
+        write_record(folder / name, plan.told())
     return plan
 
 
@@ -89,10 +93,11 @@ def _kept(path: Path) -> Plan | None:
 def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     """Find how to evaluate a problem: as the settings say, or what is fastest here.
 
-    A search costs at most 5 % of the estimated run.  What it finds is trusted after it agreed with
-    the plain model at the centre, and at weights moved by filter-normalized noise as far as 1 and
-    as the grid's farthest corner: to 1e-5, or, where rounding alone moves the plain model by more,
-    as near to float64 as the plain model.  Tiny runs do without a search: they take the usual plan,
+    A search costs at most 5 % of the estimated run (on a GPU, or two seconds).  What it finds is
+    trusted after it agreed with the plain model at the centre, and at weights moved by
+    filter-normalized noise as far as 1 and as the grid's farthest corner: to 1e-5, or to what the
+    precision rounds, or, where rounding alone moves the plain model by more, as near to float64 as
+    the plain model.  Tiny runs do without a search: they take the usual plan,
     trusted after it agreed at the centre on a few samples.
 
     Raises:
@@ -114,7 +119,7 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     if RUNS * first > SHARE / 5 * grid.size * bench.samples_per_point:
         return _usual(bench, base, grid)  # even a first look would cost a share of this
     search = _Search(bench, base, grid.size, fixed)
-    if search.run_s < TINY_S:
+    if search.run_s < (TINY_S if torch.device(base.device).type == "cpu" else TINY_GPU_S):
         return _usual(bench, base, grid)
     plan = search.best()
     if plan == base or agrees(bench, plan, base, _distances(grid)):
@@ -157,10 +162,13 @@ class _Search:
         self._few = whole if bench.own_loop else whole.first(FEWEST)
         self._start = time.perf_counter()
         self.run_s = points * bench.samples_per_point * self._seconds(base)
-        self._budget = SHARE * self.run_s
+        self._budget, least = SHARE * self.run_s, FEWEST
+        if self._kind != "cpu":  # libraries are loaded now, which the run would have paid, too
+            self._start = time.perf_counter()
+            self._budget, least = max(self._budget, TINY_GPU_S), START[self._kind]
         if not bench.own_loop:
             trial_s = min(LONGEST_S, self._budget / TRIALS / RUNS)
-            self._few = whole.first(max(FEWEST, int(trial_s / self._seconds(base))))
+            self._few = whole.first(max(least, int(trial_s / self._seconds(base))))
 
     def best(self) -> Plan:
         """Return the fastest plan found; the base where nothing is clearly faster."""
@@ -189,13 +197,22 @@ class _Search:
         """What is tried, in turn; a user's own loop over batches is called with its own batches."""
         if self._bench.own_loop:
             return (self._layouts, self._threads)
-        return (self._shapes, self._sizes, self._threads, self._together, self._compiled)
+        return (
+            self._shapes,
+            self._recorded,
+            self._sizes,
+            self._threads,
+            self._together,
+            self._compiled,
+        )
 
     def _shapes(self, best: Plan) -> Iterator[Plan]:
         """Layouts and folding, at a batch size that suits the kind of machine."""
         size = self._fixed or min(START[self._kind], self._few.count)
         if fold(self._bench.problem.model) is not None:
             yield replace(best, fold=True, channels_last=True, batch_size=size)
+            if self._kind != "cpu":  # exact float32 may like it there; a CPU never does
+                yield replace(best, fold=True, batch_size=size)
         yield from self._layouts(replace(best, batch_size=size))
         yield replace(best, batch_size=size)
 
@@ -221,6 +238,11 @@ class _Search:
         """One thread on a CPU: small layers gain nothing from more, and wait for each other."""
         if self._kind == "cpu" and best.threads > 1:
             yield replace(best, threads=1)
+
+    def _recorded(self, best: Plan) -> Iterator[Plan]:
+        """CUDA graphs, where there are any."""
+        if self._kind in RECORDERS:
+            yield replace(best, graph=True)
 
     def _together(self, best: Plan) -> Iterator[Plan]:
         """Several points at once, for as long as more of them are faster, and can be tried."""
@@ -250,7 +272,10 @@ class _Search:
         try:
             evaluate = self._bench.evaluator_on({"train": self._few}, plan)
             with in_eval_mode(model):
-                seconds = min(_timed(evaluate, model) for _ in range(RUNS))
+                runs = RUNS + (RECORDED if plan.graph else 0)
+                seconds = min(_timed(evaluate, model) for _ in range(runs))
+            if evaluate.unrecorded:
+                return float("inf")  # it is the plan without, which was tried
             return seconds / self._few.count / plan.points_at_once
         except Exception as error:
             if plan == self._base:
@@ -274,15 +299,22 @@ def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) ->
     """Tell whether a plan gives the plain model's values, and log what differs where not.
 
     Where a plan evaluates several points at once, each must have the same bits whatever the others
-    are: else values would depend on how the grid was cut into shards.
+    are: else values would depend on how the grid was cut into shards.  Where it replays CUDA
+    graphs, each must have the bits that it has without: else they would depend on how many came
+    before.
     """
+    if plan.graph and not _replays_the_same(bench, plan, max(distances)):
+        log.warning("Replaying CUDA graphs changes bits: this plan is dropped: %s", plan)
+        return False
     if plan.points_at_once > 1 and not _keeps_points_apart(bench, plan, max(distances)):
         log.warning("The bits of a point depend on its neighbours: this plan is dropped: %s", plan)
         return False
     found, wanted = (values_along(bench, bench.evaluator(p), distances) for p in (plan, plain))
     for distance, one, other in zip(distances, found, wanted, strict=True):
         key, apart = disagreement(one, other, bench.counted(other))
-        if apart <= AGREEMENT or _as_near_to_the_truth(bench, plain, distance, one, other):
+        if apart <= agreement(plan, AGREEMENT) or _as_near_to_the_truth(
+            bench, plain, distance, one, other
+        ):
             continue
         log.warning(
             "%s differs by %.1e from the plain model, %g from the centre: this plan is dropped: %s "
@@ -314,6 +346,19 @@ def _keeps_points_apart(bench: Bench, plan: Plan, reach: float) -> bool:
     return True
 
 
+def _replays_the_same(bench: Bench, plan: Plan, reach: float) -> bool:
+    """Evaluate as many groups of points as are recorded and replayed, with and without."""
+    model, count = bench.problem.model, (RECORDED + 1) * plan.points_at_once
+    direction = create_random_direction(model, seed=0)
+    grid = Grid((Axis(-(reach or 1.0), reach or 1.0, count),))
+
+    def values(plan: Plan) -> list[bytes]:
+        shard = measure(model, bench.evaluator(plan), [direction], grid, range(count))
+        return [column.tobytes() for column in {**shard.values, **shard.beside}.values()]
+
+    return values(plan) == values(replace(plan, graph=False))
+
+
 def _as_near_to_the_truth(
     bench: Bench, plain: Plan, distance: float, found: Values, other: Values
 ) -> bool:
@@ -325,7 +370,7 @@ def _as_near_to_the_truth(
     bench.evaluator(plain)  # puts the model back into its type
     counted = bench.counted(truth)
     own = disagreement(other, truth, counted)[1]
-    return disagreement(found, truth, counted)[1] <= AGREEMENT + 2 * own
+    return disagreement(found, truth, counted)[1] <= agreement(plain, AGREEMENT) + 2 * own
 
 
 def values_along(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import create_random_direction
@@ -20,6 +21,7 @@ from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.steps.report import read_probe
+from landscape_lib.steps.rounding import measured_rounding, told_rounding
 from landscape_lib.utils.hashing import canonical, hash_text
 from landscape_lib.utils.records import read_record, write_record
 
@@ -39,6 +41,7 @@ class Probed:
         centre: Every metric at the trained weights.
         seconds_per_point: That one of many points takes here.
         labels: What every metric is called, and how it was averaged where that is not exact.
+        rounding: By how much the plan's precision moves values; None where it is exact.
     """
 
     bench: Bench
@@ -46,6 +49,7 @@ class Probed:
     centre: Values
     seconds_per_point: float
     labels: Mapping[str, Label]
+    rounding: Mapping[str, Any] | None = None
 
 
 def probe(experiment: Experiment, out: Path | str) -> None:
@@ -58,10 +62,11 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "labels": {key: vars(label) for key, label in found.labels.items()},
         "samples_per_point": found.bench.samples_per_point,
         "weights": said_of(found.bench.types),
-        "plan": vars(found.plan),
+        "plan": found.plan.told(),
         "seconds_per_point": found.seconds_per_point,
         "memory_mb": _memory_mb(found.bench),
         "problem": dict(found.bench.parts),
+        **told_rounding(found.rounding),
     }
     write_record(out, report)
     for key, value in found.centre.items():
@@ -80,7 +85,8 @@ def probed(experiment: Experiment, bench: Bench) -> Probed:
     _warn_of_memory(centre, values_along(bench, metrics, [0.0])[0])
     seconds = _seconds_per_point(bench, evaluator, journal, plan)
     labels = labels_for(bench.problem.metrics, list(centre), metrics.notes)
-    return Probed(bench, plan, centre, seconds, labels)
+    rounding = measured_rounding(bench, plan, experiment.grid)
+    return Probed(bench, plan, centre, seconds, labels, rounding)
 
 
 def _plan_of_film(experiment: Experiment) -> Plan | None:

@@ -64,14 +64,19 @@ def run_provenance(experiment: Experiment, report: Mapping[str, Any]) -> dict[st
     path, frame = experiment.path("directions.h5"), experiment.frame
     parts = (*PARTS, "metrics") if experiment.metrics else PARTS
     moment = {} if frame is None else {"checkpoint": frame.checkpoint}
-    return moment | provenance(
-        experiment.name,
-        {part: experiment.settings(part) for part in parts},
-        [settings.seed for settings in experiment.directions],
-        directions_attributes(path),
-        axes_attributes(path),
-        report["problem"],
-        str(report.get("weights", "")),  # of a probe of an earlier version nothing is known
+    rounding = {"rounding": canonical(report["rounding"])} if "rounding" in report else {}
+    return (
+        moment
+        | rounding
+        | provenance(
+            experiment.name,
+            {part: experiment.settings(part) for part in parts},
+            [settings.seed for settings in experiment.directions],
+            directions_attributes(path),
+            axes_attributes(path),
+            report["problem"],
+            str(report.get("weights", "")),  # of a probe of an earlier version nothing is known
+        )
     )
 
 

@@ -13,7 +13,7 @@ from landscape_lib.core.evaluator import no_autocast
 from landscape_lib.core.folding import fold
 from landscape_lib.core.lending import batch_norms, in_eval_mode, slots
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.precision import dtype_of, half_of
+from landscape_lib.core.precision import cast_of, dtype_of, half_of
 from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.core.samples import copied, split_batch
 from landscape_lib.steps.bench import Bench
@@ -50,7 +50,7 @@ def usual_plan(bench: Bench, base: Plan) -> Plan:
         batch_size=base.batch_size or _batch_size(bench, base, images),
         fold=bool(batch_norms(model)) and fold(model) is not None,
         channels_last=images
-        and base.precision == "float32"
+        and base.precision in {"float32", "bf16"}
         and torch.backends.mkldnn.is_available(),
     )
 
@@ -81,7 +81,8 @@ def _widest(bench: Bench, base: Plan) -> int:
     model = bench.problem.model
     bench.lay_out(base)
     one = bench.data["train"].first(1).to(base.device, dtype_of(base, bench.types))
-    inputs, named, _ = split_batch(copied(one.cut(1)[0]), half_of(base, bench.types))
+    half = half_of(base, bench.types) if cast_of(base) is None else None  # the model's own weights
+    inputs, named, _ = split_batch(copied(one.cut(1)[0]), half)
     with in_eval_mode(model), torch.no_grad(), fixed_randomness(), no_autocast():
         with _Watch(model) as watch:
             model(*inputs, **named)

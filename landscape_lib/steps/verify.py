@@ -171,7 +171,8 @@ def compared(
         )
     if plan.device.startswith("cuda") and not torch.cuda.is_available():
         log.info("The surface was computed on %s; there is none here.", plan.device)
-        work = replace(work, plan=replace(plan, device="cpu"))
+        alike = "float32" if plan.precision == "tf32" else plan.precision
+        work = replace(work, plan=replace(plan, device="cpu", precision=alike, graph=False))
     if tolerance is None:
         same_plan = work.plan == plan and len(recorded_plans(surface)) == 1
         here = same_plan and _is_this_machine(surface)

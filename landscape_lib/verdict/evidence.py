@@ -14,6 +14,7 @@ from landscape_lib.core.surface import CURVATURE, Label, Surface
 ROUNDING = {  # relative, of a mean over many samples
     "bfloat16": 1e-1,
     "float16": 1e-2,
+    "tf32": 1e-2,  # as many digits
     "float32": 1e-5,
     "float64": 1e-10,
 }

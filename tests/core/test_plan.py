@@ -22,6 +22,28 @@ def test_the_plain_plan_makes_no_choice_for_speed():
 def test_an_unknown_precision_names_the_right_ones():
     with pytest.raises(
         InputError,
-        match=r"Unknown precision 'half'; choose one of \['float32', 'float64', 'model'\]",
+        match=r"Unknown precision 'half'; choose one of \['bf16', 'float32', 'float64', 'model',",
     ):
         Plan(precision="half")
+
+
+def test_a_plan_without_graphs_is_spelt_as_before_there_were_any():
+    """The text is part of fingerprints: journals of earlier versions stay known."""
+    assert Plan(batch_size=2).canonical() == (
+        '{"batch_size": 2, "channels_last": false, "compile": false, "device": "cpu", '
+        '"fold": false, "points_at_once": 1, "precision": "float32", "threads": 1}'
+    )
+    graphed = Plan("cuda", graph=True)
+    assert Plan(**json.loads(graphed.canonical())) == graphed
+    assert not graphed.plain().graph
+
+
+def test_tf32_is_refused_where_nothing_multiplies_so():
+    with pytest.raises(InputError, match=r"NVIDIA GPU multiplies.*on 'cpu'. Say 'precision: float"):
+        Plan(precision="tf32")
+    assert Plan("cuda:1", "tf32").plain().precision == "tf32"
+
+
+def test_graph_is_true_or_false():
+    with pytest.raises(InputError, match=r"A plan's graph is 1; wanted true or false"):
+        Plan("cuda", graph=1)

@@ -1,6 +1,7 @@
 """Half precision: moved in float32, evaluated exactly, or in the model's own type where asked."""
 
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -202,6 +203,110 @@ def test_estimated_norms_and_points_at_once_have_the_bits_of_one_point_alone(tog
     ]
     assert whole.tobytes() == np.concatenate(alone).tobytes()
     assert np.isfinite(whole).all()
+
+
+# ------------------------------------------------------------------------------- bf16, where asked
+
+BF16 = Plan(precision="bf16")
+
+
+def test_bf16_moves_in_float32_and_rounds_once():
+    """The sum of w0 + a d is rounded, not w0 and then the sum: a step that w0 alone loses counts.
+
+    With w0 = 1 + 2^-8, between two numbers of bfloat16, and a step of 2^-8: 1 + 2^-7 exactly.
+    """
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1 + 2**-8)
+    out = {"out": lambda outputs, targets: outputs.squeeze(1)}
+    values = (torch.ones(3, 1), torch.zeros(3))
+    found = along(model, "weight", [0.0, 2**-8], BF16, out, values)["train_loss_out"]
+    assert found.tolist() == [1.0, 1 + 2**-7]  # a tie to even; no tie
+    assert model.weight.item() == 1 + 2**-8
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [BF16, replace(BF16, fold=True), replace(BF16, fold=True, points_at_once=2)],
+    ids=["plain", "folded", "together"],
+)
+def test_bf16_differs_from_float32_by_its_rounding_and_by_no_more(plan):
+    """Two layers of bfloat16 against one evaluation in float64; outputs of a few units at most."""
+    model = network(torch.float32)
+    steps = np.linspace(-0.5, 0.5, 5)
+    wide = along(copy.deepcopy(model).double(), "0.weight", steps, Plan(precision="float64"))
+    wide = wide["train_loss"]
+    found = along(model, "0.weight", steps, plan)["train_loss"]
+    exact = along(model, "0.weight", steps, Plan())["train_loss"]
+    assert np.abs(found / wide - 1).max() < 8 * 2**-8
+    assert np.abs(found / wide - 1).max() > 100 * np.abs(exact / wide - 1).max()
+
+
+def test_norms_losses_and_targets_of_bf16_are_float32():
+    seen = {}
+
+    def kinds(outputs, targets):
+        seen["metric"] = (outputs.dtype, targets.dtype)
+        return outputs.sum(1)
+
+    model = network(torch.float32)
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, inputs, outputs: seen.__setitem__(
+                type(layer).__name__, (inputs[0].dtype, layer.weight.dtype)
+            )
+        )
+        for layer in (model[0], model[1])
+    ]
+    along(model, "0.weight", [0.0], BF16, {"kinds": kinds}, (data()[0], torch.ones(11)))
+    assert seen == {
+        "metric": (torch.float32, torch.float32),
+        "Linear": (torch.bfloat16, torch.bfloat16),
+        "BatchNorm1d": (torch.bfloat16, torch.float32),
+    }
+    assert {t.dtype for t in model.parameters()} == {torch.float32}
+    assert hooks
+
+
+def test_bf16_has_the_derivatives_of_float32_and_the_same_centre_for_reestimated_norms():
+    model = network(torch.float32)
+    before = content(model)
+    landscape = LossLandscape(model, data(), precision="bf16", batch_norm="reestimated")
+    landscape.compute_1d("random", (-1, 1, 3), save=False)
+    plain = LossLandscape(model, data(), precision="bf16")
+    surface = plain.compute_2d((-1, 1, 3), (0, 1, 2), save=False, curvature=True)
+    exact = LossLandscape(model, data())
+    wanted = exact.compute_2d((-1, 1, 3), (0, 1, 2), save=False, curvature=True)
+    for key in ("hessian_min", "hessian_max"):
+        np.testing.assert_array_equal(plain.surface[key], exact.surface[key])
+    assert (surface["losses"] != wanted["losses"]).all()
+    assert same(content(model), before)
+
+
+def test_what_bf16_changes_is_kept_with_the_surface():
+    landscape = LossLandscape(network(torch.float32), data(), precision="bf16")
+    landscape.compute_2d((-1, 1, 3), (0, 1.5, 2), save=False)
+    told = json.loads(landscape.surface.attributes["rounding"])
+    assert (told["precision"], told["against"], told["distances"]) == ("bf16", "float32", [0, 1.5])
+    here, far = told["errors"]["train_loss"]
+    centre = LossLandscape(network(torch.float32), data())
+    centre.compute_2d((-1, 1, 3), (0, 1.5, 2), save=False)
+    exact, found = (one.surface["train_loss"][1, 0] for one in (centre, landscape))
+    assert here == pytest.approx(abs(found - exact) / max(found, exact), rel=1e-12)
+    assert 0 < here < 0.05
+    assert 0 < far < 0.05
+    assert "rounding" not in centre.surface.attributes
+
+
+def test_a_loop_of_ones_own_is_told_what_to_do_instead_of_bf16():
+    with pytest.raises(
+        InputError, match=r"calls the model itself. Say 'precision: float32' and us"
+    ):
+        along(network(torch.float32), "0.weight", [0.0], BF16, lambda net, loader, cuda: {"a": 1.0})
+
+
+def test_tf32_is_refused_on_a_cpu():
+    with pytest.raises(InputError, match=r"precision is 'tf32'; wanted 'float32' on a CPU"):
+        LossLandscape(network(torch.float32), data(), precision="tf32")
 
 
 def _zeroed(module):

@@ -42,15 +42,54 @@ def test_what_does_not_fit_by_one_byte_is_streamed_and_it_is_said_once(has, capl
     assert caplog.text.count("streamed tensor by tensor") == 1
 
 
-def test_a_gpu_is_asked_and_what_evaluating_needed_is_left_to_it(monkeypatch):
-    told = SimpleNamespace(
-        memory_allocated=lambda _: 30,
-        memory_reserved=lambda _: 50,  # torch keeps 20 that it can use again
-        max_memory_allocated=lambda _: 45,  # a batch took 15
-        mem_get_info=lambda _: (100, 200),
-    )
-    monkeypatch.setattr(torch, "cuda", told)
-    assert room.room_on(torch.device("cuda", 1)) == 100 + 20 - 15
+class Gpu:
+    """A GPU of 200 bytes, of which others have some."""
+
+    def __init__(self, monkeypatch, others=0):
+        self.held = self.most = 0
+        told = SimpleNamespace(
+            memory_allocated=lambda _: self.held,
+            memory_reserved=lambda _: self.held + 20,  # torch keeps 20 that it can use again
+            max_memory_allocated=lambda _: self.most,
+            mem_get_info=lambda _: (200 - others - self.held - 20, 200),
+            reset_peak_memory_stats=lambda _: setattr(self, "most", self.held),
+            current_device=lambda: 1,
+        )
+        monkeypatch.setattr(torch, "cuda", told)
+        monkeypatch.setattr(room, "_batch", {})
+
+    def take(self, size):
+        self.held += size
+        self.most = max(self.most, self.held)
+
+
+def test_a_gpu_is_asked_and_what_a_batch_takes_is_left_to_it(monkeypatch):
+    gpu, device = Gpu(monkeypatch, others=50), torch.device("cuda", 1)
+    gpu.take(30)
+    assert room.room_on(device) == 200 - 50 - 30
+    with room.watched(torch.device("cuda")):  # the current one is the same
+        gpu.take(15)
+        gpu.take(-15)
+    assert room.room_on(device) == 200 - 50 - 30 - 15
+    with room.watched(CPU):
+        pass
+    assert room._batch == {1: 15}
+
+
+@pytest.mark.parametrize(("size", "fits"), [(45, True), (46, False)])
+def test_what_an_earlier_excursion_had_is_no_reason_to_stream(monkeypatch, size, fits):
+    """Model, copy and two directions need four times the model, and a batch 20: 4 x 45 + 20.
+
+    Until a batch's need was told from an earlier excursion's, a model above a sixth was streamed.
+    """
+    gpu, device = Gpu(monkeypatch), torch.device("cuda", 1)
+    gpu.take(size)
+    with room.watched(device):
+        gpu.take(20)
+        gpu.take(-20)
+    gpu.take(2 * size)  # the excursion that tried a plan: a copy, one direction
+    gpu.take(-2 * size)
+    assert room.fits({device: 3 * size}) is fits
 
 
 def test_a_cpu_has_half_of_what_is_available_where_the_system_says_it(monkeypatch):

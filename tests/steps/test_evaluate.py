@@ -1,5 +1,6 @@
 """A shard is evaluated on what was probed, along what was drawn for it."""
 
+import json
 import platform
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.evaluator import Evaluator
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.together import Together
@@ -101,6 +103,27 @@ def test_where_memory_runs_out_half_the_batch_goes_on_and_is_recorded(
         "Out of memory with batches of 8; going on with 4.",
     ]
     assert shard.fingerprint == work.fingerprint
+
+
+def test_a_point_that_is_read_later_is_recorded_with_its_own_plan(monkeypatch, tmp_path):
+    """As on a GPU: the second point runs out of memory before the first is read."""
+    monkeypatch.setattr(Evaluator, "runs_ahead", True)
+    metric = Lacking(99, MemoryError())
+
+    def tightening(outputs, targets):
+        if len(metric.sizes) == 3:  # one to settle, two batches of the first point
+            metric.most = 8
+        return metric(outputs, targets)
+
+    wanted = work_of(Lacking(99, MemoryError()), 16).evaluate(range(3), "own")
+    with Journal(tmp_path) as journal:
+        shard = work_of(tightening, 16).evaluate(range(3), "own", journal)
+        told = [journal.plans[point] for point in [(-1.0,), (0.0,), (1.0,)]]
+    plans = [json.loads(plan)["batch_size"] for plan in told]
+    assert plans == [16, 8, 8]
+    np.testing.assert_allclose(
+        shard.values["train_loss_sum"], wanted.values["train_loss_sum"], rtol=1e-6
+    )
 
 
 def test_where_memory_runs_out_fewer_points_at_once_come_before_smaller_batches(

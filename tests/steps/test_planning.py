@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchmetrics
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from landscape_lib.config import EvaluationSettings
+from landscape_lib.core import graphs
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, disagreement
 from landscape_lib.core.grid import Axis, Grid
@@ -20,7 +23,7 @@ from landscape_lib.problems.problem import Problem
 from landscape_lib.problems.resnet import ResNet
 from landscape_lib.steps import planning
 from landscape_lib.steps.bench import lay_out
-from landscape_lib.steps.planning import agrees, choose_plan, settled_plan
+from landscape_lib.steps.planning import agrees, choose_plan, settled_plan, values_along
 
 REPO = Path(__file__).resolve().parents[2]
 GRID = Grid((Axis(-1, 1, 21), Axis(-1.5, 1, 11)))
@@ -100,6 +103,75 @@ def test_points_at_once_whose_bits_depend_on_each_other_are_dropped(monkeypatch,
     monkeypatch.setattr(Together, "judge", leaking)
     assert not agrees(bench, plan, Plan(threads=1), [0.0, 1.0])
     assert "The bits of a point depend on its neighbours: this plan is dropped" in caplog.text
+
+
+def test_graphs_are_taken_where_there_are_any_and_they_are_faster(long, monkeypatch, caplog):
+    """No CPU has graphs: a stand-in that runs the work again."""
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", Again)
+    long(lambda plan: 0.5 if plan.graph else 1.0)
+    plan = choose_plan(bench_of(), wishes(batch_size=30), GRID)
+    assert plan == Plan("cpu", "float32", 30, 1, graph=True)
+    monkeypatch.setattr(Again, "off", 1e-9)
+    assert choose_plan(bench_of(), wishes(batch_size=30), GRID) == Plan(batch_size=30, threads=1)
+    assert "Replaying CUDA graphs changes bits: this plan is dropped" in caplog.text
+
+
+def test_a_gpu_is_searched_for_its_own_choices(long, monkeypatch):
+    """There is none here: what would be tried, in which order, where time passes as told."""
+    monkeypatch.setitem(planning.START, "cpu", 40)
+    long(lambda plan: (0.4 if plan.graph else 1.0) * (0.5 if plan.fold else 1.0))
+    search = planning._Search(bench_of(), Plan(threads=1), GRID.size, None)
+    search._kind = "cuda"
+    monkeypatch.setitem(planning.START, "cuda", 40)
+    search._budget = 1e9
+    best = search.best()
+    assert best == Plan(threads=1, batch_size=40, fold=True, channels_last=True, graph=True)
+    tried = list(search._times)
+    assert Plan(threads=1, batch_size=40, fold=True) in tried
+    recorded = [plan.graph for plan in tried]
+    assert recorded.index(True) < len(recorded) - 3  # before sizes and points at once
+    assert {plan.points_at_once for plan in tried} > {1, 4}
+
+
+def test_what_cannot_be_recorded_is_no_other_plan(monkeypatch):
+    """It would be the plan without, by another name, and so another fingerprint."""
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", Again)
+    bench = bench_of({"top": torchmetrics.classification.MulticlassAccuracy(10)})
+    search = planning._Search(bench, Plan(threads=1), GRID.size, None)
+    assert search._seconds(Plan(threads=1, graph=True)) == float("inf")
+    search = planning._Search(bench_of(), Plan(threads=1), GRID.size, None)
+    assert 0 < search._seconds(Plan(threads=1, graph=True)) < 1
+
+
+class Again:
+    """Records work by doing it again."""
+
+    off = 0.0
+
+    def __init__(self, device):
+        pass
+
+    def record(self, work):
+        found = work()
+        results = [leaf for leaf in tree_leaves(found) if isinstance(leaf, torch.Tensor)]
+
+        def replay():
+            leaves = [leaf for leaf in tree_leaves(work()) if isinstance(leaf, torch.Tensor)]
+            for mine, leaf in zip(results, leaves, strict=True):
+                mine.copy_(leaf * (1 + self.off) if mine.is_floating_point() else leaf)
+
+        return replay, found
+
+
+def test_a_plan_that_rounds_may_differ_by_its_rounding(caplog):
+    """Folding rounds other numbers to bfloat16: more than 1e-5 apart, and no reason to drop it."""
+    bench = bench_of()
+    plain = Plan(precision="bf16", threads=1)
+    folded = Plan(precision="bf16", threads=1, fold=True, batch_size=32)
+    one, other = (values_along(bench, bench.evaluator(p), [1.0])[0] for p in (plain, folded))
+    assert 1e-5 < disagreement(one, other)[1] < 2 * 2**-8
+    assert agrees(bench, folded, plain, [0.0, 1.0])
+    assert not caplog.records
 
 
 def test_a_loop_of_ones_own_keeps_its_batches_and_may_be_laid_out_otherwise(long):

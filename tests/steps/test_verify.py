@@ -43,6 +43,17 @@ def contents(folder):
     return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
 
 
+def test_a_gpus_surface_is_verified_on_a_cpu_to_what_its_precision_rounds(surface, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    old = float(load_surface(surface)["train_loss"][3, 2])
+    (told,) = json.loads(load_surface(surface).attributes["plans"])
+    for precision, allowed in (("tf32", 1e-3), ("bf16", 1e-2), ("float32", 1e-5)):
+        plan = {**json.loads(told), "device": "cuda", "precision": precision, "graph": True}
+        found = verify(changed(surface, value=old, plans=[json.dumps(plan)]))
+        assert found.tolerance == allowed
+        assert found.agrees
+
+
 def test_an_untouched_surface_agrees_bit_for_bit_and_nothing_is_written(surface, tmp_path, capsys):
     before = contents(tmp_path / "results")
     found = verify(surface, points=4, seed=1)
