@@ -28,7 +28,7 @@ def fill(folder, count=5, first=0):
     with Journal(folder) as journal:
         for number in range(first, first + count):
             journal.append((number / 10, 0.5), {"train_loss": number / 3, "train_acc": 50.0}, PLAN)
-    return journal._path
+    return journal.path
 
 
 @given(
