@@ -89,6 +89,7 @@ class Dependencies:
         self._others = others
         self._cache = cache or HashCache()
         for experiment in config.runs.values():
+            self._refuse_undeclared(experiment)
             self._check_files(experiment)
             self._check_style(experiment.figures, f"runs.{experiment.name}.figures")
             self._check_film(experiment)
@@ -423,6 +424,21 @@ class Dependencies:
                     f"{self.config.path}: runs.{experiment.name}: {path}: there is no such file "
                     f"(looked in {Path.cwd()})."
                 )
+
+    def _refuse_undeclared(self, experiment: Experiment) -> None:
+        """Refuse what only a folder brings from one job to the next.
+
+        Raises:
+            InputError: If results lie in object storage, and a run shows how another was trained.
+        """
+        named = [name for names in _checkpoint_lists(experiment) for name in names]
+        coming = next(filter(self._trained_with, named), None)
+        if self._fetch is not None and coming is not None:
+            raise InputError(
+                f"{self.config.path}: runs.{experiment.name}: {coming}: checkpoints that training "
+                "leaves here do not reach other jobs through object storage. Train without it "
+                "first, move the checkpoints out of results/, and name them."
+            )
 
     def _found(self, experiment: Experiment) -> list[str]:
         """Return the checkpoints that must be there already.

@@ -11,17 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import pytest
 
 from landscape_lib.utils.journal import decode
-from tests.pipeline.conftest import REPO, new_project
-from tests.pipeline.test_interrupt import SIZE, wait_for
+from tests.pipeline.conftest import REPO, datasets, new_project
+from tests.pipeline.test_interrupt import SIZE, SURFACE, wait_for
 
 COMMAND = "LANDSCAPE_S3=1 uv run --group cloud pytest -n 0 tests/cloud"
 PREFIX = "s3://landscape/mine"
 APART = Path(__file__).with_name("apart.sh")
-SURFACES = ["results/one/surface.h5", "results/two/surface.h5"]
 
 pytestmark = [
     pytest.mark.s3,
@@ -61,6 +59,7 @@ class Cloud:
         import boto3
 
         self.project = new_project(folder / "head")
+        self.project.configure(lambda config: config["runs"].pop("two"))
         self.folder = self.project.folder
         for part in ("workflow", "scripts"):
             shutil.copytree(REPO / part, self.folder / part)
@@ -83,7 +82,8 @@ class Cloud:
 
     def start(self, *arguments):
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "config.yaml"]
-        apart = ["--executor", "cluster-generic", "--jobs", "1"]
+        jobs = [] if "--jobs" in arguments else ["--jobs", "1"]
+        apart = ["--executor", "cluster-generic", *jobs]
         for name in ("submit", "status"):
             apart += [f"--cluster-generic-{name}-cmd", f"{APART} {name}"]
         profile = ["--profile", "workflow/profiles/s3", "--default-storage-prefix", PREFIX]
@@ -139,34 +139,32 @@ def cloud(tmp_path, server):
     made.bucket.delete()
 
 
-def same_bytes(cloud, finished, tmp_path, runs=("one", "two")):
-    for run in runs:
-        key = f"results/{run}/surface.h5"
-        path = cloud.download(key, tmp_path / "downloaded" / run / "surface.h5")
-        with h5py.File(path) as ours, h5py.File(finished.folder / key) as whole:
-            assert set(ours) == set(whole)
-            for name in whole:
-                assert ours[name][()].tobytes() == whole[name][()].tobytes()
+def same_bytes(cloud, finished, tmp_path):
+    key = SURFACE
+    path = cloud.download(key, tmp_path / "downloaded" / "surface.h5")
+    assert len(datasets(path)) > 3
+    assert datasets(path) == datasets(finished.folder / key)
 
 
 def test_machines_that_share_nothing_give_the_bytes_of_one_folder(cloud, finished, tmp_path):
-    cloud.run()
+    cloud.run("--jobs", "2")
     cloud.forget()
     same_bytes(cloud, finished, tmp_path)
     wanted = {
         path.relative_to(finished.folder).as_posix()
-        for path in finished.folder.glob("results/**/*")
+        for path in finished.folder.glob("results/one/**/*")
         if path.is_file() and "journal" not in path.parts
     }
+    assert len(wanted) > 10
     assert wanted - cloud.keys() == set()
     assert "Nothing to be done" in cloud.run()
-    assert cloud.project.points() == 2 * SIZE
+    assert cloud.project.points() == SIZE
 
 
 def test_machines_and_head_are_killed_and_the_same_command_goes_on(cloud, finished, tmp_path):
     """The first shard is not evaluated again, and of the second what the bucket's journal lacks."""
     cloud.project.hold(SIZE // 2 + 4)
-    head = cloud.start(SURFACES[0])
+    head = cloud.start(SURFACE)
     wait_for(lambda: cloud.project.points() == SIZE // 2 + 4, 300)
     wait_for(lambda: len(cloud.journal("one")) == SIZE // 2 + 3, 60)
     os.kill(head.pid, signal.SIGKILL)
@@ -174,11 +172,11 @@ def test_machines_and_head_are_killed_and_the_same_command_goes_on(cloud, finish
     cloud.kill_machines()
     cloud.forget()
     cloud.project.release()
-    cloud.run(SURFACES[0])
-    same_bytes(cloud, finished, tmp_path, ["one"])
+    cloud.run(SURFACE)
+    same_bytes(cloud, finished, tmp_path)
     assert cloud.project.points() == SIZE + 1
     cloud.project.configure(
         lambda config: config["runs"]["one"]["grid"].update(x=[-1, 1, 9], y=[0, 3, 7])
     )
-    cloud.run(SURFACES[0])
+    cloud.run(SURFACE)
     assert cloud.project.points() == 9 * 7 + 1  # a refined grid takes what is known from the bucket
