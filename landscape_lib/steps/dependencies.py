@@ -247,8 +247,8 @@ class Dependencies:
             (coming | {path for path in named | known if self._others(path)}) - self._made()
         )
 
-    def inputs_here(self) -> list[Path]:
-        """Return every file below the working directory that the config's runs read or import.
+    def inputs_here(self) -> dict[Path, str]:
+        """Return every file below the working directory that runs read or import, and its hash.
 
         What lies elsewhere is named: other machines must have it at the same place.
         """
@@ -257,7 +257,9 @@ class Dependencies:
         here = {file for file in files if file.is_relative_to(Path.cwd())}
         for file in sorted(files - here):
             log.warning("%s lies outside of this folder: every job must find it there.", file)
-        return sorted(file.relative_to(Path.cwd()) for file in here)
+        hashes = {file.relative_to(Path.cwd()): self._cache.hash(file) for file in sorted(here)}
+        self._cache.save()
+        return hashes
 
     def _brought(self, experiment: Experiment) -> set[str]:
         """Return the files and folders of a run that the user brought, its code among them."""

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,17 +65,17 @@ class Bucket:
         with _said(f"{self.url}/{path.as_posix()}", "written"):
             self._client.upload_file(str(path), self._name, self._key(path))
 
-    def publish(self, files: Iterable[Path]) -> None:
+    def publish(self, files: Mapping[Path, str]) -> None:
         """Copy users' files there, each only where its content is not there yet.
 
         Args:
-            files: Relative to the working directory, and below it.
+            files: Relative to the working directory, and below it; with their content's SHA-256.
 
         Raises:
             BucketError: If the storage cannot be written.
         """
-        for path in files:
-            key, content = self._key(INPUTS / path), hash_file(path)
+        for path, content in files.items():
+            key = self._key(INPUTS / path)
             if self._hash_of(key) == content:
                 continue
             log.info("%s: copied to %s/%s for the jobs.", path, self.url, INPUTS)

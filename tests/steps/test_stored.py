@@ -6,8 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from landscape_lib import config
 from landscape_lib.core.errors import InputError
+from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.steps.stored import StoredResults, unlink_results
+from landscape_lib.utils.hashing import hash_file
 
 
 class Provider:
@@ -125,3 +128,57 @@ def test_jobs_are_told_what_snakemake_was_told_and_no_more(provider):
 def test_other_storage_is_refused(provider, kind, prefix):
     with pytest.raises(InputError, match="--default-storage-provider s3"):
         StoredResults(provider, kind, prefix, lambda: 0)
+
+
+RUN = """\
+runs:
+  own:
+    problem: code/mine.py:build
+    args: {checkpoint: %s, data: data}
+    grid: {x: [-1, 1, 3], y: null}
+    %s
+"""
+
+
+def written(checkpoint, more="files: []"):
+    for name, text in {
+        "code/mine.py": "import helper\nimport torch\n",
+        "code/helper.py": "",
+        "code/not_imported.py": "",
+        "data/deep/a.pt": "a",
+        "w.pt": "w",
+        "c.yaml": RUN % (checkpoint, more),
+    }.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    return Dependencies(config.load("c.yaml"), fetch=lambda path: None)
+
+
+def test_what_travels_is_what_the_config_names_and_what_its_code_imports(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = written("w.pt").inputs_here()
+    names = ["code/helper.py", "code/mine.py", "data/deep/a.pt", "w.pt"]
+    assert found == {Path(name): hash_file(name) for name in names}
+
+
+def test_what_lies_elsewhere_is_named_and_what_the_pipeline_makes_does_not_travel(
+    tmp_path, monkeypatch, caplog
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "w.pt").write_text("elsewhere")
+    assert Path("w.pt") not in written(tmp_path / "w.pt").inputs_here()
+    assert f"{tmp_path / 'w.pt'} lies outside of this folder" in caplog.text
+    made = written("results/own/model.pt", "train: {function: 'code/mine.py:train'}")
+    Path("results/own").mkdir(parents=True)
+    Path("results/own/model.pt").write_text("a copy")
+    assert not any("results" in path.parts for path in made.inputs_here())
+
+
+def test_checkpoints_that_only_a_folder_brings_from_job_to_job_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = "train: {function: 'code/mine.py:train'}"
+    shown = f"{train}\n    trajectory: {way: [results/own/checkpoints/*.pt]}"
+    with pytest.raises(InputError, match="do not reach other jobs through object storage"):
+        written("results/own/model.pt", shown)
+    Dependencies(config.load("c.yaml"))  # in a folder they do

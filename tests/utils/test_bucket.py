@@ -8,6 +8,7 @@ import pytest
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.utils.bucket import Bucket, BucketError, mirrored
+from landscape_lib.utils.hashing import hash_file
 from landscape_lib.utils.journal import Journal
 
 
@@ -144,12 +145,15 @@ def test_users_files_travel_once_and_again_when_their_content_is_another(
     Path("a.py").write_text("1")
     Path("data").mkdir()
     Path("data/b.pt").write_text("2")
-    files = [Path("a.py"), Path("data/b.pt")]
-    bucket.publish(files)
-    bucket.publish(files)
+
+    def publish():
+        bucket.publish({path: hash_file(path) for path in (Path("a.py"), Path("data/b.pt"))})
+
+    publish()
+    publish()
     assert s3.uploads == ["some/where/inputs/a.py", "some/where/inputs/data/b.pt"]
     Path("a.py").write_text("3")
-    bucket.publish(files)
+    publish()
     assert s3.uploads[2:] == ["some/where/inputs/a.py"]
     other_machine(tmp_path, monkeypatch)
     Path("a.py").write_text("of an earlier job")
@@ -167,7 +171,7 @@ def test_storage_that_lets_nobody_in_is_one_message(bucket, s3):
     s3.broken = "AccessDenied"
     Path("a").touch()
     with pytest.raises(BucketError, match=r"cannot be read \(AccessDenied\)\. Check the bucket"):
-        bucket.publish([Path("a")])
+        bucket.publish({Path("a"): "hash"})
     with pytest.raises(BucketError, match="s3://mine/some/where/j/: it cannot be read"):
         bucket.fetch(Path("j"))
 

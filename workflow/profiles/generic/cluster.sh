@@ -33,12 +33,14 @@ submit() {
     local job id
     mkdir -p "$folder"
     job=$(mktemp "$folder/$1.XXXXXX")
-    cp "$6" "$job.sh" # Snakemake's own goes when Snakemake ends; the job may start later
+    # Snakemake's own goes when Snakemake ends; the job may start later.  It may hold a bucket's keys.
+    install -m 600 "$6" "$job.sh"
     cat >"$job" <<SCRIPT
 #!/usr/bin/env bash
 cd $(printf %q "$PWD")
 bash $job.sh
 code=\$?
+rm -f $job.sh
 echo "\$code" >$job.code && mv $job.code $job.exit
 exit "\$code"
 SCRIPT
