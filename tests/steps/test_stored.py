@@ -178,7 +178,7 @@ def test_what_lies_elsewhere_is_named_and_what_the_pipeline_makes_does_not_trave
 def test_checkpoints_that_only_a_folder_brings_from_job_to_job_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = "train: {function: 'code/mine.py:train'}"
-    shown = f"{train}\n    trajectory: {way: [results/own/checkpoints/*.pt]}"
+    shown = f"{train}\n    trajectory: {{way: [results/own/checkpoints/*.pt]}}"
     with pytest.raises(InputError, match="do not reach other jobs through object storage"):
         written("results/own/model.pt", shown)
     Dependencies(config.load("c.yaml"))  # in a folder they do
