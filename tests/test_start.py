@@ -65,6 +65,20 @@ def test_what_new_writes_is_checked_at_the_first_try(here, capsys, trained_at_on
     assert all("journal" in path.parts for path in results)  # nothing that the pipeline makes
 
 
+def test_a_check_tells_what_is_missing_where_the_results_will_lie(here, capsys, monkeypatch):
+    from landscape_lib.steps import check
+    from landscape_lib.utils import sharing
+
+    assert main(["new", "mine"]) == 0
+    Path("mounts").write_text(f"9 1 0:9 / {here} rw - fuse.sshfs me@there:/x rw,user_id=0\n")
+    monkeypatch.setattr(sharing, "MOUNTS", Path("mounts"))
+    monkeypatch.setattr(check, "_train", lambda config, runs: None)
+    monkeypatch.setattr(check, "_looked_at", lambda run, start_s: run.name)
+    assert main(["check", "mine"]) == 0
+    told = capsys.readouterr().err
+    assert told.count(f"{here} (fuse.sshfs at {here}): file locks hold within this host alone") == 1
+
+
 def shortened(config_path):
     """Make what `new` wrote small, for a test."""
     tree = yaml.safe_load(config_path.read_text())

@@ -135,6 +135,8 @@ def test_a_layer_is_one_glob_or_a_list_of_them(tmp_path):
             {"compare_batch_norm": True, "evaluation": {"curvature": 5}},
             "one of compare_batch_norm and evaluation.curvature in a run",
         ),
+        ({"frames": 6}, "runs.mine.frames: found 6; allowed: only beside over_training"),
+        ({"film": "mp4"}, "runs.mine.film: found 'mp4'; allowed: only beside over_training"),
     ],
     ids=str,
 )

@@ -10,6 +10,7 @@ from landscape_lib.config.layers import Written
 from landscape_lib.config.mistakes import Mistakes
 from landscape_lib.config.settings import DirectionSettings, ProblemSettings
 
+_OF_FILMS = ("frames", "film")
 _WITH_STATES = ("random", "target")  # kinds of directions that can move running statistics
 
 
@@ -21,6 +22,10 @@ def with_variants(
     A variant is another run in everything that follows: a folder, a journal, pictures of its own.
     The run itself stays what it is, and alone trains its model.
     """
+    for name in _OF_FILMS:
+        if own[name].value is not None and not asked.over_training:
+            wanted = "only beside over_training, the checkpoints to draw"
+            mistakes.add(own[name].path, own[name].value, wanted)
     wishes = [name for name in _MAKERS if getattr(asked, name)]
     if len(wishes) > 1:
         told = f"one of {', '.join(_MAKERS)} in a run"

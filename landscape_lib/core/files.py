@@ -1,18 +1,33 @@
 """How a file is written: whole, or not at all."""
 
+import contextlib
+import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+# Of a network file system: the server did it, but its answer was lost, and asked again it says so.
+_LOST = {errno.ENOENT, errno.ESTALE}
+# Of file systems that write the names of a folder by themselves.
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES}
 
 
 @contextmanager
-def whole_file(path: Path | str) -> Iterator[Path]:
+def whole_file(path: Path | str, *, first: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; what is there at the end becomes ``path``.
 
     The content is on the disk before the name is: flush, fsync, rename, fsync of the folder.
     After an error the old file is as it was, and the temporary one is gone.
+
+    Args:
+        path: The file.
+        first: Whether a file that another process has made meanwhile stays, where there are hard
+            links: of files whose name says their content, and which others may have mapped.
 
     Raises:
         OSError: If the disk is full, or the file cannot be written; it names ``path``.
@@ -24,14 +39,43 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+            status = os.fstat(handle.fileno())
+        if not (first and _is_linked(temporary, path)):
+            _rename(temporary, path, status)
         sync_folder(path.parent)
     except OSError as error:
         if error.errno and not error.filename:  # a full disk does not say where
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a stale one is gone, too
+            temporary.unlink(missing_ok=True)
+
+
+def _is_linked(temporary: Path, path: Path) -> bool:
+    """Give a file its name unless that is taken; tell whether this could be done."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return True
+    except OSError:  # a file system without hard links
+        return False
+    return True
+
+
+def _rename(temporary: Path, path: Path, status: os.stat_result) -> None:
+    """Rename; that it was done already, and only the answer was lost, is no error.
+
+    Raises:
+        OSError: If it was not done.
+    """
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _LOST or temporary.exists() or not path.exists():
+            raise
+        if not os.path.samestat(path.stat(), status):
+            raise
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -41,9 +85,30 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power loss."""
+    """Make the names in a folder survive a power loss, where the file system can be asked to.
+
+    Raises:
+        OSError: If it can, and fails.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(descriptor)
+
+
+def unstale(read: Callable[[], Found]) -> Found:
+    """Read; once more where another host replaced the file meanwhile (ESTALE).
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    try:
+        return read()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return read()

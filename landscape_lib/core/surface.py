@@ -68,6 +68,9 @@ STANDARD_ERROR = "standard_error/"  # no metric has such a key: no name of one h
 BOOTSTRAP_ERROR = "bootstrap_error/"
 
 
+NOWHERE = -1  # a point that no shard has brought yet
+
+
 def is_beside(key: str) -> bool:
     """Tell whether a key is that of something known beside a metric, and no metric's own."""
     return "/" in key
@@ -303,25 +306,27 @@ def merge(shards: Iterable[Shard], wanted: Sequence[int] | None = None) -> Surfa
     first: Shard | None = None
     plans: set[str] = set()
     beside: dict[str, np.ndarray] = {}
+    sources: list[str] = []
     for shard in shards:
         if first is None:
             first = shard
-            came = np.zeros(first.grid.size, dtype=bool)
+            came = np.full(first.grid.size, NOWHERE)
             whole = {key: np.full(first.grid.size, np.nan) for key in first.values}
         _refuse_stranger(shard, first)
-        _refuse_other_values(shard, whole, came)
+        _refuse_other_values(shard, whole, came, sources)
         for key, values in shard.values.items():
             whole[key][shard.indices] = values
         for key, values in shard.beside.items():
             beside.setdefault(key, np.full(first.grid.size, np.nan))[shard.indices] = values
-        came[shard.indices] = True
+        came[shard.indices] = len(sources)
+        sources.append(_source(shard))
         plans.update(shard.plans)
     if first is None:
         raise DisagreementError("No shard was given; there is nothing to merge.")
     asked = np.ones(first.grid.size, dtype=bool)
     if wanted is not None:
         asked = np.isin(np.arange(first.grid.size), list(wanted))
-    _refuse_other_points(came, asked)
+    _refuse_other_points(came != NOWHERE, asked)
     return Surface(
         first.grid,
         {key: array.reshape(first.grid.shape) for key, array in whole.items()},
@@ -362,17 +367,30 @@ def _refuse_stranger(shard: Shard, first: Shard) -> None:
             )
 
 
-def _refuse_other_values(shard: Shard, whole: dict[str, np.ndarray], came: np.ndarray) -> None:
-    again = came[shard.indices]
+def _refuse_other_values(
+    shard: Shard, whole: dict[str, np.ndarray], came: np.ndarray, sources: Sequence[str]
+) -> None:
+    again = came[shard.indices] != NOWHERE
     if not again.any():
         return
     points = shard.indices[again]
     for key, values in shard.values.items():
-        same = (values[again] == whole[key][points]) | (
-            np.isnan(values[again]) & np.isnan(whole[key][points])
-        )
-        if not same.all():
+        before, now = whole[key][points], values[again]
+        other = np.flatnonzero((now != before) & ~(np.isnan(now) & np.isnan(before)))
+        if other.size:
+            place = other[0]
+            point = shard.grid.points(points[place : place + 1])[0].tolist()
             raise DisagreementError(
                 f"{key!r} came twice with different values at the flat indices "
-                f"{_some(points[~same])}."
+                f"{_some(points[other])}. At {point} it is {float(before[place])!r} in "
+                f"{sources[came[points[place]]]}, and {float(now[place])!r} in {_source(shard)}. "
+                "Two kinds of processors differ in the last bits; a metric may also depend on "
+                "chance. Remove one of both, and evaluate what only it holds again."
             )
+
+
+def _source(shard: Shard) -> str:
+    """Say where a shard comes from, as far as it is known."""
+    file = shard.attributes.get("file") or f"the shard at point {shard.indices[:1].tolist()}"
+    host = shard.attributes.get("host")
+    return f"{file} (host {host})" if host else str(file)

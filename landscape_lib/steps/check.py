@@ -1,5 +1,6 @@
 """What a run would look at and what it would cost, said before it is paid."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -22,7 +23,10 @@ from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.probe import Probed, probed
 from landscape_lib.steps.train import train_model
 from landscape_lib.utils.pipeline import SNAKEFILE, has_snakemake
+from landscape_lib.utils.sharing import lacking
 from landscape_lib.utils.signals import Stops
+
+log = logging.getLogger(__name__)
 
 _GROUPS = 2  # of points that are evaluated to see how much memory a shard takes
 
@@ -41,6 +45,8 @@ def check(path: Path, only: str | None, began: float) -> Iterator[str]:
     """
     start_s = time.perf_counter() - began  # what any job needs before it reads its problem
     config = configs.load(path)
+    for told in lacking(Path.cwd(), Path("results")):
+        log.warning("%s", told)
     runs = list(config.runs.values()) if only is None else [config.run(only)]
     _train(config, [run.name for run in runs])
     for run in runs:

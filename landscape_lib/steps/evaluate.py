@@ -28,6 +28,7 @@ from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounds import read_round
 from landscape_lib.utils.bucket import Bucket, mirrored
 from landscape_lib.utils.hashing import points_fingerprint
+from landscape_lib.utils.hosts import host_name
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.progress import Progress
@@ -215,8 +216,15 @@ class Work:
             progress.close()
         if missing:
             self._check_farthest(shard, evaluator.plan)
+        if missing and journal:
+            journal.refuse_other_values()  # of another host that could not be waited for
         plans = {journal.plans[point] for point in points} if journal else evaluator.plans
-        return dataclasses.replace(shard, plans=tuple(sorted(plans)), fingerprint=self.fingerprint)
+        return dataclasses.replace(
+            shard,
+            plans=tuple(sorted(plans)),
+            fingerprint=self.fingerprint,
+            attributes={"host": host_name()},
+        )
 
     def _known(self, journal: Journal) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.files import write_text
+from landscape_lib.core.files import unstale, write_text
 
+SILLY = re.compile(r"\.nfs[0-9a-fA-F]{8,}")
 CACHE = Path(".snakemake") / "landscape-hashes.json"
 
 
@@ -33,9 +35,13 @@ def hash_file(path: Path | str) -> str:
     Raises:
         InputError: If it cannot be read.
     """
-    try:
+
+    def digest() -> str:
         with Path(path).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
+
+    try:
+        return unstale(digest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -43,8 +49,9 @@ def hash_file(path: Path | str) -> str:
 class HashCache:
     """Remembers the hash of a file for as long as inode, size, mtime and ctime stay.
 
-    A folder's hash is that of its files' names and hashes.  The cache lives in ``.snakemake``; a
-    missing, damaged or read-only one costs time, nothing else.
+    A folder's hash is that of its files' names and hashes; what NFS leaves for a while of a file
+    that was removed while it was open (``.nfs...``) is none of them.  The cache lives in
+    ``.snakemake``; a missing, damaged or read-only one costs time, nothing else.
     """
 
     def __init__(self, path: Path = CACHE) -> None:
@@ -69,12 +76,13 @@ class HashCache:
                 Path(folder) / name
                 for folder, _, names in os.walk(path, followlinks=True)
                 for name in names
+                if not SILLY.fullmatch(name)
             )
             parts = [[p.relative_to(path).as_posix(), self.hash(p)] for p in inside]
             return hash_text(canonical(parts))
         name = os.path.abspath(path)
         try:
-            status = os.stat(name)
+            status = unstale(lambda: os.stat(name))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
         stamp = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -8,15 +8,19 @@ import re
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from landscape_lib.core.files import sync_folder
+from landscape_lib.core.errors import DisagreementError
+from landscape_lib.core.files import sync_folder, unstale
+from landscape_lib.utils.hosts import name_for_files
 
 log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 1.0
+SHOWN = 8  # points with different values that a message names
 LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
 Point = tuple[float, ...]
 Values = dict[str, float]
@@ -46,47 +50,127 @@ def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode("ascii", "replace")).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class _Twice:
+    """A point that two writers have different values of."""
+
+    point: Point
+    key: str
+    value: float
+    writer: Path
+    other_value: float
+    other_writer: Path
+
+    def __str__(self) -> str:
+        return (
+            f"At {list(self.point)} {self.key} is {self.value!r} in {self.writer.name} and "
+            f"{self.other_value!r} in {self.other_writer.name}"
+        )
+
+
+def _differing(one: Values, other: Values) -> str | None:
+    """Return a key of both whose values differ in any bit; NaN is NaN."""
+    return next((key for key in one if key in other and one[key].hex() != other[key].hex()), None)
+
+
+def _told_of(found: list[_Twice], folder: Path) -> str:
+    points = sorted({one.point for one in found})
+    first = min(found, key=lambda one: one.point)
+    named = ", ".join(str(list(point)) for point in points[:SHOWN])
+    more = "" if len(points) <= SHOWN else f" and {len(points) - SHOWN} more"
+    return (
+        f"{folder}: {len(points)} point{'s have' if len(points) > 1 else ' has'} different values "
+        f"by two writers: {named}{more}. {first}. Names of files begin with the host that wrote "
+        "them. Two kinds of processors differ in the last bits, and so do plans where memory ran "
+        "out; a metric may also depend on chance. Keep one of both: remove the other file, such as "
+        f"{first.other_writer}, and type the same command again; what only that file held is "
+        "evaluated again."
+    )
+
+
 class Journal:
     """All points of one fingerprint: those read at the start, and those appended since.
 
-    Every writer has a file of its own, named by a uuid, so that nobody ever appends to a line
-    that another left torn.  Lines are written unbuffered, and fsynced within a second.
+    Every writer has a file of its own, named by its host and a uuid, so that nobody ever appends
+    to a line that another left torn.  Lines are written unbuffered, and fsynced within a second.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.plans: dict[Point, str] = {}
+        self._known: dict[Point, tuple[Values, Path]] = {}
+        self._read: dict[Path, int] = {}  # bytes of whole lines
         self._descriptor: int | None = None
-        self.path = self.folder / f"{uuid.uuid4().hex}.jsonl"
+        self.path = self.folder / f"{name_for_files()}-{uuid.uuid4().hex}.jsonl"
         self._unsynced = False
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
 
     def read(self) -> dict[Point, Values]:
-        """Read every line of every writer; the first of equal points counts.
+        """Read every line of every writer.
 
         A damaged line is dropped, and only that; how many were is logged.
+
+        Raises:
+            DisagreementError: If two writers have different values of one point.
         """
-        known: dict[Point, Values] = {}
-        dropped: dict[str, int] = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
-            for line in LINES.split(path.read_bytes()):
-                if not line:
-                    continue
-                entry = decode(line)
-                if entry is None:
-                    dropped[path.name] = dropped.get(path.name, 0) + 1
-                elif entry[0] not in known:
-                    known[entry[0]] = entry[1]
-                    self.plans[entry[0]] = entry[2]
-        for name, count in dropped.items():
+        self._known, self._read = {}, {}
+        for path, dropped in self._look().items():
             log.warning(
                 "%s: %d damaged line%s dropped; what they held is evaluated again.",
-                self.folder / name,
-                count,
-                "" if count == 1 else "s",
+                path,
+                dropped,
+                "" if dropped == 1 else "s",
             )
-        return known
+        return {point: values for point, (values, _) in self._known.items()}
+
+    def refuse_other_values(self) -> None:
+        """See what other writers have written since it was read; equal values are welcome.
+
+        Raises:
+            DisagreementError: If two writers have different values of one point.
+        """
+        self._look()
+
+    def _look(self) -> dict[Path, int]:
+        """Read what is new of every writer's lines; return how many were damaged, by file.
+
+        Raises:
+            DisagreementError: If two writers have different values of one point.
+        """
+        dropped: dict[Path, int] = {}
+        other: list[_Twice] = []
+        for path in sorted(self.folder.glob("*.jsonl")):
+            for line in LINES.split(self._new(path)):
+                entry = decode(line)
+                if entry is None:
+                    dropped[path] = dropped.get(path, 0) + bool(line)
+                    continue
+                point, values, plan = entry
+                before, writer = self._known.setdefault(point, (values, path))
+                self.plans.setdefault(point, plan)
+                if key := _differing(before, values):
+                    other.append(_Twice(point, key, before[key], writer, values[key], path))
+        if other:
+            raise DisagreementError(_told_of(other, self.folder))
+        return {path: count for path, count in dropped.items() if count}
+
+    def _new(self, path: Path) -> bytes:
+        """Return what a file has got since it was read: of a line, all or nothing is counted."""
+        start = self._read.get(path, 0)
+
+        def content() -> bytes:
+            with path.open("rb") as handle:
+                handle.seek(start)
+                return handle.read()
+
+        try:
+            found = unstale(content)
+        except OSError as error:  # removed since the folder was listed, or the server is gone
+            log.warning("%s: cannot be read (%s); its points are not known.", path, error.strerror)
+            return b""
+        self._read[path] = start + found.rfind(b"\n") + 1
+        return found
 
     def append(self, point: Point, values: Values, plan: str) -> None:
         """Write one finished point; it is with the operating system when this returns."""

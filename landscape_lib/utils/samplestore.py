@@ -57,7 +57,8 @@ def store_samples(folder: Path, hashes: Mapping[str, str], data: Mapping[str, Sa
     }
     try:
         _refuse_a_full_disk(folder, sum(t.nbytes for s in data.values() for t in s.tensors()))
-        with whole_file(path) as temporary, temporary.open("wb") as handle:
+        # another host's shards may have mapped the same file: replaced, it would be gone for them
+        with whole_file(path, first=True) as temporary, temporary.open("wb") as handle:
             torch.save(content, handle)
     except OSError as error:
         log.warning("%s: the samples are not kept (%s); shards read them anew.", path, error)

@@ -1,10 +1,10 @@
 """How surfaces, shards and directions lie on disk: the only place that reads and writes HDF5."""
 
+import errno
 import hashlib
 import io
 import json
 import logging
-import mmap
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ import numpy as np
 
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.files import whole_file
+from landscape_lib.core.files import unstale, whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import (
     BOOTSTRAP_ERROR,
@@ -50,6 +50,9 @@ ERRORS = (STANDARD_ERROR.rstrip("/"), BOOTSTRAP_ERROR.rstrip("/"))  # groups bes
 RESERVED = {"", ".", "..", TRAJECTORY, COMPUTED, ERROR, *ERRORS, *COORDINATES}
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
+# Datasets are read whole.  Files are whole, too, so HDF5 need not lock them, which some file
+# systems cannot: it would not read a file there that is as good as any.
+READING: dict[str, Any] = {"rdcc_nbytes": 0, "locking": False}
 PIECE = 2**22  # bytes that are hashed at a time
 MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04"}  # how their files begin
 
@@ -97,20 +100,26 @@ def _refuse_damage(path: Path | str, remedy: str) -> None:
 
 def _length_before_seal(handle: BinaryIO) -> int | None:
     """Return the length of what the last seal stands for; None where there is no seal."""
-    if not os.fstat(handle.fileno()).st_size:
-        return None
-    with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = content.rfind(SEAL)  # from the end, where it is
-    return None if place < 0 else place
+    end, after = handle.seek(0, os.SEEK_END), b""
+    while end:  # from there, where it is; never mapped: what another host replaces would kill us
+        start = max(0, end - PIECE)
+        handle.seek(start)
+        content = handle.read(end - start) + after[: len(SEAL) - 1]
+        place = content.rfind(SEAL)
+        if place >= 0:
+            handle.seek(0)
+            return start + place
+        end, after = start, content
+    return None
 
 
 @contextmanager
 def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file.")
-    _refuse_damage(path, remedy)
+    unstale(lambda: _refuse_damage(path, remedy))
     try:
-        with h5py.File(path, "r", rdcc_nbytes=0) as handle:  # datasets are read whole
+        with h5py.File(path, "r", **READING) as handle:
             refuse_foreign(handle, path)
             yield handle
     except DamagedFileError:
@@ -120,6 +129,10 @@ def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
             raise
         raise InputError(f"{path}: {error}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        if getattr(error, "errno", None) == errno.ESTALE:
+            raise DamagedFileError(
+                f"{path}: another host replaced it while it was read. Type the same command again."
+            ) from error
         raise DamagedFileError(f"{path}: cannot be read, it is damaged ({error}). {remedy}") from (
             error
         )
@@ -164,6 +177,8 @@ def save_shard(path: Path | str, shard: Shard) -> None:
             _put(handle.require_group("values"), _one_name(key, path), values)
         for key, values in shard.beside.items():
             _put(handle, key, values)
+        if "host" in shard.attributes:
+            handle.attrs["host"] = str(shard.attributes["host"])
 
 
 def load_shard(path: Path | str) -> Shard:
@@ -182,6 +197,7 @@ def load_shard(path: Path | str) -> Shard:
             values,
             str(handle.attrs["fingerprint"]),
             tuple(json.loads(handle.attrs["plans"])),
+            {"file": str(path), "host": str(handle.attrs.get("host", ""))},
             beside=_beside(handle),
         )
 
@@ -635,7 +651,7 @@ def _on_disk(path: Path | str, name: str) -> "OnDemand":
     """Return the tensors of a group of a file, read when they are asked for."""
     from landscape_lib.core.direction import OnDemand
 
-    handle = h5py.File(path, "r", rdcc_nbytes=0)  # open for as long as somebody may ask
+    handle = h5py.File(path, "r", **READING)  # open for as long as somebody may ask
     return OnDemand(lambda number: _tensor(handle[name][str(number)]), len(handle[name]))
 
 

@@ -50,7 +50,8 @@ def mark_basins(axes: Axes, surface: Surface, key: str, heights: np.ndarray | No
         if heights is not None:
             points = [[*point, heights[p]] for point, p in zip(points, places, strict=True)]
         across, up = zip(*points, strict=True) if points else ((), ())
-        axes.plot(across, up, linestyle="none", zorder=2.45, clip_on=False, gid=name, **style)
+        plain: dict[str, Any] = {"linestyle": "none", "zorder": 2.45, "clip_on": False}
+        axes.plot(across, up, gid=name, in_layout=False, **plain, **style)
 
 
 def basin_notes(surface: Surface, key: str) -> list[str]:

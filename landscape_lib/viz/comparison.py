@@ -28,17 +28,29 @@ from landscape_lib.viz.figures import (
     surface_notes,
     write_title,
 )
-from landscape_lib.viz.flat import draw_bands, draw_cells, furnish, mark_points
+from landscape_lib.viz.flat import (
+    draw_bands,
+    draw_cells,
+    furnish,
+    is_true_to_scale,
+    mark_points,
+)
 from landscape_lib.viz.places import axis_label
-from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, choose_scale
+from landscape_lib.viz.style import PLAIN_LOOK, Look, Scale, beyond, choose_scale
 from landscape_lib.viz.stylesheet import figure_size, settings
 from landscape_lib.viz.units import in_drawable_units
 
 WIDTH = 7.1  # inches, 180 mm: both columns of most journals
 ROW, BAR = 2.45, 0.65  # heights of a row of panels and of the colour bars under them, inches
+FRAME = 1.65  # height of a panel without its title and names, at most, inches
+BESIDE, BETWEEN = (
+    0.55,
+    0.42,
+)  # widths of the names left of a row and of each panel's numbers, inches
 TITLE = 0.45  # room for the title above them, where labels of axes have two lines, inches
 MOST_COLUMNS = 3
 DIFFERENCES = "RdBu_r"  # red is higher, blue lower, white the same: told apart with any eyes
+MOST, FAR = 90, 3  # percent of the points, and from how many times theirs on a difference is far
 NO_GROUPS: Mapping[str, Sequence[str]] = {}
 MINUS = "\N{MINUS SIGN}"
 
@@ -103,7 +115,7 @@ def comparison(
     with settings(look.style):
         panels = _panels(planes, key, look) if planes else []
         blocks = _blocks([p for p in panels if differences or not p.is_apart])
-        heights = [ROW * rows_of(block) + BAR for block in blocks] + [ROW] * bool(lines)
+        heights = [height_of(block) for block in blocks] + [ROW] * bool(lines)
         size = figure_size(look.style, WIDTH, sum(heights) + TITLE)
         figure = Figure(figsize=size, layout="constrained")
         places = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
@@ -214,10 +226,18 @@ def _difference(surface: Surface, first: Surface, key: str, scale: Scale, look: 
 
 
 def _shared_bounds(views: Sequence[View]) -> Scale:
-    """Return levels that reach as far below zero as above."""
-    values = np.concatenate([np.abs(view.values).ravel() for view in views] or [np.zeros(0)])
+    """Return levels that reach as far below zero as above.
+
+    They reach as far as the largest difference, or, where that is far beyond the others, as far
+    as nine of ten: one corner of a plane must not make all the rest white.
+    """
+    values = np.concatenate([view.values.ravel() for view in views] or [np.zeros(0)])
     known = values[np.isfinite(values)]
-    return symmetric_scale(float(known.max()) if known.size else 0.0)
+    if not known.size:
+        return symmetric_scale(0.0)
+    most, largest = np.percentile(np.abs(known), [MOST, 100])
+    scale = symmetric_scale(float(most if most and largest > FAR * most else largest))
+    return replace(scale, extend=beyond(known, scale.levels))
 
 
 def symmetric_scale(limit: float) -> Scale:
@@ -249,6 +269,24 @@ def _blocks(panels: Sequence[Panel]) -> list[list[Panel]]:
 def rows_of(block: Sequence[Panel]) -> int:
     """Return how many rows a block of panels takes."""
     return -(-len(block) // MOST_COLUMNS)
+
+
+def height_of(block: Sequence[Panel]) -> float:
+    """Return the height of a block and the colour bar under it, in inches.
+
+    Panels that are true to scale and wider than high take less.
+    """
+    columns = min(len(block), MOST_COLUMNS)
+    width = 0.95 * (WIDTH - BESIDE - BETWEEN * columns) / columns
+    frame = min(FRAME, width * max(_steepness(panel.view) for panel in block))
+    return (ROW - FRAME + frame) * rows_of(block) + BAR
+
+
+def _steepness(view: View) -> float:
+    """Return a panel's height over its width, one where it isn't drawn true to scale."""
+    if not is_true_to_scale(view):
+        return 1.0
+    return float(np.ptp(view.y) / np.ptp(view.x))
 
 
 def draw_block(part: SubFigure, block: Sequence[Panel]) -> None:

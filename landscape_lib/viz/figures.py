@@ -30,7 +30,7 @@ from landscape_lib.viz.stylesheet import SMALL, glyphs, settings
 from landscape_lib.viz.units import in_drawable_units
 
 MISSING = "#d9d9d9"
-TITLE_LETTERS, NOTE_LETTERS = 44, 56  # in a line, so that it fits into the column
+TITLE_LETTERS, NOTE_LETTERS = 44, 52  # in a line, so that it fits into the column
 FORMATS: dict[str, dict[str, None]] = {  # what keeps the date out of each
     "pdf": {"CreationDate": None},
     "png": {},
@@ -152,7 +152,7 @@ def surface_notes(surface: Surface, key: str, scale: Scale, look: Look) -> list[
     if computed is None:
         return notes(values, scale, look)
     missing = ~computed & ~np.isfinite(values)
-    rest = "the others interpolated"
+    rest = "others interpolated"
     if missing.any():
         rest = f"{(~computed & ~missing).sum():,} interpolated, {missing.sum():,} missing"
     said = f"{computed.sum():,} of {values.size:,} points evaluated, {rest}"

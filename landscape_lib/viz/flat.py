@@ -240,6 +240,11 @@ def _finished(
     return figure
 
 
+def is_true_to_scale(view: View) -> bool:
+    """Whether steps are as long on both axes: unless one of these is over three times as long."""
+    return view.has_cells and bool(1 / 3 <= np.ptp(view.x) / np.ptp(view.y) <= 3)
+
+
 def furnish(axes: Axes, view: View, room: float = 1.0) -> None:
     """Let the axes end where the picture ends, with names and a handful of numbers.
 
@@ -248,8 +253,7 @@ def furnish(axes: Axes, view: View, room: float = 1.0) -> None:
     if not axes.has_data():
         axes.set(xlim=_edges(view.x, view.y)[[0, -1]], ylim=_edges(view.y, view.x)[[0, -1]])
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    flatness = (right - left) / (high - low)
-    axes.set_aspect("equal" if view.has_cells and 1 / 3 <= flatness <= 3 else "auto")
+    axes.set_aspect("equal" if is_true_to_scale(view) else "auto")
     axes.set_xlabel(axis_label(view.surface, 0, room), parse_math=False)
     axes.set_ylabel(axis_label(view.surface, 1, room), parse_math=False)
     few_ticks(axes.xaxis, view.x)

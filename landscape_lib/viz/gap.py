@@ -22,7 +22,7 @@ from landscape_lib.viz.figures import check_format, name_of, save, write_title
 from landscape_lib.viz.flat import map_of
 from landscape_lib.viz.names import file_name
 from landscape_lib.viz.places import axis_label
-from landscape_lib.viz.style import PLAIN_LOOK, Look, choose_scale, number_text
+from landscape_lib.viz.style import PLAIN_LOOK, Look, beyond, choose_scale, number_text
 from landscape_lib.viz.stylesheet import figure_size, settings
 from landscape_lib.viz.units import in_drawable_units
 
@@ -67,10 +67,7 @@ def gap(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
         return _curve(found, own, plain)
     known = np.abs(found[own][np.isfinite(found[own])])
     scale = symmetric_scale(float(np.percentile(known, SEEN)) if known.size else 0.0)
-    below = bool((found[own] < scale.levels[0]).any())
-    above = bool((found[own] > scale.levels[-1]).any())
-    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-    shared = replace(scale, extend=extend)
+    shared = replace(scale, extend=beyond(found[own], scale.levels))
     return map_of(found, own, replace(plain, cmap=DIFFERENCES), shared, _said(found, own))
 
 

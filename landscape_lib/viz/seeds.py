@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.comparison import BAR, ROW, WIDTH, Panel, draw_block, rows_of
+from landscape_lib.viz.comparison import WIDTH, Panel, draw_block, height_of
 from landscape_lib.viz.curve import COLOUR, SIZE, axis_of_steps, axis_of_values
 from landscape_lib.viz.figures import View, check_format, name_of, notes, save, write_title
 from landscape_lib.viz.places import axis_label
@@ -106,7 +106,7 @@ def _surfaces(ensemble: Ensemble, key: str, look: Look) -> Figure:
         Panel("standard deviation", spread, tuple(_said(ensemble, key))),
     ]
     blocks = [members, below]
-    heights = [ROW * rows_of(block) + BAR for block in blocks]
+    heights = [height_of(block) for block in blocks]
     figure = Figure(
         figsize=figure_size(look.style, WIDTH, sum(heights) + 0.25), layout="constrained"
     )

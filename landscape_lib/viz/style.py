@@ -196,9 +196,13 @@ def choose_scale(values: np.ndarray, look: Look, label: Label) -> Scale:
     else:
         levels = _log_levels(low, high) if log else _linear_levels(low, high)
     levels = _pin(levels, look, log)
-    below, above = seen.min() < levels[0], seen.max() > levels[-1]
-    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-    return Scale(log, tuple(levels.tolist()), extend)
+    return Scale(log, tuple(levels.tolist()), beyond(seen, levels))
+
+
+def beyond(values: np.ndarray, levels: Sequence[float] | np.ndarray) -> str:
+    """Say on which sides values lie beyond the levels, as matplotlib's ``extend`` does."""
+    below, above = bool((values < levels[0]).any()), bool((values > levels[-1]).any())
+    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
 
 
 def is_log(values: np.ndarray, look: Look, label: Label) -> bool:

@@ -1,8 +1,11 @@
 """A file is whole or absent, and an old one stays until the new one is whole."""
 
+import errno
+import os
+
 import pytest
 
-from landscape_lib.core.files import whole_file, write_text
+from landscape_lib.core.files import sync_folder, unstale, whole_file, write_text
 
 
 def test_a_file_appears_whole_under_its_name(tmp_path):
@@ -28,3 +31,80 @@ def test_an_error_of_the_disk_names_the_file(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.txt'"):
         with whole_file(tmp_path / "a.txt"):
             raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_a_rename_whose_answer_was_lost_on_the_network_is_no_error(tmp_path, monkeypatch, number):
+    replace = os.replace
+
+    def done_and_lost(source, target):
+        replace(source, target)
+        raise OSError(number, os.strerror(number), source, None, target)
+
+    write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "replace", done_and_lost)
+    write_text(tmp_path / "a.txt", "new")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "new")]
+
+
+def test_a_rename_that_was_not_done_is_an_error(tmp_path, monkeypatch):
+    def not_done(source, target):
+        os.unlink(source)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), source, None, target)
+
+    write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "replace", not_done)
+    with pytest.raises(OSError, match="Stale file handle"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_where_folders_cannot_be_synced_they_are_not_and_a_failing_disk_is_said(
+    tmp_path, monkeypatch
+):
+    def fails(number):
+        def fsync(descriptor):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    fails(errno.EINVAL)  # as SMB answers
+    sync_folder(tmp_path)
+    fails(errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_folder(tmp_path)
+
+
+def test_what_another_host_replaced_is_read_once_more_and_no_oftener():
+    answers = [OSError(errno.ESTALE, "stale"), "content"]
+
+    def read():
+        if isinstance(answer := answers.pop(0), OSError):
+            raise answer
+        return answer
+
+    assert unstale(read) == "content"
+    answers[:] = [OSError(errno.ESTALE, "first"), OSError(errno.ESTALE, "again")]
+    with pytest.raises(OSError, match="again"):
+        unstale(read)
+    answers[:] = [OSError(errno.EIO, "broken"), "content"]
+    with pytest.raises(OSError, match="broken"):
+        unstale(read)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_another_made_meanwhile_stays_where_that_is_asked_for(
+    tmp_path, monkeypatch, links
+):
+    def no_links(*arguments):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    for name, wanted in (("a", "mine"), ("b", "its" if links else "mine")):
+        with whole_file(tmp_path / name, first=True) as temporary:
+            temporary.write_text("mine")
+            if name == "b":
+                (tmp_path / "b").write_text("its")
+        assert (tmp_path / name).read_text() == wanted
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

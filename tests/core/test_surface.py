@@ -1,5 +1,7 @@
 """Shards make one surface whatever their order, and what does not belong is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +49,20 @@ def test_merge_names_the_points_that_are_missing_trap_27():
 def test_merge_names_points_that_came_twice_with_other_values():
     with pytest.raises(DisagreementError, match=r"'train_loss' came twice .* flat indices 5, 6"):
         merge([shard(range(7)), shard(range(5, 15), shift=0.5)])
+
+
+def test_merge_says_where_and_by_whom_a_point_came_twice_with_other_values():
+    one, other = shard(range(7)), shard(range(5, 15), shift=0.5)
+    one = replace(one, attributes={"file": "shards/0-of-2.h5", "host": "node0"})
+    with pytest.raises(DisagreementError) as refused:
+        merge([one, replace(other, attributes={"file": "1-of-2.h5", "host": "node1"})])
+    at = GRID.points([5])[0].tolist()
+    assert (
+        f"At {at} it is 5.0 in shards/0-of-2.h5 (host node0), and 5.5 in 1-of-2.h5 (host node1). "
+        "Two kinds of processors differ in the last bits"
+    ) in str(refused.value)
+    with pytest.raises(DisagreementError, match=r"5\.0 in the shard at point \[0\], and 5\.5 in"):
+        merge([shard(range(7)), other])
 
 
 def test_nan_that_comes_twice_is_the_same_value_and_nan_against_a_number_is_not():

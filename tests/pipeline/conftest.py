@@ -239,3 +239,22 @@ def finished(tmp_path_factory) -> Project:
 def project(finished, tmp_path) -> Project:
     """A finished project of one's own, moved to another folder."""
     return finished.copy(tmp_path / "moved")
+
+
+PROBED = {"probe.json", "directions.h5", "directions.h5.sha256"}
+
+
+@pytest.fixture
+def probed(project) -> Project:
+    """One run in one shard, probed, with directions: evaluating is what comes next."""
+    project.configure(lambda config: config["runs"].pop("two"))
+    project.configure(lambda config: config["runs"]["one"]["grid"].update(shards=1))
+    (project.folder / "evaluations.txt").unlink()
+    for path in (project.folder / "results/one").iterdir():
+        if path.is_dir() and path.name != "journal":
+            shutil.rmtree(path)
+        elif path.is_file() and path.name not in PROBED:
+            path.unlink()
+    for journal in project.folder.glob("results/one/journal/*/"):
+        shutil.rmtree(journal)
+    return project

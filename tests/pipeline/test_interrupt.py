@@ -1,7 +1,6 @@
 """What is lost when a run is killed: the point in flight, and nothing else."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +8,8 @@ import time
 
 import h5py
 import numpy as np
-import pytest
 
-from tests.pipeline.conftest import REPO, Project
+from tests.pipeline.conftest import REPO
 
 SIZE = 5 * 4
 
@@ -23,23 +21,6 @@ def wait_for(condition, seconds=90.0):
         time.sleep(0.02)
 
 
-@pytest.fixture
-def probed(project) -> Project:
-    """One run in one shard, probed, with directions: evaluating is what comes next."""
-    project.configure(lambda config: config["runs"].pop("two"))
-    project.configure(lambda config: config["runs"]["one"]["grid"].update(shards=1))
-    (project.folder / "evaluations.txt").unlink()
-    for path in (project.folder / "results/one").iterdir():
-        if path.is_dir() and path.name != "journal":
-            shutil.rmtree(path)
-        elif path.is_file() and path.name not in PROBED:
-            path.unlink()
-    for journal in project.folder.glob("results/one/journal/*/"):
-        shutil.rmtree(journal)
-    return project
-
-
-PROBED = {"probe.json", "directions.h5", "directions.h5.sha256"}
 SURFACE = "results/one/surface.h5"
 
 

@@ -1,5 +1,7 @@
 """A shard is evaluated on what was probed, along what was drawn for it."""
 
+import platform
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import create_random_direction
-from landscape_lib.core.errors import InputError
+from landscape_lib.core.errors import DisagreementError, InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.together import Together
@@ -155,6 +157,33 @@ def test_a_plan_that_is_far_from_the_plain_model_is_told(caplog):
     grid = Grid((Axis(-1, 2, 4),))
     Work(bench, Plan(batch_size=10), directions, grid, Stops()).evaluate(range(4), "own")
     assert "At [2.0], train_loss_sum differs by 5.0e-01 between this plan and the" in caplog.text
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 2**-50])
+def test_what_another_host_found_of_the_same_points_meanwhile_is_compared(tmp_path, factor):
+    """Equal values cost time; of others both are named, before a shard is written."""
+    alone = work_of(lambda outputs, targets: outputs.sum(1), 20).evaluate(range(3), "alone")
+    plan = Plan(batch_size=20).canonical()
+    with Journal(tmp_path) as mine, Journal(tmp_path) as other:
+
+        def meanwhile(outputs, targets):
+            if not other.plans:
+                for place, point in enumerate(GRID.points().tolist()):
+                    columns = {**alone.values, **alone.beside}
+                    values = {key: factor * float(v[place]) for key, v in columns.items()}
+                    other.append(tuple(point), values, plan)
+            return outputs.sum(1)
+
+        work = work_of(meanwhile, 20)
+        if factor == 1:
+            shard = work.evaluate(range(3), "shard", mine)
+            for key, values in alone.values.items():
+                assert shard.values[key].tobytes() == values.tobytes()
+            assert shard.attributes == {"host": platform.node()}
+        else:
+            with pytest.raises(DisagreementError, match=r"3 points have different values by two"):
+                work.evaluate(range(3), "shard", mine)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
 
 
 def test_data_that_take_long_are_read_by_the_probe_and_by_no_shard(run, monkeypatch, tmp_path):

@@ -68,6 +68,7 @@ def here(tmp_path, monkeypatch):
     def written(**settings):
         told = {"problem": "own_line.py:build", "over_training": "epochs/*.pt", "frames": 3}
         run = told | {"grid": GRID, "evaluation": {"plan": "plain"}} | settings
+        run = {key: value for key, value in run.items() if value is not None}
         (tmp_path / "c.yaml").write_text(yaml.safe_dump({"runs": {"mine": run}}))
         return config.load("c.yaml")
 
@@ -240,7 +241,7 @@ def test_an_mp4_without_ffmpeg_is_refused_before_anything_runs(here, monkeypatch
 
 
 def test_a_run_without_a_film_says_so(here):
-    here(over_training=None)
+    here(over_training=None, frames=None)
     own = ["--config", "c.yaml", "--run", "mine", "--key", "train_loss"]
     assert script("plot_over_training")(own) == 2
 

@@ -1,7 +1,9 @@
 """A hash is of the content, and remembered only while the file is surely the same."""
 
+import errno
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,31 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
     cache = HashCache(tmp_path / "a" / "cache")
     cache.hash(tmp_path / "a")
     cache.save()
+
+
+def test_what_nfs_leaves_of_removed_files_is_no_part_of_a_folder(tmp_path):
+    folder, cache = tmp_path / "data", HashCache(tmp_path / "cache")
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    wanted = cache.hash(folder)
+    (folder / ".nfs00000000012abcde00000007").write_text("removed while it was open")
+    assert cache.hash(folder) == wanted
+    (folder / ".nfsrc").write_text("a name like any other")
+    assert cache.hash(folder) != wanted
+
+
+def test_a_file_that_another_host_replaces_is_hashed_at_the_second_try(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("a")
+    wanted, opened, left = hash_file(tmp_path / "a"), Path.open, [1]
+
+    def stale(self, *arguments):
+        if left and left.pop():
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return opened(self, *arguments)
+
+    monkeypatch.setattr(Path, "open", stale)
+    assert hash_file(tmp_path / "a") == wanted
+    assert not left
 
 
 def test_a_folder_is_its_files_names_and_contents(tmp_path):

@@ -1,15 +1,19 @@
 """What a journal holds is what was computed, and a damaged line costs that line only."""
 
+import errno
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.utils.journal import Journal, decode, encode
 
@@ -101,12 +105,124 @@ def test_every_writer_has_a_file_of_its_own_and_all_are_read(tmp_path):
     assert reader.plans == {(float(n),): f"plan {n}" for n in range(4)}
 
 
-def test_of_a_point_that_two_wrote_one_counts_always_the_same(tmp_path):
-    for value in (1.0, 2.0):
-        with Journal(tmp_path) as journal:
-            journal.append((0.0,), {"a": value}, PLAN)
+def two_wrote(folder, *values, monkeypatch=None):
+    """Each value of one point by a host of its own, beside a point that both agree on."""
+    for number, value in enumerate(values):
+        if monkeypatch:
+            monkeypatch.setattr("platform.node", lambda number=number: f"node{number}.site")
+        with Journal(folder) as journal:
+            journal.append((0.0, 0.5), {"acc": 50.0, "loss": value}, PLAN)
+            journal.append((0.25, 0.5), {"acc": 50.0, "loss": math.nan}, PLAN)
+
+
+@pytest.mark.parametrize("value", [1 / 3, math.nan, -0.0, math.inf])
+def test_of_a_point_that_two_wrote_equal_values_are_one(tmp_path, value, caplog):
+    two_wrote(tmp_path, value, value, value)
     found = Journal(tmp_path).read()
-    assert all(Journal(tmp_path).read() == found for _ in range(3))
+    assert len(found) == 2
+    assert same(found[0.0, 0.5]["loss"], value)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("other", [math.nextafter(1 / 3, 1), math.nan, -1 / 3])
+def test_of_a_point_that_two_wrote_different_values_are_refused_with_both_and_their_hosts(
+    tmp_path, other, monkeypatch
+):
+    """A last bit is a difference: which of both would be believed depends on who reads when."""
+    two_wrote(tmp_path, 1 / 3, other, monkeypatch=monkeypatch)
+    first, second = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(DisagreementError) as refused:
+        Journal(tmp_path).read()
+    told = str(refused.value)
+    assert f"{tmp_path}: 1 point has different values by two writers: [0.0, 0.5]. At" in told
+    assert f". At [0.0, 0.5] loss is {1 / 3!r} in {first} and {other!r} in {second}. Names" in told
+    assert first.startswith("node0.site-")
+    assert second.startswith("node1.site-")
+    assert f"remove the other file, such as {tmp_path / second}, and type the same" in told
+    (tmp_path / second).unlink()
+    assert Journal(tmp_path).read()[0.0, 0.5]["loss"] == 1 / 3
+
+
+def test_zeros_of_both_signs_differ_and_many_points_are_counted(tmp_path):
+    for sign in (1, -1):
+        with Journal(tmp_path) as journal:
+            for number in range(9):
+                journal.append((float(number),), {"a": sign * 0.0}, PLAN)
+    with pytest.raises(
+        DisagreementError, match=r"9 points have .* \[7\.0\] and 1 more\. At \[0\.0\]"
+    ):
+        Journal(tmp_path).read()
+
+
+def test_values_that_only_one_has_are_no_difference(tmp_path):
+    """Standard errors, which may be asked for later."""
+    for values in ({"a": 1.0}, {"a": 1.0, "standard_error/a": 0.1}):
+        with Journal(tmp_path) as journal:
+            journal.append((0.0,), values, PLAN)
+    assert Journal(tmp_path).read()[0.0,]["a"] == 1.0
+
+
+def test_what_another_writes_meanwhile_is_compared_at_the_end_and_in_mid_line_waited_for(tmp_path):
+    with Journal(tmp_path) as mine:
+        assert mine.read() == {}
+        mine.append((0.5,), {"a": 1.0}, PLAN)
+        for place, values, fits in (((0.5,), 1.0, True), ((0.5,), 1.5, False)):
+            line = encode(place, {"a": values}, PLAN)
+            with (tmp_path / f"other{values}.jsonl").open("ab") as other:
+                other.write(line[:30])
+                other.flush()
+                mine.refuse_other_values()  # half visible: that is no value
+                other.write(line[30:])
+            if fits:
+                mine.refuse_other_values()
+                mine.refuse_other_values()
+            else:
+                with pytest.raises(DisagreementError, match=r"a is 1\.0 .* and 1\.5 in other1\.5"):
+                    mine.refuse_other_values()
+
+
+def unreadable(monkeypatch, name, number, times):
+    """Let opening a file fail so many times."""
+    opened, left = type(Path()).open, [times]
+
+    def fails(self, *arguments, **options):
+        if self.name == name and left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number), str(self))
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(type(Path()), "open", fails)
+
+
+def test_a_file_that_another_host_replaced_is_read_once_more(tmp_path, monkeypatch, caplog):
+    path = fill(tmp_path, 3)
+    unreadable(monkeypatch, path.name, errno.ESTALE, 1)
+    assert len(Journal(tmp_path).read()) == 3
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOENT, errno.EIO])
+def test_a_file_that_is_listed_and_no_longer_there_costs_its_points_and_no_end(
+    tmp_path, monkeypatch, caplog, number
+):
+    path = fill(tmp_path, 3)
+    fill(tmp_path, 2, first=10)
+    (tmp_path / ".nfs0000000000abcdef00000001").write_text("what was removed while it was open")
+    unreadable(monkeypatch, path.name, number, 9)
+    assert len(Journal(tmp_path).read()) == 2
+    assert (
+        f"{path}: cannot be read ({os.strerror(number)}); its points are not known" in caplog.text
+    )
+
+
+def test_a_hosts_name_does_no_harm_in_the_writers(tmp_path, monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "-../a b/\u00e4\n")
+    with Journal(tmp_path) as journal:
+        journal.append((0.5,), {"a": 1.0}, PLAN)
+    (path,) = tmp_path.iterdir()
+    assert re.fullmatch(r"_a_b____?-[0-9a-f]{32}\.jsonl", path.name), path.name
+    monkeypatch.setattr("platform.node", lambda: "")
+    assert Journal(tmp_path)._path.name.startswith("host-")
 
 
 @settings(max_examples=60)

@@ -6,7 +6,6 @@ import sys
 import threading
 
 from landscape_lib.utils.locks import turn
-from landscape_lib.utils.runlock import drop_stale_lock
 
 
 def test_a_second_one_waits_for_the_first_and_says_so(tmp_path, caplog):
@@ -47,24 +46,3 @@ def test_where_there_are_no_locks_the_work_goes_on_with_a_warning(tmp_path, capl
     with turn(tmp_path / "a.lock", "shard 1"):
         pass
     assert "No file locks here (Operation not supported); do not start shard 1 twice" in caplog.text
-    assert drop_stale_lock(tmp_path) is None
-
-
-def stale(folder):
-    (folder / "locks").mkdir(parents=True)
-    (folder / "locks/0.input.lock").write_text("model.pt")
-
-
-def test_the_lock_of_a_run_that_died_is_removed(tmp_path, caplog):
-    stale(tmp_path)
-    with drop_stale_lock(tmp_path):
-        assert list((tmp_path / "locks").iterdir()) == []
-        assert "died without cleaning up; removing its stale lock" in caplog.text
-
-
-def test_the_lock_of_a_run_that_lives_stays(tmp_path):
-    with drop_stale_lock(tmp_path):
-        (tmp_path / "locks").mkdir()
-        (tmp_path / "locks/0.input.lock").write_text("model.pt")
-        with drop_stale_lock(tmp_path):
-            assert (tmp_path / "locks/0.input.lock").exists()

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from landscape_lib.core.direction import Direction, create_random_direction, cre
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
+from landscape_lib.utils import storage
 from landscape_lib.utils.storage import (
     DamagedFileError,
     content_hash,
@@ -36,6 +38,7 @@ from landscape_lib.utils.storage import (
     write_list,
 )
 from tests import reference
+from tests.hosts import shim
 
 GRID = Grid((Axis(-1, 1, 3), Axis(0, 0.3, 4)))
 ODD = np.array(
@@ -475,6 +478,14 @@ def test_a_shard_comes_back_to_the_last_bit(tmp_path):
     assert found.indices.tolist() == [1, 4, 11]
 
 
+def test_a_shard_says_which_file_it_is_from_and_which_host_wrote_it(tmp_path):
+    values, path = {"a": ODD[0, :2]}, tmp_path / "0-of-2.h5"
+    save_shard(path, Shard(GRID, np.array([0, 1]), values, attributes={"host": "node1"}))
+    assert load_shard(path).attributes == {"file": str(path), "host": "node1"}
+    save_shard(path, Shard(GRID, np.array([0, 1]), values))
+    assert load_shard(path).attributes["host"] == ""  # as in older files
+
+
 # --------------------------------------------------------------------------- all files
 
 
@@ -529,6 +540,51 @@ def test_what_was_loaded_is_in_memory_and_nobody_holds_the_file_trap_33(kind, tm
         file.clear()
     assert arrays(found)
     assert all(type(array) is kept for array in arrays(found))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_a_file_system_has_no_locks_files_are_read_all_the_same(number, tmp_path):
+    """HDF5 locks what it opens; of a whole file that it could not lock, it would know nothing."""
+    write_shard(tmp_path / "a.h5")
+    program = (
+        "import sys; from landscape_lib.utils.storage import load_shard\n"
+        "print(load_shard(sys.argv[1]).indices.size)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "a.h5")],
+        env={**os.environ, "LD_PRELOAD": str(shim(tmp_path)), "FLOCK_ERRNO": str(number)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.stdout, told.stderr) == ("12\n", "")
+
+
+def test_a_file_that_another_host_replaced_while_it_was_read_is_not_called_damaged(
+    tmp_path, monkeypatch
+):
+    def stale(*arguments, **options):
+        raise OSError(errno.ESTALE, "Unable to open file (Stale file handle)")
+
+    write_shard(tmp_path / "a.h5")
+    monkeypatch.setattr(h5py, "File", stale)
+    with pytest.raises(
+        DamagedFileError, match=r"another host replaced it while it was read\. Type"
+    ):
+        load_shard(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("piece", [1, 7, 32, 33, 64, 4096])
+def test_a_seal_is_found_however_a_file_is_read_in_pieces(piece, tmp_path, monkeypatch):
+    write_shard(tmp_path / "a.h5")
+    wanted = read_shard(tmp_path / "a.h5")
+    monkeypatch.setattr(storage, "PIECE", piece)
+    assert read_shard(tmp_path / "a.h5") == wanted
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    content[-200] ^= 1
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(DamagedFileError, match="its content is not what its checksum says"):
+        read_shard(tmp_path / "a.h5")
 
 
 # --------------------------------------------------------------------------- damage

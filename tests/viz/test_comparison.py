@@ -204,3 +204,44 @@ def test_the_axes_of_a_difference_are_named_where_both_runs_have_the_same():
     for others, said in ((NAMED, "random, filter-normalized"), ("[]", "direction 1")):
         *_, difference = panels(comparison(named_axes(NAMED, others), "train_loss")).values()
         assert said in difference.get_xlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize("runs", [2, 5])
+@pytest.mark.parametrize("width", [0.5, 2, 4])
+def test_no_name_lies_under_a_colour_bar_whatever_the_planes_shape(width, runs):
+    grid = Grid((Axis(-width, width, 7), Axis(-1, 1, 5)))
+    told = {
+        "axis_directions": json.dumps(
+            [{"kind": "random", "normalize": "filter", "seed": 0, "ignore": "biasbn"}] * 2
+        )
+    }
+    shown = {
+        f"run {n}": Surface(grid, {"train_loss": BOWL + n}, attributes=told) for n in range(runs)
+    }
+    figure = comparison(shown, "train_loss", Look(topology=True))
+    FigureCanvasAgg(figure).draw()
+    pictures = [axes for part in figure.subfigs for axes in part.axes]
+    bars = [axes for axes in pictures if axes.get_label() == "<colorbar>"]
+    planes = [axes for axes in pictures if axes not in bars]
+    assert bars
+    assert len(planes) == 2 * runs - 1
+    for axes in planes:
+        name = axes.xaxis.label.get_window_extent()
+        assert name.y0 >= 0
+        assert not any(name.overlaps(bar.get_window_extent()) for bar in bars)
+
+
+def test_a_corner_far_beyond_the_rest_does_not_make_it_white():
+    """Nine of ten differences are told apart, and the bar shows that some lie beyond."""
+    far = BOWL + 1 + X[:, None] / 10
+    far[-1, -1] += 1e6
+    for runs, reach, extend in (
+        ({"low": plane(BOWL), "high": plane(far)}, 1.25, "max"),
+        ({"low": plane(far), "high": plane(BOWL)}, 1.25, "min"),
+        ({"low": plane(BOWL), "high": plane(BOWL + np.linspace(0, 2, 7)[:, None])}, 2, "neither"),
+    ):
+        figure = comparison(runs, "train_loss", Look(scale="linear"))
+        shown = cells(panels(figure)[f"high {chr(0x2212)} low"])
+        bars = [a for part in figure.subfigs for a in part.axes if a.get_label() == "<colorbar>"]
+        assert shown.norm.vmax == -shown.norm.vmin == reach
+        assert bars[-1]._colorbar.extend == extend

@@ -422,7 +422,7 @@ def test_dots_show_on_request_which_points_were_evaluated_and_a_note_counts_them
     (dots,) = [line for line in figure.axes[0].lines if line.get_gid() == "computed"]
     found = set(zip(*dots.get_data(), strict=True))
     assert found == {(x, y) for x in X[::3] for y in Y[::2]}
-    assert "9 of 35 points evaluated, the others interpolated" in words(figure)
+    assert "9 of 35 points evaluated, others interpolated" in words(figure)
     plain = draw(surface, "train_loss", Look())
     assert not [line for line in plain.axes[0].lines if line.get_gid() == "computed"]
     holes = Surface(GRID, {"train_loss": np.where(X[:, None] > 1, np.nan, BOWL)}, computed=computed)

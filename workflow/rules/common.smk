@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
@@ -24,12 +25,15 @@ from landscape_lib.viz.names import file_name
 logging.getLogger("landscape_lib").addHandler(logging.StreamHandler())
 
 IS_MODULE = not workflow.modifier.is_main_snakefile()
-if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
-    RUN_LOCK = drop_stale_lock(ours=not IS_MODULE)
 
 # Snakemake itself puts a module's prefix before the paths that rules name.
 PATHS = workflow.modifier.path_modifier
 RESULTS = PATHS.replace_prefix("results/").rstrip("/")
+
+if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
+    RUN_LOCK = drop_stale_lock(
+        ours=not IS_MODULE, unlocking="--unlock" in sys.argv, results=Path(RESULTS)
+    )
 
 
 def read_config():
