@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
 
@@ -39,8 +40,18 @@ def parser(description: str | None, *, one_run: bool = True) -> argparse.Argumen
     found.add_argument(
         "--results", default="results", help="the folder of all results (default: results)"
     )
+    found.add_argument(
+        "--store",
+        metavar="s3://BUCKET/PREFIX",
+        help="where results lie in object storage: journals are copied there, and from there",
+    )
     found.add_argument("--log", help="a file that gets everything the terminal gets")
     return found
+
+
+def store_of(args: argparse.Namespace) -> Bucket | None:
+    """Return the object storage in which results lie; None where they lie in a folder alone."""
+    return None if args.store is None else Bucket(args.store)
 
 
 def add_format(parser: argparse.ArgumentParser, *, films: bool = False) -> None:

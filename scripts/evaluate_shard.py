@@ -25,7 +25,8 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib.steps.evaluate import evaluate_shard
 
     experiment = config.load(args.config, args.results).run(args.run)
-    evaluate_shard(experiment, args.shard, args.of, args.out, stops, args.points)
+    store = cli.store_of(args)
+    evaluate_shard(experiment, args.shard, args.of, args.out, stops, args.points, store)
 
 
 if __name__ == "__main__":

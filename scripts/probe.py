@@ -19,7 +19,7 @@ def work(args: argparse.Namespace, stops: Stops) -> None:
     from landscape_lib import config
     from landscape_lib.steps.probe import probe
 
-    probe(config.load(args.config, args.results).run(args.run), args.out)
+    probe(config.load(args.config, args.results).run(args.run), args.out, cli.store_of(args))
 
 
 if __name__ == "__main__":

@@ -66,10 +66,19 @@ def code_hash(place: str) -> str:
     Raises:
         InputError: If a module does not parse.
     """
+    return trees_hash(code_files(place))
+
+
+def code_files(place: str) -> set[Path]:
+    """Return the files of a module's code and of the local modules it imports.
+
+    Raises:
+        InputError: If there is no such module, or one does not parse.
+    """
     start = locate(place).resolve()
     around = [] if place.endswith(".py") else _steps(place, [str(Path.cwd()), *sys.path])
     paths = {path.resolve() for path in around if path is not None} - {start}
-    return trees_hash(_closure(start, *filter(is_local, paths)))
+    return _closure(start, *filter(is_local, paths))
 
 
 def metrics_code(asked: Asked) -> str:

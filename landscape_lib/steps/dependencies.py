@@ -4,6 +4,7 @@ The pipeline asks this while it reads its rules, so nothing heavy is imported he
 code is run: settings are read from the config, contents are hashed, code is parsed.
 """
 
+import logging
 import math
 import os
 import shutil
@@ -18,7 +19,15 @@ from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.gap import GAP, gaps
-from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
+from landscape_lib.problems.source import (
+    code_files,
+    code_hash,
+    is_local,
+    locate,
+    metrics_code,
+    split_name,
+    trees_hash,
+)
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.records import read_record
@@ -30,6 +39,8 @@ from landscape_lib.viz.names import (
     file_name,
     rated_splits,
 )
+
+log = logging.getLogger(__name__)
 
 SHARD_ORDER = "coarse to fine"  # of a grid's points: shards of another order don't fit together
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
@@ -63,6 +74,7 @@ class Dependencies:
         cache: Remembers the hashes of big files between starts.
         others: Tells whether a rule of another workflow, of which the pipeline is a module, makes
             a file; asked after this object is made, when all rules are known.
+        fetch: Brings a result here before it is read, where results lie in object storage.
     """
 
     def __init__(
@@ -70,11 +82,14 @@ class Dependencies:
         config: Config,
         cache: HashCache | None = None,
         others: Callable[[str], bool] | None = None,
+        fetch: Callable[[Path], None] | None = None,
     ) -> None:
         self.config = config
+        self._fetch = fetch
         self._others = others
         self._cache = cache or HashCache()
         for experiment in config.runs.values():
+            self._refuse_undeclared(experiment)
             self._check_files(experiment)
             self._check_style(experiment.figures, f"runs.{experiment.name}.figures")
             self._check_film(experiment)
@@ -158,6 +173,7 @@ class Dependencies:
         """
         folder = self.config.run(run).path("rounds")
         path = folder / f"{number}.json"
+        self._bring(path)
         try:
             count = int(read_record(path)["shards"])
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -231,6 +247,32 @@ class Dependencies:
             (coming | {path for path in named | known if self._others(path)}) - self._made()
         )
 
+    def inputs_here(self) -> dict[Path, str]:
+        """Return every file below the working directory that runs read or import, and its hash.
+
+        What lies elsewhere is named: other machines must have it at the same place.
+        """
+        found = {Path(path) for run in self.config.runs.values() for path in self._brought(run)}
+        files = {file for path in found for file in _files_in(path)}
+        here = {file for file in files if file.is_relative_to(Path.cwd())}
+        for file in sorted(files - here):
+            log.warning("%s lies outside of this folder: every job must find it there.", file)
+        hashes = {file.relative_to(Path.cwd()): self._cache.hash(file) for file in sorted(here)}
+        self._cache.save()
+        return hashes
+
+    def _brought(self, experiment: Experiment) -> set[str]:
+        """Return the files and folders of a run that the user brought, its code among them."""
+        named = [*self._read(experiment), *_texts(experiment.args), *self._found(experiment)]
+        named += [str(experiment.figures.style), str(self.config.comparison.style)]
+        made = self._made() | self._planes()
+        files = {path for path in named if _plain(path) not in made and _exists(path)}
+        code = [experiment.problem]
+        code += [] if experiment.train is None else [experiment.train.function]
+        code += experiment.metrics.imported() if experiment.metrics else []
+        own = {path for name in code for path in code_files(split_name(name)[0])}
+        return files | {str(path) for path in own if is_local(path)}
+
     def report(self, run: str) -> dict[str, Any]:
         """Return ``probe.json``, or nothing where there is none.
 
@@ -238,6 +280,7 @@ class Dependencies:
             InputError: If it is damaged.
         """
         path = self.config.run(run).path("probe.json")
+        self._bring(path)
         try:
             return read_record(path)
         except OSError:
@@ -384,6 +427,21 @@ class Dependencies:
                     f"(looked in {Path.cwd()})."
                 )
 
+    def _refuse_undeclared(self, experiment: Experiment) -> None:
+        """Refuse what only a folder brings from one job to the next.
+
+        Raises:
+            InputError: If results lie in object storage, and a run shows how another was trained.
+        """
+        named = [name for names in _checkpoint_lists(experiment) for name in names]
+        coming = next(filter(self._trained_with, named), None)
+        if self._fetch is not None and coming is not None:
+            raise InputError(
+                f"{self.config.path}: runs.{experiment.name}: {coming}: checkpoints that training "
+                "leaves here do not reach other jobs through object storage. Train without it "
+                "first, move the checkpoints out of results/, and name them."
+            )
+
     def _found(self, experiment: Experiment) -> list[str]:
         """Return the checkpoints that must be there already.
 
@@ -511,11 +569,17 @@ class Dependencies:
             return self._cache.hash(path)
         return self._by_hand(Path(path))
 
+    def _bring(self, path: Path) -> None:
+        if self._fetch is not None:
+            self._fetch(path)
+
     def _others_make(self, path: str) -> bool:
         return self._others is not None and self._others(_plain(path))
 
     def _by_hand(self, path: Path) -> str:
         """Return a made file's hash where it is no longer what the pipeline made, else nothing."""
+        if self._fetch is not None:  # what is here is a copy, of some other day perhaps
+            return "made"
         try:
             made = Path(f"{path}.sha256").read_text("utf-8").split()[0]
             found = self._cache.hash(path)
@@ -618,6 +682,20 @@ def _texts(value: Any) -> list[str]:
 def _plain(path: str) -> str:
     """Spell a path as the pipeline does: from the working directory, without ``./``."""
     return Path(os.path.relpath(path)).as_posix() if path and "\0" not in path else path
+
+
+def _exists(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _files_in(path: Path) -> list[Path]:
+    """Return the absolute path of a file, or of every file in a folder."""
+    if path.is_dir():
+        return [one.absolute() for one in path.rglob("*") if one.is_file()]
+    return [path.absolute()]
 
 
 def _is_file(text: str) -> bool:

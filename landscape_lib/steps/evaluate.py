@@ -28,6 +28,7 @@ from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounds import read_round
+from landscape_lib.utils.bucket import Bucket, mirrored
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.hosts import host_name
 from landscape_lib.utils.journal import Journal
@@ -80,6 +81,7 @@ def evaluate_shard(
     out: Path,
     stops: Stops,
     points: Path | None = None,
+    store: Bucket | None = None,
 ) -> None:
     """Evaluate the points of a shard that no journal has, and write the shard.
 
@@ -93,11 +95,12 @@ def evaluate_shard(
         out: The shard's file.
         stops: Told when to end.
         points: File of the round of an adaptive grid whose points they are; None: the whole grid.
+        store: Where results lie in object storage; journals are read from there and copied there.
     """
     experiment = with_range(experiment)
     report = read_probe(experiment.path("probe.json"))
     with own_gpu(str(report["plan"]["device"]), stops.check):
-        _evaluate(experiment, report, Part.of(experiment, number, of, points), out, stops)
+        _evaluate(experiment, report, Part.of(experiment, number, of, points), out, stops, store)
 
 
 def _evaluate(
@@ -106,6 +109,7 @@ def _evaluate(
     part: Part,
     out: Path,
     stops: Stops,
+    store: Bucket | None,
 ) -> None:
     bench = set_up(experiment, report["problem"])
     refuse_changed(bench.parts, report["problem"], experiment)
@@ -116,7 +120,13 @@ def _evaluate(
     work = Work(bench, plan, directions, experiment.grid, stops)
     folder = experiment.path("journal", work.fingerprint)
     try:
-        with turn(folder / f"{part.name}.lock", part.what), Journal(folder) as journal:
+        with (
+            turn(folder / f"{part.name}.lock", part.what),
+            Journal(folder) as journal,
+            mirrored(journal.path, store),
+        ):
+            if store is not None:
+                store.fetch(folder)
             shard = work.evaluate(part.indices, part.what, journal, report["keys"])
     except Stopped:
         _show_what_there_is(experiment)

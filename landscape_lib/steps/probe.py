@@ -22,6 +22,7 @@ from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounding import measured_rounding, told_rounding
+from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.hashing import canonical, hash_text
 from landscape_lib.utils.records import read_record, write_record
 
@@ -52,8 +53,18 @@ class Probed:
     rounding: Mapping[str, Any] | None = None
 
 
-def probe(experiment: Experiment, out: Path | str) -> None:
-    """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``."""
+def probe(experiment: Experiment, out: Path | str, store: Bucket | None = None) -> None:
+    """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``.
+
+    Args:
+        experiment: The run.
+        out: The file.
+        store: Where results lie in object storage: a plan that was chosen once is found there, and
+            one that is chosen now is copied there.
+    """
+    journal = experiment.path("journal")
+    if store is not None:
+        store.fetch(journal)
     with own_gpu(choose_device(experiment.evaluation.device)):
         found = probed(experiment, set_up(experiment))
     report = {
@@ -68,6 +79,9 @@ def probe(experiment: Experiment, out: Path | str) -> None:
         "problem": dict(found.bench.parts),
         **told_rounding(found.rounding),
     }
+    if store is not None:
+        for path in journal.glob("*.json"):
+            store.store(path)
     write_record(out, report)
     for key, value in found.centre.items():
         log.info("%s: %s = %.6g at the centre", experiment.name, key, value)

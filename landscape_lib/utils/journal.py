@@ -101,7 +101,7 @@ class Journal:
         self._known: dict[Point, tuple[Values, Path]] = {}
         self._read: dict[Path, int] = {}  # bytes of whole lines
         self._descriptor: int | None = None
-        self._path = self.folder / f"{name_for_files()}-{uuid.uuid4().hex}.jsonl"
+        self.path = self.folder / f"{name_for_files()}-{uuid.uuid4().hex}.jsonl"
         self._unsynced = False
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
@@ -207,7 +207,7 @@ class Journal:
     def _open(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._descriptor = descriptor = os.open(self._path, flags, 0o666)  # less the umask
+        self._descriptor = descriptor = os.open(self.path, flags, 0o666)  # less the umask
         sync_folder(self.folder)
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
         self._syncer.start()
@@ -221,6 +221,6 @@ class Journal:
                 try:
                     os.fsync(descriptor)
                 except OSError as error:
-                    log.warning("%s: cannot be synced: %s", self._path, error.strerror)
+                    log.warning("%s: cannot be synced: %s", self.path, error.strerror)
                     self._unsynced = True
                     time.sleep(SYNC_EVERY_S)

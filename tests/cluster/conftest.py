@@ -1,6 +1,5 @@
 """The projects of the pipeline's tests, for the cluster's."""
 
-from tests.pipeline.conftest import finished, project
-from tests.pipeline.test_interrupt import probed
+from tests.pipeline.conftest import finished, probed, project
 
 __all__ = ["finished", "probed", "project"]

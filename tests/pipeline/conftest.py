@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 import yaml
@@ -170,6 +171,19 @@ class Project:
     def copy(self, to: Path) -> "Project":
         shutil.copytree(self.folder, to, symlinks=True, dirs_exist_ok=True)
         return Project(to, self.library)
+
+
+def datasets(path: Path) -> dict[str, bytes]:
+    """Return the bytes of every dataset of an HDF5 file, also in its groups."""
+    found: dict[str, bytes] = {}
+
+    def keep(name, item) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()].tobytes()
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return found
 
 
 def rules_of(output: str) -> dict[str, set[str]]:

@@ -32,7 +32,7 @@ def fill(folder, count=5, first=0):
     with Journal(folder) as journal:
         for number in range(first, first + count):
             journal.append((number / 10, 0.5), {"train_loss": number / 3, "train_acc": 50.0}, PLAN)
-    return journal._path
+    return journal.path
 
 
 @given(
@@ -222,7 +222,7 @@ def test_a_hosts_name_does_no_harm_in_the_writers(tmp_path, monkeypatch):
     (path,) = tmp_path.iterdir()
     assert re.fullmatch(r"_a_b____?-[0-9a-f]{32}\.jsonl", path.name), path.name
     monkeypatch.setattr("platform.node", lambda: "")
-    assert Journal(tmp_path)._path.name.startswith("host-")
+    assert Journal(tmp_path).path.name.startswith("host-")
 
 
 @settings(max_examples=60)

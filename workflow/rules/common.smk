@@ -9,14 +9,16 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
-from snakemake_interface_executor_plugins.settings import ExecMode
+from snakemake_interface_executor_plugins.settings import ExecMode, SharedFSUsage
 
 from landscape_lib import config as landscape_config
 from landscape_lib.config.module import handed_over
 from landscape_lib.core.errors import InputError
 from landscape_lib.steps import estimates
 from landscape_lib.steps.dependencies import Dependencies
+from landscape_lib.steps.stored import StoredResults, unlink_results
 from landscape_lib.utils import pipeline
+from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
@@ -50,6 +52,35 @@ def read_config():
     return path, landscape_config.load(path)
 
 
+def results_in_storage():
+    """Return how results lie in object storage, as --default-storage-provider says, or None.
+
+    A job on another machine gets the user's files from there as well.
+    """
+    asked = workflow.storage_settings
+    if asked.default_storage_provider is None:
+        if workflow.exec_mode == ExecMode.DEFAULT:
+            unlink_results(RESULTS, asked.local_storage_prefix)
+        return None
+    found = StoredResults(
+        workflow.storage_registry.default_storage_provider,
+        asked.default_storage_provider,
+        asked.default_storage_prefix,
+        state=lambda: len(checkpoints.created_output),
+    )
+    os.environ.update(found.environment())  # for the jobs' programs
+    found.link(RESULTS)
+    if workflow.remote_exec and OWN_SOURCES:
+        Bucket(found.url).bring_inputs()
+    return found
+
+
+def publish_inputs():
+    """Copy the user's files into object storage, once it is known that jobs will run."""
+    if STORE and OWN_SOURCES and workflow.exec_mode == ExecMode.DEFAULT:
+        Bucket(STORE.url).publish(DEPENDS.inputs_here())
+
+
 @functools.cache
 def made_by_others(path):
     """Tell whether the workflow that this one is a module of has a rule that makes a file."""
@@ -57,9 +88,19 @@ def made_by_others(path):
     return any(one.is_producer(path) for one in others)
 
 
+# Whether each job's machine has sources of its own, and none of this folder's.
+OWN_SOURCES = SharedFSUsage.SOURCES not in workflow.storage_settings.shared_fs_usage
+
 try:
+    STORE = results_in_storage()
     CONFIG, settings = read_config()
-    DEPENDS = Dependencies(settings, others=made_by_others if IS_MODULE else None)
+    DEPENDS = Dependencies(
+        settings,
+        others=made_by_others if IS_MODULE else None,
+        fetch=STORE.fetch if STORE else None,
+    )
+    if not workflow.dryrun:
+        publish_inputs()
 except InputError as error:
     print(f"Error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -88,7 +129,9 @@ wildcard_constraints:
 # standing in another folder, is no reason to run anything again.
 def the_config(wildcards, output):
     """Return what stands after --config: the file, and where results lie if not in results/."""
-    return CONFIG if RESULTS == "results" else [CONFIG, "--results", RESULTS]
+    elsewhere = [] if RESULTS == "results" else ["--results", RESULTS]
+    stored = ["--store", STORE.url] if STORE else []
+    return [CONFIG, *elsewhere, *stored]
 
 
 def the_scripts(wildcards, output):
