@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from landscape_lib.core.batchnorm import Reestimation, Reestimator
 from landscape_lib.core.blame import blamed_on_the_batch, blamed_on_the_metric
+from landscape_lib.core.children import children_ended
 from landscape_lib.core.direction import Direction, no_direction
-from landscape_lib.core.errors import InputError
+from landscape_lib.core.errors import InputError, NoPointError
+from landscape_lib.core.failures import Failure, told_of
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import errors_of, results_of
@@ -45,6 +47,7 @@ from landscape_lib.core.surface import (
     is_beside,
     metrics_of,
 )
+from landscape_lib.core.surroundings import kept_surroundings
 from landscape_lib.core.together import Together
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,20 @@ LONGEST_NAME = 100  # bytes
 
 Values = dict[str, float]
 Point = tuple[float, ...]
+Outcome = Values | Failure
 Parts = tuple[tuple[Any, ...], dict[str, Any], Any]  # inputs, named inputs, targets
+
+
+class EvaluatesSeveral(Protocol):
+    """Evaluates a model at a group of points that ``go`` takes it to."""
+
+    def several(
+        self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
+    ) -> Sequence[Outcome]:
+        """Return values, or why there are none, point by point."""
+
+
+ValuesAt = Callable[[nn.Module], Mapping[str, float]] | EvaluatesSeveral
 
 
 class Evaluator:
@@ -443,7 +459,7 @@ class Evaluator:
         return [split_batch(batch)[2] for batch in there]
 
     def _settle(self, model: nn.Module) -> None:
-        with in_eval_mode(model), torch.no_grad(), fixed_randomness():
+        with in_eval_mode(model), torch.no_grad(), fixed_randomness(), others_code():
             for split, batches in self._batches.items():
                 batch = copied(batches[0])
                 inputs, named, targets = split_batch(batch, self._half)
@@ -571,19 +587,22 @@ def prepare(
 
 def measure(
     model: nn.Module,
-    values_at: Callable[[nn.Module], Mapping[str, float]],
+    values_at: ValuesAt,
     directions: Sequence[Direction],
     grid: Grid,
     indices: Sequence[int] | np.ndarray,
     *,
-    known: Mapping[tuple[float, ...], Values] | None = None,
-    record: Callable[[tuple[float, ...], Values], None] = lambda point, values: None,
+    known: Mapping[Point, Outcome] | None = None,
+    record: Callable[[Point, Outcome], None] = lambda point, found: None,
     keys: Sequence[str] = (),
 ) -> Shard:
     """Evaluate the model at points of a grid, always from its own weights.
 
-    The model, its modes and the global random state are afterwards what they were, also after
-    an exception.  Every point starts from the same random state.
+    The model, its modes, the global random state and the process's settings (see
+    ``core.surroundings``) are afterwards what they were, also after an exception.  Every point
+    starts from the same ones; which settings somebody changed is logged once.
+
+    Points at which ``values_at`` returns a ``Failure`` in place of values become NaN.
 
     Args:
         model: At its trained weights, the centre.
@@ -591,8 +610,9 @@ def measure(
         directions: One an axis.
         grid: Where the points belong.
         indices: Flat row-major indices of the points, in the order in which they are evaluated.
-        known: Values of points that need no evaluation, by coordinates.
-        record: Called with every point's coordinates and values as soon as they are there.
+        known: Values, or failures, of points that need no evaluation, by coordinates.
+        record: Called with every point's coordinates, and its values or failure, as soon as they
+            are there.
         keys: The metric keys that are expected; left out, those of the first point.
 
     Returns:
@@ -601,6 +621,7 @@ def measure(
     Raises:
         InputError: If the number of directions is not that of the axes, an index comes twice, or
             the metric keys differ between points.
+        NoPointError: If every point failed, and nobody said which keys are expected.
     """
     if len(directions) != len(grid.axes):
         raise InputError(f"{len(directions)} directions for a grid of {len(grid.axes)} axes.")
@@ -608,9 +629,16 @@ def measure(
         raise InputError("A shard's indices must be different ones, and at least one.")
     known = dict(known or {})
     points = [tuple(float(step) for step in point) for point in grid.points(indices)]
-    keys = keys or next((tuple(metrics_of(known[p])) for p in points if p in known), ())
+    there = (known[point] for point in points if point in known)
+    keys = keys or next((tuple(metrics_of(v)) for v in there if not isinstance(v, Failure)), ())
     missing = [point for point in points if point not in known]
-    with excursion(model, directions) as trip, fixed_randomness(), no_autocast():
+    changed: set[str] = set()
+    with (
+        excursion(model, directions) as trip,
+        fixed_randomness(),
+        no_autocast(),
+        kept_surroundings() as surroundings,
+    ):
 
         def go(point: Point) -> None:
             trip.move(point)
@@ -619,33 +647,81 @@ def measure(
         while missing:
             together = getattr(values_at, "points_at_once", 1)
             group, missing = missing[:together], missing[together:]
-            for point, values in zip(group, _values_at(values_at, model, group, go), strict=True):
-                keys = _same_keys(values, keys, point)
+            with children_ended():
+                found = _values_at(values_at, model, group, go)
+            _tell_changed(surroundings.put_back(), changed)
+            for point, values in zip(group, found, strict=True):
+                keys = keys if isinstance(values, Failure) else _same_keys(values, keys, point)
                 record(point, values)
                 known[point] = values
     if trip.clamped:
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
-    for point in points:
-        _same_keys(known[point], keys, point)
+    return _shard_of(grid, indices, [known[point] for point in points], points, keys)
+
+
+def _shard_of(
+    grid: Grid,
+    indices: Sequence[int] | np.ndarray,
+    outcomes: Sequence[Outcome],
+    points: Sequence[Point],
+    keys: Sequence[str],
+) -> Shard:
+    """Put what was found at points into columns; NaN where evaluating failed.
+
+    Raises:
+        NoPointError: If it failed everywhere, and no keys are given.
+    """
+    failures = {p: o for p, o in zip(points, outcomes, strict=True) if isinstance(o, Failure)}
+    if not keys:
+        first = next(iter(failures))
+        raise NoPointError(f"Not one point could be evaluated. At {first}: {failures[first]}")
     ascending = np.argsort(indices)
-    found = [known[points[place]] for place in ascending]
+    found: list[Values] = []
+    for place in ascending:
+        outcome, point = outcomes[place], points[place]
+        values = dict.fromkeys(keys, math.nan) if isinstance(outcome, Failure) else outcome
+        _same_keys(values, keys, point)
+        found.append(values)
     columns = {key: np.array([values[key] for values in found]) for key in keys}
     names = sorted({key for values in found for key in values if is_beside(key)})
     beside = {name: np.array([values.get(name, math.nan) for values in found]) for name in names}
-    return Shard(grid, np.asarray(indices)[ascending], columns, beside=beside)
+    own = np.asarray(indices)[ascending]
+    failed = np.array([points[place] in failures for place in ascending], dtype=bool)
+    told = tuple(told_of(failures))
+    return Shard(grid, own, columns, beside=beside, failed=own[failed], failures=told)
+
+
+@contextmanager
+def others_code() -> Iterator[None]:
+    """Run a user's code outside of a walk: settings are put back, and no child comes out of it."""
+    with kept_surroundings(), children_ended():
+        yield
+
+
+def _tell_changed(now: Sequence[str], before: set[str]) -> None:
+    """Say which settings others' code changed, each once."""
+    new = [name for name in now if name not in before]
+    before.update(new)
+    if new:
+        log.warning(
+            "Model or metrics changed %s while a point was evaluated. It is put back after every "
+            "point, so that no point depends on those before it; change it around your own lines "
+            "alone, and back.",
+            ", ".join(new),
+        )
 
 
 def _values_at(
-    values_at: Callable[[nn.Module], Mapping[str, float]],
+    values_at: Any,
     model: nn.Module,
     group: Sequence[Point],
     go: Callable[[Point], None],
-) -> Sequence[Values]:
+) -> Sequence[Outcome]:
     """Ask for a group of points at once where that is known, else for one after the other."""
     several = getattr(values_at, "several", None)
     if several is not None:
         return several(model, group, go)
-    values = []
+    values: list[Outcome] = []
     for point in group:
         go(point)
         values.append(dict(values_at(model)))

@@ -8,16 +8,20 @@ import re
 import threading
 import time
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from landscape_lib.core.failures import Failure
 from landscape_lib.core.files import sync_folder
 
 log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 1.0
 LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
+EVENTS = ("failed", "died")
 Point = tuple[float, ...]
 Values = dict[str, float]
 
@@ -42,6 +46,27 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         return None
 
 
+def _event(kind: str, body: Mapping[str, Any]) -> bytes:
+    """Return one line of what is no point's values: ``failed`` or ``died``."""
+    text = json.dumps(body, separators=(",", ":"))
+    return f'{{"sum":"{_checksum(text)}","{kind}":{text}}}\n'.encode()
+
+
+def _decode_event(line: bytes) -> tuple[str, Point, Failure | None] | None:
+    """Return kind, point and failure of such a line, or None where it is torn or damaged."""
+    try:
+        text = line.decode("ascii")
+        kind = next(kind for kind in EVENTS if text[24:].startswith(f',"{kind}":'))
+        body = text[24 + len(kind) + 4 : -1]
+        if text != f'{{"sum":"{_checksum(body)}","{kind}":{body}}}':
+            return None
+        told = json.loads(body)
+        failure = Failure(**told["error"]) if kind == "failed" else None
+        return kind, tuple(float(step) for step in told["at"]), failure
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return None
+
+
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode("ascii", "replace")).hexdigest()[:16]
 
@@ -51,11 +76,18 @@ class Journal:
 
     Every writer has a file of its own, named by a uuid, so that nobody ever appends to a line
     that another left torn.  Lines are written unbuffered, and fsynced within a second.
+
+    Attributes:
+        plans: With which plan each point was evaluated.
+        failures: The points that have no values, since evaluating them failed, and why.
+        deaths: How often a process died in a point that has no values.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.plans: dict[Point, str] = {}
+        self.failures: dict[Point, Failure] = {}
+        self.deaths: Counter[Point] = Counter()
         self._descriptor: int | None = None
         self._path = self.folder / f"{uuid.uuid4().hex}.jsonl"
         self._unsynced = False
@@ -65,36 +97,63 @@ class Journal:
     def read(self) -> dict[Point, Values]:
         """Read every line of every writer; the first of equal points counts.
 
-        A damaged line is dropped, and only that; how many were is logged.
+        A damaged line is dropped, and only that; how many were is logged.  A point that failed is
+        no value: it stands in ``failures`` until there is one.
         """
         known: dict[Point, Values] = {}
         dropped: dict[str, int] = {}
+        self.failures, self.deaths = {}, Counter()
         for path in sorted(self.folder.glob("*.jsonl")):
-            for line in LINES.split(path.read_bytes()):
-                if not line:
-                    continue
+            for line in filter(None, LINES.split(path.read_bytes())):
                 entry = decode(line)
                 if entry is None:
-                    dropped[path.name] = dropped.get(path.name, 0) + 1
+                    dropped[path.name] = dropped.get(path.name, 0) + (not self._took(line))
                 elif entry[0] not in known:
                     known[entry[0]] = entry[1]
                     self.plans[entry[0]] = entry[2]
+        self.failures = {p: why for p, why in self.failures.items() if p not in known}
+        self.deaths = Counter({p: n for p, n in self.deaths.items() if p not in known})
         for name, count in dropped.items():
-            log.warning(
-                "%s: %d damaged line%s dropped; what they held is evaluated again.",
-                self.folder / name,
-                count,
-                "" if count == 1 else "s",
-            )
+            if count:
+                log.warning(
+                    "%s: %d damaged line%s dropped; what they held is evaluated again.",
+                    self.folder / name,
+                    count,
+                    "" if count == 1 else "s",
+                )
         return known
+
+    def _took(self, line: bytes) -> bool:
+        """Take over what a line says of a point without values; tell whether it is such a line."""
+        found = _decode_event(line)
+        if found is None:
+            return False
+        _, point, failure = found
+        if failure is None:
+            self.deaths[point] += 1
+        else:
+            self.failures[point] = failure
+        return True
 
     def append(self, point: Point, values: Values, plan: str) -> None:
         """Write one finished point; it is with the operating system when this returns."""
+        self._write(encode(point, values, plan))
+        self.plans[point] = plan
+
+    def fail(self, point: Point, failure: Failure) -> None:
+        """Write down that a point has no values, and why."""
+        self._write(_event("failed", {"at": list(point), "error": failure.plain()}))
+        self.failures[point] = failure
+
+    def die(self, point: Point) -> None:
+        """Write down that a process died while it evaluated a point."""
+        self._write(_event("died", {"at": list(point)}))
+        self.deaths[point] += 1
+
+    def _write(self, line: bytes) -> None:
         descriptor = self._open() if self._descriptor is None else self._descriptor
-        line = encode(point, values, plan)
         while line:
             line = line[os.write(descriptor, line) :]
-        self.plans[point] = plan
         self._unsynced = True
 
     def __enter__(self) -> Self:
