@@ -36,6 +36,7 @@ class WithCurvature:
     def __init__(self, evaluate: Evaluator, hessian: Hessian) -> None:
         self._evaluate, self._hessian = evaluate, hessian
         self.points_at_once = evaluate.points_at_once
+        self.plan = evaluate.plan
 
     def __call__(self, model: nn.Module, pause: Callable[[], None] = lambda: None) -> Values:
         """Evaluate the model as it is now."""
