@@ -56,8 +56,9 @@ def _decode_event(line: bytes) -> tuple[str, Point, Failure | None] | None:
     """Return kind, point and failure of such a line, or None where it is torn or damaged."""
     try:
         text = line.decode("ascii")
-        kind = next(kind for kind in EVENTS if text[24:].startswith(f',"{kind}":'))
-        body = text[24 + len(kind) + 4 : -1]
+        start = len('{"sum":"') + 16
+        kind = next(kind for kind in EVENTS if text.startswith(f'","{kind}":', start))
+        body = text[start + len(f'","{kind}":') : -1]
         if text != f'{{"sum":"{_checksum(body)}","{kind}":{body}}}':
             return None
         told = json.loads(body)
@@ -139,6 +140,7 @@ class Journal:
         """Write one finished point; it is with the operating system when this returns."""
         self._write(encode(point, values, plan))
         self.plans[point] = plan
+        self.failures.pop(point, None)
 
     def fail(self, point: Point, failure: Failure) -> None:
         """Write down that a point has no values, and why."""
