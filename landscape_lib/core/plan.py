@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from landscape_lib.core.errors import InputError
@@ -65,11 +66,16 @@ class Plan:
 
     def canonical(self) -> str:
         """Return the plan as JSON that is the same for the same plan."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return _canonical(self)
 
     def plain(self) -> "Plan":
         """Return the plan of the plain model: no choice made for speed."""
         return Plan(self.device, self.precision, None, self.threads)
+
+
+@cache
+def _canonical(plan: Plan) -> str:
+    return json.dumps(asdict(plan), sort_keys=True)
 
 
 def plain_plan(model: "nn.Module", device: str) -> Plan:

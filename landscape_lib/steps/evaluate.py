@@ -28,7 +28,7 @@ from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import to_eval
 from landscape_lib.core.memory import lacks_memory
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.surface import Shard, is_beside, metrics_of
+from landscape_lib.core.surface import CURVATURE, Shard, is_beside, metrics_of
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.extent import with_range
@@ -272,7 +272,7 @@ class Work:
         lengths[np.isin(shard.indices, shard.failed)] = -1.0  # there is nothing to compare
         far = int(np.argmax(lengths))
         part = self._part(len(shard.indices))
-        keys = tuple(shard.values)
+        keys = tuple(key for key in shard.values if key not in CURVATURE)
         found = {key: float(values[far]) for key, values in shard.values.items()}
         if part is not self.bench:
             found = self._values_on(part, used, shard.indices[far], keys)

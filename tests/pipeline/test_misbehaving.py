@@ -1,4 +1,4 @@
-"""A metric that raises at some points: what 'on_error' makes of it, from the config to the surface."""
+"""A metric that raises at some points, and what the config makes of it."""
 
 import shutil
 
