@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -229,6 +230,8 @@ class LossLandscape:
         bend_epochs: int = 50,
         bend_rate: float = 0.001,
         bend_seed: int = 0,
+        on_error: str = "stop",
+        seconds_per_point: float | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model along one direction:  w(a) = w0 + a d.
 
@@ -268,6 +271,13 @@ class LossLandscape:
             bend_epochs: For how many epochs; 0 leaves the bend half-way between the models.
             bend_rate: Adam's rate at the start; it falls to zero.
             bend_seed: The order of the samples, and where on the path each batch is judged.
+            on_error: Where a metric raises, or takes too long: ``stop``: the exception is yours,
+                and finished points are kept.  ``nan``: the point is NaN, and it goes on;
+                ``landscape.surface.failed`` tells which failed, ``.failures`` why.  The same call
+                again evaluates them again.
+            seconds_per_point: How long a point may take; None: as long as it takes.  A point that
+                never returns to Python ends the process, a notebook's kernel too; see
+                ``docs/misbehaving-metrics.md``.
 
         Returns:
             ``losses`` and ``accuracies`` (percent; only for class scores), arrays of shape (nx,);
@@ -279,6 +289,7 @@ class LossLandscape:
         Raises:
             InputError: If an option makes no sense, before anything is computed.
         """
+        asked = self._asked(curvature, on_error, seconds_per_point)
         if directions not in DIRECTIONS:
             raise InputError(
                 f"Unknown directions {directions!r}; choose one of {list(DIRECTIONS)}."
@@ -298,7 +309,7 @@ class LossLandscape:
             told = {"bend_epochs": bend_epochs, "bend_rate": bend_rate, "bend_seed": bend_seed}
             found = (self._bent(found[0], {"curve": curve, **told}, save=save),)
         ways = self._projected(found, {} if checkpoints is None else {"": checkpoints})
-        return self._compute(_grid({"xrange": xrange}, ways), found, save, curvature)
+        return self._compute(_grid({"xrange": xrange}, ways), found, save, asked)
 
     def compute_2d(
         self,
@@ -322,6 +333,8 @@ class LossLandscape:
         align: str = "none",
         tolerance: float | None = None,
         metric: str | None = None,
+        on_error: str = "stop",
+        seconds_per_point: float | None = None,
     ) -> dict[str, Any]:
         """Evaluate the model in the plane of two directions:  w(a, b) = w0 + a d1 + b d2.
 
@@ -355,6 +368,8 @@ class LossLandscape:
                 ``surface.errors`` how far others may be off; see ``docs/adaptive.md``.  Left out:
                 every point is evaluated.
             metric: The key that decides where, as ``train_loss``; left out: all of them.
+            on_error: As for ``compute_1d``.
+            seconds_per_point: As for ``compute_1d``.
 
         Returns:
             As ``compute_1d``, with ``ycoordinates``; arrays of shape (nx, ny):
@@ -363,6 +378,7 @@ class LossLandscape:
         Raises:
             InputError: If an option makes no sense, before anything is computed.
         """
+        asked = self._asked(curvature, on_error, seconds_per_point)
         if directions not in {"random", "hessian"}:
             raise InputError(
                 f"Unknown directions {directions!r}; choose one of ['random', 'hessian'], and give "
@@ -392,7 +408,7 @@ class LossLandscape:
         named = trajectories or ({} if checkpoints is None else {"": checkpoints})
         ways = self._projected(found, named)
         grid = _grid({"xrange": xrange, "yrange": yrange}, ways)
-        result = self._compute(grid, found, save, curvature, refinement)
+        result = self._compute(grid, found, save, asked, refinement)
         self._show(ways)
         return result
 
@@ -930,7 +946,19 @@ class LossLandscape:
         asked = {"float32", "float64"} & {self.precision}
         return replace(plan, precision=asked.pop()) if asked else plan
 
-    def _wishes(self, precision: str, curvature: bool | int = False) -> EvaluationSettings:
+    def _asked(self, curvature: Any, on_error: Any, seconds_per_point: Any) -> dict[str, Any]:
+        """Check, and return, what is asked of one computation beside the landscape's settings."""
+        asked = {
+            "curvature": curvature,
+            "on_error": on_error,
+            "seconds_per_point": seconds_per_point,
+        }
+        self._wishes("float32", **asked)
+        return asked
+
+    def _wishes(
+        self, precision: str, curvature: bool | int = False, **asked: Any
+    ) -> EvaluationSettings:
         plan = dict(self.plan) if isinstance(self.plan, Mapping) else self.plan
         if not isinstance(curvature, int) or (curvature is not False and curvature < 1):
             raise InputError(
@@ -945,6 +973,7 @@ class LossLandscape:
             "standard_error": self.standard_error,
             "bootstrap": self.bootstrap,
             "curvature": curvature,
+            **asked,
         }
         try:
             return EvaluationSettings.model_validate(told)
@@ -953,11 +982,11 @@ class LossLandscape:
             name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
 
-    def _bench(self, precision: str, *, save: bool, curvature: bool | int = False) -> Bench:
+    def _bench(self, precision: str, *, save: bool, **asked: Any) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion, self.splits)
         code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
-        wishes = self._wishes(precision, curvature)
+        wishes = self._wishes(precision, **asked)
         return lay_out(name, problem, code=code, args={}, wishes=wishes, data=self._data())
 
     def _eigenvectors(
@@ -1047,11 +1076,11 @@ class LossLandscape:
         grid: Grid,
         directions: Sequence[Direction],
         save: bool,
-        curvature: bool | int,
+        asked: Mapping[str, Any],
         refinement: Refinement | None = None,
     ) -> dict[str, Any]:
         place = Place(Path(self.surf_file)) if save else None
-        surface = self._surface(grid, directions, place, curvature, refinement)
+        surface = self._surface(grid, directions, place, asked, refinement)
         self.directions = list(directions)
         self.surface = self._surfaces[len(grid.axes)] = surface
         return self._result(surface)
@@ -1061,15 +1090,14 @@ class LossLandscape:
         grid: Grid,
         directions: Sequence[Direction],
         place: Place | None,
-        curvature: bool | int = False,
+        asked: Mapping[str, Any] = MappingProxyType({}),
         refinement: Refinement | None = None,
     ) -> Surface:
         precision, save = self.precision or self._exact().precision, place is not None
         with _speaking():
-            wishes = self._wishes(precision, curvature)
             return compute(
-                lambda: self._bench(precision, save=save, curvature=wishes.curvature),
-                wishes,
+                lambda: self._bench(precision, save=save, **asked),
+                self._wishes(precision, **asked),
                 directions,
                 grid,
                 place,

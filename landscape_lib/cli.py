@@ -8,23 +8,20 @@ import errno
 import gc
 import logging
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.errors import DisagreementError, InputError, PointTooSlowError
 from landscape_lib.utils.bucket import Bucket
-from landscape_lib.utils.pipeline import SCRIPTS
+from landscape_lib.utils.frames import users_frames
 from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
 
 log = logging.getLogger("landscape_lib")
 
 ALL_RUNS = "all runs"
 
-_OURS = Path(__file__).resolve().parent
-_STDLIB = sysconfig.get_path("stdlib")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -130,24 +127,17 @@ def _unexpected(error: Exception) -> int:
 
 def _show_users_frames(error: BaseException) -> bool:
     """Show where the user's own code raised, from its first frame on; ours are left out."""
-    cause = error.__cause__ if isinstance(error, InputError) else error
+    told = isinstance(error, InputError | PointTooSlowError)
+    cause = error.__cause__ if told else error
     if cause is None:
         return False
-    frames = traceback.extract_tb(cause.__traceback__)
-    first = next((n for n, frame in enumerate(frames) if _is_users(frame.filename)), None)
-    if first is None:
+    frames = users_frames(cause)
+    if not frames:
         return False
-    shown = "".join(traceback.format_list(frames[first:]))
+    shown = "".join(traceback.format_list(frames))
     last = "".join(traceback.format_exception_only(cause))
     log.error("In your code:\n%s%s", shown, last.rstrip())
     return True
-
-
-def _is_users(name: str) -> bool:
-    path = Path(name)
-    library = "site-packages" in path.parts or "<" in name or path.is_relative_to(_STDLIB)
-    ours = path.resolve().is_relative_to(_OURS) or path.resolve().parent == SCRIPTS
-    return not (library or ours)
 
 
 def _start_logging(path: str | None) -> list[logging.Handler]:

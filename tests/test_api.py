@@ -133,6 +133,8 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("bend_epochs", 50),
         ("bend_rate", 0.001),
         ("bend_seed", 0),
+        ("on_error", "stop"),
+        ("seconds_per_point", None),
     ]
     assert known("compute_2d") == [
         ("xrange", (-1, 1, 51)),
@@ -155,6 +157,8 @@ def test_the_signatures_are_those_of_the_earlier_library_and_new_ones_come_last(
         ("align", "none"),
         ("tolerance", None),
         ("metric", None),
+        ("on_error", "stop"),
+        ("seconds_per_point", None),
     ]
     assert known("plot_1d") == [
         ("xmin", -1),

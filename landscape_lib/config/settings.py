@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from landscape_lib.config import readers
 from landscape_lib.config.readers import FLAG, FUNCTION, NULL, NULL_AS_NONE, PLAIN_MAPPING
+from landscape_lib.core.failures import Limits
 from landscape_lib.core.grid import Axis, Grid, Refinement
 from landscape_lib.core.plan import PRECISIONS
 
@@ -401,9 +402,29 @@ class EvaluationSettings(Settings):
         "point costs some 100 gradients more.",
     )
 
+    on_error: Annotated[Literal["stop", "nan"], readers.words("stop", "nan")] = Field(
+        default="stop",
+        description="Where a metric raises, or takes too long, at a point: `stop`: the shard ends "
+        "there, and everything finished is kept. `nan`: the point's values are NaN, it is told "
+        "how many failed, and it goes on. `stop` evaluates again what failed under `nan`.",
+    )
+    seconds_per_point: Annotated[
+        float | None, readers.number("a number above 0", above=0) | NULL
+    ] = Field(
+        default=None,
+        description="How long a point may take before it counts as failed; null: as long as it "
+        "takes.",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """What becomes of points that cannot be evaluated."""
+        return Limits(self.on_error, self.seconds_per_point)
+
     def settings(self) -> dict[str, Any]:
         """Return what values depend on; nothing of keys that are as they are by themselves."""
-        unsaid = {"batch_norm", "batch_norm_samples"} if self.batch_norm == "frozen" else set()
+        unsaid = {"on_error", "seconds_per_point"}  # they decide no value
+        unsaid |= {"batch_norm", "batch_norm_samples"} if self.batch_norm == "frozen" else set()
         unsaid |= set() if self.curvature else {"curvature"}
         unsaid |= {"standard_error"} if self.standard_error else set()
         unsaid |= set() if self.bootstrap else {"bootstrap"}

@@ -64,6 +64,11 @@ def blamed_on_the_metric(key: str, outputs: Any, targets: Any) -> Iterator[None]
         ) from error
 
 
+def is_a_points(error: Exception) -> bool:
+    """Tell whether an exception may be one point's alone: no wrong input, no lack of memory."""
+    return not isinstance(error, InputError) and not _of_the_machine(error)
+
+
 def _of_the_machine(error: Exception) -> bool:
     """Tell whether it is no mistake of the user's: no memory left, or a GPU that fails."""
     return lacks_memory(error) or any(name in str(error) for name in _DEVICE_ERRORS)

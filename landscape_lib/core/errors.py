@@ -10,3 +10,11 @@ class InputError(ValueError):
 
 class DisagreementError(RuntimeError):
     """Say that two files or two evaluations, which must agree, do not."""
+
+
+class PointTooSlowError(RuntimeError):
+    """Say that a point took longer than it may; its cause is where it was at that time."""
+
+
+class NoPointError(RuntimeError):
+    """Say that not one point could be evaluated, so that nobody knows what there is to measure."""

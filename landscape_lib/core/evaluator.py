@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from landscape_lib.core.batchnorm import Reestimation, Reestimator
 from landscape_lib.core.blame import blamed_on_the_batch, blamed_on_the_metric
+from landscape_lib.core.children import children_ended
 from landscape_lib.core.direction import Direction, no_direction
-from landscape_lib.core.errors import InputError
+from landscape_lib.core.errors import InputError, NoPointError
+from landscape_lib.core.failures import Failure, told_of
 from landscape_lib.core.folding import Folded, fold
 from landscape_lib.core.graphs import Replays, UnrecordableError
 from landscape_lib.core.grid import Axis, Grid
@@ -57,6 +59,7 @@ from landscape_lib.core.surface import (
     is_beside,
     metrics_of,
 )
+from landscape_lib.core.surroundings import kept_surroundings
 from landscape_lib.core.together import Cast, Together
 
 log = logging.getLogger(__name__)
@@ -64,7 +67,21 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 100  # bytes
 
 Point = tuple[float, ...]
+Outcome = Values | Failure
+Reading = Callable[[], Sequence[Outcome]]  # waits for what a device has been given to do
 Parts = tuple[tuple[Any, ...], dict[str, Any], Any]  # inputs, named inputs, targets
+
+
+class Launches(Protocol):
+    """Evaluates a model at a group of points that ``go`` takes it to."""
+
+    def launch(
+        self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
+    ) -> Reading:
+        """Begin with points; return what waits for values, or for why there are none."""
+
+
+ValuesAt = Callable[[nn.Module], Mapping[str, float]] | Launches
 
 
 class Evaluator:
@@ -606,7 +623,13 @@ class Evaluator:
     def _settle(self, model: nn.Module) -> None:
         if kind := cast_of(self.plan):
             self._call = Cast(model, kind)
-        with watched(self.device), in_eval_mode(model), torch.no_grad(), fixed_randomness():
+        with (
+            watched(self.device),
+            in_eval_mode(model),
+            torch.no_grad(),
+            fixed_randomness(),
+            others_code(),
+        ):
             for split, batches in self._batches.items():
                 batch = copied(batches[0])
                 inputs, named, targets = split_batch(batch, self._half)
@@ -711,19 +734,22 @@ def prepare(
 
 def measure(
     model: nn.Module,
-    values_at: Callable[[nn.Module], Mapping[str, float]],
+    values_at: ValuesAt,
     directions: Sequence[Direction],
     grid: Grid,
     indices: Sequence[int] | np.ndarray,
     *,
-    known: Mapping[tuple[float, ...], Values] | None = None,
-    record: Callable[[tuple[float, ...], Values], None] = lambda point, values: None,
+    known: Mapping[Point, Outcome] | None = None,
+    record: Callable[[Point, Outcome], None] = lambda point, found: None,
     keys: Sequence[str] = (),
 ) -> Shard:
     """Evaluate the model at points of a grid, always from its own weights.
 
-    The model, its modes and the global random state are afterwards what they were, also after
-    an exception.  Every point starts from the same random state.
+    The model, its modes, the global random state and the process's settings (see
+    ``core.surroundings``) are afterwards what they were, also after an exception.  Every point
+    starts from the same ones; which settings somebody changed is logged once.
+
+    Points at which ``values_at`` returns a ``Failure`` in place of values become NaN.
 
     Args:
         model: At its trained weights, the centre.
@@ -731,8 +757,9 @@ def measure(
         directions: One an axis.
         grid: Where the points belong.
         indices: Flat row-major indices of the points, in the order in which they are evaluated.
-        known: Values of points that need no evaluation, by coordinates.
-        record: Called with every point's coordinates and values as soon as they are there.
+        known: Values, or failures, of points that need no evaluation, by coordinates.
+        record: Called with every point's coordinates, and its values or failure, as soon as they
+            are there.
         keys: The metric keys that are expected; left out, those of the first point.
 
     Returns:
@@ -741,6 +768,7 @@ def measure(
     Raises:
         InputError: If the number of directions is not that of the axes, an index comes twice, or
             the metric keys differ between points.
+        NoPointError: If every point failed, and nobody said which keys are expected.
     """
     if len(directions) != len(grid.axes):
         raise InputError(f"{len(directions)} directions for a grid of {len(grid.axes)} axes.")
@@ -748,52 +776,112 @@ def measure(
         raise InputError("A shard's indices must be different ones, and at least one.")
     known = dict(known or {})
     points = [tuple(float(step) for step in point) for point in grid.points(indices)]
-    keys = keys or next((tuple(metrics_of(known[p])) for p in points if p in known), ())
+    there = (known[point] for point in points if point in known)
+    keys = keys or next((tuple(metrics_of(v)) for v in there if not isinstance(v, Failure)), ())
     missing = [point for point in points if point not in known]
-    with excursion(model, directions) as trip, fixed_randomness(), no_autocast():
+    changed: set[str] = set()
+    with (
+        excursion(model, directions) as trip,
+        fixed_randomness(),
+        no_autocast(),
+        kept_surroundings() as surroundings,
+    ):
 
         def go(point: Point) -> None:
             trip.move(point)
             reseed()
 
-        def keep(group: Sequence[Point], read: Read) -> None:
+        def begin(group: Sequence[Point]) -> Reading:
+            with children_ended():
+                read = _launched(values_at, model, group, go)
+            _tell_changed(surroundings.put_back(), changed)
+            return read
+
+        def keep(group: Sequence[Point], read: Reading) -> None:
             nonlocal keys
             for point, values in zip(group, read(), strict=True):
-                keys = _same_keys(values, keys, point)
+                keys = keys if isinstance(values, Failure) else _same_keys(values, keys, point)
                 record(point, values)
                 known[point] = values
 
-        _walk(values_at, model, missing, go, keep)
+        size = getattr(values_at, "points_at_once", 1)
+        ahead = getattr(values_at, "runs_ahead", False)
+        _walk(missing, size, begin, keep, ahead=ahead)
     if trip.clamped:
         log.warning("%d running variances became negative and were held at zero.", trip.clamped)
-    for point in points:
-        _same_keys(known[point], keys, point)
+    return _shard_of(grid, indices, [known[point] for point in points], points, keys)
+
+
+def _shard_of(
+    grid: Grid,
+    indices: Sequence[int] | np.ndarray,
+    outcomes: Sequence[Outcome],
+    points: Sequence[Point],
+    keys: Sequence[str],
+) -> Shard:
+    """Put what was found at points into columns; NaN where evaluating failed.
+
+    Raises:
+        NoPointError: If it failed everywhere, and no keys are given.
+    """
+    failures = {p: o for p, o in zip(points, outcomes, strict=True) if isinstance(o, Failure)}
+    if not keys:
+        first = next(iter(failures))
+        raise NoPointError(f"Not one point could be evaluated. At {first}: {failures[first]}")
     ascending = np.argsort(indices)
-    found = [known[points[place]] for place in ascending]
+    found: list[Values] = []
+    for place in ascending:
+        outcome, point = outcomes[place], points[place]
+        values = dict.fromkeys(keys, math.nan) if isinstance(outcome, Failure) else outcome
+        _same_keys(values, keys, point)
+        found.append(values)
     columns = {key: np.array([values[key] for values in found]) for key in keys}
     names = sorted({key for values in found for key in values if is_beside(key)})
     beside = {name: np.array([values.get(name, math.nan) for values in found]) for name in names}
-    return Shard(grid, np.asarray(indices)[ascending], columns, beside=beside)
+    own = np.asarray(indices)[ascending]
+    failed = np.array([points[place] in failures for place in ascending], dtype=bool)
+    told = tuple(told_of(failures))
+    return Shard(grid, own, columns, beside=beside, failed=own[failed], failures=told)
+
+
+@contextmanager
+def others_code() -> Iterator[None]:
+    """Run a user's code outside of a walk: settings are put back, and no child comes out of it."""
+    with kept_surroundings(), children_ended():
+        yield
+
+
+def _tell_changed(now: Sequence[str], before: set[str]) -> None:
+    """Say which settings others' code changed, each once."""
+    new = [name for name in now if name not in before]
+    before.update(new)
+    if new:
+        log.warning(
+            "Model or metrics changed %s while a point was evaluated. It is put back after every "
+            "point, so that no point depends on those before it; change it around your own lines "
+            "alone, and back.",
+            ", ".join(new),
+        )
 
 
 def _walk(
-    values_at: Callable[[nn.Module], Mapping[str, float]],
-    model: nn.Module,
-    points: Sequence[Point],
-    go: Callable[[Point], None],
-    keep: Callable[[Sequence[Point], Read], None],
+    missing: Sequence[Point],
+    size: int,
+    begin: Callable[[Sequence[Point]], Reading],
+    keep: Callable[[Sequence[Point], Reading], None],
+    *,
+    ahead: bool,
 ) -> None:
-    """Evaluate points in order, and keep their values.
+    """Evaluate points in order, as many at once as ``size`` says, and keep what is found.
 
     Where the device works on its own, the values of a group are read while the next one is
-    evaluated.  What was begun before an exception is kept.
+    evaluated (``ahead``).  What was begun before an exception is kept.
     """
-    size, ahead = getattr(values_at, "points_at_once", 1), getattr(values_at, "runs_ahead", False)
-    begun: list[tuple[Sequence[Point], Read]] = []
+    begun: list[tuple[Sequence[Point], Reading]] = []
     try:
-        for start in range(0, len(points), size):
-            group = points[start : start + size]
-            begun.append((group, _launched(values_at, model, group, go)))
+        for start in range(0, len(missing), size):
+            group = missing[start : start + size]
+            begun.append((group, begin(group)))
             if not ahead or len(begun) > 1:
                 keep(*begun.pop(0))
     finally:
@@ -802,16 +890,16 @@ def _walk(
 
 
 def _launched(
-    values_at: Callable[[nn.Module], Mapping[str, float]],
+    values_at: Any,
     model: nn.Module,
     group: Sequence[Point],
     go: Callable[[Point], None],
-) -> Read:
+) -> Reading:
     """Ask for a group of points at once where that is known, else for one after the other."""
     launch = getattr(values_at, "launch", None)
     if launch is not None:
         return launch(model, group, go)
-    values = []
+    values: list[Outcome] = []
     for point in group:
         go(point)
         values.append(dict(values_at(model)))

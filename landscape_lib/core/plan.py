@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from landscape_lib.core.errors import InputError
@@ -81,7 +82,7 @@ class Plan:
 
         Without CUDA graphs it is spelt as before there were any: points stay known.
         """
-        return json.dumps(self.told(), sort_keys=True)
+        return _canonical(self)
 
     def told(self) -> dict[str, Any]:
         """Return the plan as ``probe.json`` has it; ``graph`` only where it is true."""
@@ -93,6 +94,11 @@ class Plan:
     def plain(self) -> "Plan":
         """Return the plan of the plain model: no choice made for speed."""
         return Plan(self.device, self.precision, None, self.threads)
+
+
+@cache
+def _canonical(plan: Plan) -> str:
+    return json.dumps(plan.told(), sort_keys=True)
 
 
 def plain_plan(model: "nn.Module", device: str) -> Plan:

@@ -1,5 +1,6 @@
 """What was measured: pieces of a grid, and the whole that they make."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.failures import SHOWN
 from landscape_lib.core.grid import Grid
 
 # Words in the names of metrics of which more is better.
@@ -94,6 +96,9 @@ class Shard:
         attributes: What is worth knowing beside the values (versions, counts).
         beside: What is known of the values, by ``standard_error/<key>`` and
             ``bootstrap_error/<key>``, each as they are.
+        failed: The flat indices of the points that could not be evaluated, ascending, shape (m,);
+            their values are NaN.
+        failures: What the first of them said, as ``core.failures.told_of`` has it.
     """
 
     grid: Grid
@@ -103,6 +108,8 @@ class Shard:
     plans: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    failed: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    failures: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices, dtype=np.int64)
@@ -114,6 +121,10 @@ class Shard:
                 f"A shard holds the indices {indices[0]} to {indices[-1]}; "
                 f"its grid has 0 to {self.grid.size - 1}."
             )
+        failed = np.asarray(self.failed, dtype=np.int64)
+        object.__setattr__(self, "failed", failed)
+        if not np.isin(failed, indices).all() or (np.diff(failed) <= 0).any():
+            raise InputError("A shard's failed points must be ascending, each one of its own.")
         object.__setattr__(self, "values", _checked_values(self.values, indices.shape))
         object.__setattr__(self, "beside", _as_arrays(self.beside, indices.shape))
 
@@ -186,6 +197,8 @@ class Surface:
         errors: For metrics that are interpolated, by how much at most interpolated values are off
             at 95 % of these points, in the metric's unit, shape ``grid.shape``; 0 where a value
             was evaluated.
+        failed: Which points could not be evaluated, shape ``grid.shape``; None: none.  Values are
+            NaN there; the attribute ``failures`` says why.
     """
 
     grid: Grid
@@ -196,6 +209,7 @@ class Surface:
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     computed: np.ndarray | None = None
     errors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    failed: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked_values(self.values, self.grid.shape))
@@ -208,13 +222,14 @@ class Surface:
             raise InputError(f"The trajectories are called {names}; give each a name of its own.")
         labels = {key: self.labels.get(key) or Label.of(key) for key in self.values}
         object.__setattr__(self, "labels", labels)
-        if self.computed is not None:
-            computed = np.asarray(self.computed, dtype=bool)
-            object.__setattr__(self, "computed", computed)
-            if computed.shape != self.grid.shape:
-                raise InputError(
-                    f"'computed' has shape {computed.shape}, the grid {self.grid.shape}."
-                )
+        for name in ("computed", "failed"):
+            if getattr(self, name) is not None:
+                mask = np.asarray(getattr(self, name), dtype=bool)
+                object.__setattr__(self, name, mask)
+                if mask.shape != self.grid.shape:
+                    raise InputError(
+                        f"{name!r} has shape {mask.shape}, the grid {self.grid.shape}."
+                    )
         if self.errors:
             object.__setattr__(self, "errors", _checked_values(self.errors, self.grid.shape))
             strange = sorted(set(self.errors) - set(self.values))
@@ -230,6 +245,12 @@ class Surface:
     def evaluated(self) -> int:
         """How many points were evaluated; the others are interpolated, or missing."""
         return self.grid.size if self.computed is None else int(self.computed.sum())
+
+    @property
+    def failures(self) -> tuple[Mapping[str, Any], ...]:
+        """What the first points said that could not be evaluated: ``at``, ``kind``, ``message``."""
+        told = self.attributes.get("failures") or ()
+        return tuple(json.loads(told) if isinstance(told, str) else told)
 
     def typical_error(self, key: str, *, relative: bool = False) -> float | None:
         """Return the median of what interpolated values may be off by; None where there are none.
@@ -307,32 +328,46 @@ def merge(shards: Iterable[Shard], wanted: Sequence[int] | None = None) -> Surfa
     plans: set[str] = set()
     beside: dict[str, np.ndarray] = {}
     sources: list[str] = []
+    failures: list[Mapping[str, Any]] = []
     for shard in shards:
         if first is None:
             first = shard
             came = np.full(first.grid.size, NOWHERE)
             whole = {key: np.full(first.grid.size, np.nan) for key in first.values}
+            failed = np.zeros(first.grid.size, dtype=bool)
         _refuse_stranger(shard, first)
-        _refuse_other_values(shard, whole, came, sources)
+        _refuse_other_values(shard, whole, np.where(failed, NOWHERE, came), sources)
+        there = ~np.isin(shard.indices, shard.failed)
+        places = shard.indices[there]
         for key, values in shard.values.items():
-            whole[key][shard.indices] = values
+            whole[key][places] = values[there]
         for key, values in shard.beside.items():
-            beside.setdefault(key, np.full(first.grid.size, np.nan))[shard.indices] = values
-        came[shard.indices] = len(sources)
+            beside.setdefault(key, np.full(first.grid.size, np.nan))[places] = values[there]
+        failed[shard.failed] |= came[shard.failed] == NOWHERE  # a value from elsewhere stands
+        failed[places] = False
+        came[places] = len(sources)
+        came[shard.failed] = np.where(failed[shard.failed], len(sources), came[shard.failed])
         sources.append(_source(shard))
         plans.update(shard.plans)
+        failures += [told for told in shard.failures if told not in failures]
     if first is None:
         raise DisagreementError("No shard was given; there is nothing to merge.")
     asked = np.ones(first.grid.size, dtype=bool)
     if wanted is not None:
         asked = np.isin(np.arange(first.grid.size), list(wanted))
     _refuse_other_points(came != NOWHERE, asked)
+    told = {"failures": failures[:SHOWN], "failed_points": int(failed.sum())}
     return Surface(
         first.grid,
         {key: array.reshape(first.grid.shape) for key, array in whole.items()},
-        {"fingerprint": first.fingerprint, "plans": tuple(sorted(plans))},
+        {
+            "fingerprint": first.fingerprint,
+            "plans": tuple(sorted(plans)),
+            **(told if failed.any() else {}),
+        },
         beside={key: array.reshape(first.grid.shape) for key, array in sorted(beside.items())},
         computed=None if asked.all() else asked.reshape(first.grid.shape),
+        failed=failed.reshape(first.grid.shape) if failed.any() else None,
     )
 
 
@@ -370,7 +405,7 @@ def _refuse_stranger(shard: Shard, first: Shard) -> None:
 def _refuse_other_values(
     shard: Shard, whole: dict[str, np.ndarray], came: np.ndarray, sources: Sequence[str]
 ) -> None:
-    again = came[shard.indices] != NOWHERE
+    again = (came[shard.indices] != NOWHERE) & ~np.isin(shard.indices, shard.failed)
     if not again.any():
         return
     points = shard.indices[again]

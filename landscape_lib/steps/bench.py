@@ -14,6 +14,7 @@ from landscape_lib.config import EvaluationSettings, Experiment
 from landscape_lib.core.batchnorm import Reestimation
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, prepare
+from landscape_lib.core.failures import Limits
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.lending import lay_out_weights
 from landscape_lib.core.plan import Plan
@@ -57,6 +58,7 @@ class Bench:
         types: In which the model came, tensor by tensor.
         standard_error: Whether every metric comes with its sampling error.
         bootstrap: Over how many bootstrap samples its spread is taken, too; 0: over none.
+        limits: What becomes of points that cannot be evaluated.
     """
 
     problem: Problem
@@ -67,6 +69,7 @@ class Bench:
     types: Types = field(default_factory=dict)
     standard_error: bool = True
     bootstrap: int = 0
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def own_loop(self) -> bool:
@@ -241,7 +244,8 @@ def lay_out(
     if any(kind in HALF for kind in types.values()):
         log.info("%s: its weights are %s; they are %s", name, said_of(types), _how(wishes))
     errors = (wishes.standard_error, wishes.bootstrap or 0)
-    return Bench(problem, data, parts, reestimation, wishes.curvature, types, *errors)
+    wanted = (*errors, wishes.limits)
+    return Bench(problem, data, parts, reestimation, wishes.curvature, types, *wanted)
 
 
 def _how(wishes: EvaluationSettings) -> str:

@@ -37,6 +37,7 @@ class WithCurvature:
     def __init__(self, evaluate: Evaluator, hessian: Hessian) -> None:
         self._evaluate, self._hessian = evaluate, hessian
         self.points_at_once = evaluate.points_at_once
+        self.plan = evaluate.plan
 
     @property
     def runs_ahead(self) -> bool:

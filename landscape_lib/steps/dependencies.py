@@ -31,6 +31,7 @@ from landscape_lib.problems.source import (
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.records import read_record
+from landscape_lib.utils.retries import is_retried
 from landscape_lib.viz.names import (
     LOSS_AND_ACCURACY,
     PERSISTENCE,
@@ -146,12 +147,20 @@ class Dependencies:
             return []
         return [canonical(self._by_content(asked.plain())), metrics_code(asked)]
 
-    def shard(self, run: str) -> str:
-        """Return what a shard depends on beside its directions: problem, grid, plan, keys."""
-        report = self.report(run)
+    def shard(self, run: str, name: str) -> str:
+        """Return what a shard depends on beside its directions: problem, grid, plan, keys.
+
+        And on whether points that failed in it are to be evaluated again.
+
+        Args:
+            run: Of which run.
+            name: The shard's file below the run's folder.
+        """
+        report, experiment = self.report(run), self.config.run(run)
         probed = [report.get(name) for name in ("problem", "plan", "keys")]
-        grid = self.config.run(run).settings("grid")
-        return self._saved([self.problem(run), grid, probed, SHARD_ORDER])
+        again = is_retried(experiment.path(name), experiment.evaluation.on_error)
+        told = [self.problem(run), experiment.settings("grid"), probed, SHARD_ORDER]
+        return self._saved([*told, *(["failed points again"] if again else [])])
 
     def points(self, run: str) -> str:
         """Return what the choice of an adaptive grid's points depends on beside their shards."""

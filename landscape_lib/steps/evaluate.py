@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,26 +15,39 @@ from torch import nn
 from landscape_lib.config import Experiment
 from landscape_lib.core.direction import Direction
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import Evaluator, Point, Values, disagreement, measure
+from landscape_lib.core.evaluator import (
+    Evaluator,
+    Outcome,
+    Point,
+    Values,
+    disagreement,
+    measure,
+)
+from landscape_lib.core.failures import Failure, sentence
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.lending import to_eval
 from landscape_lib.core.memory import lacks_memory
 from landscape_lib.core.pending import Read
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.precision import agreement
-from landscape_lib.core.surface import Shard, is_beside, metrics_of
+from landscape_lib.core.surface import CURVATURE, Shard, is_beside, metrics_of
 from landscape_lib.steps.bench import Bench, refuse_changed, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.gpus import own_gpu
+from landscape_lib.steps.guarding import Guarded, note_crash, who_measures
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounds import read_round
 from landscape_lib.utils.bucket import Bucket, mirrored
+from landscape_lib.utils.flight import Flight
+from landscape_lib.utils.growth import Growth
 from landscape_lib.utils.hashing import points_fingerprint
 from landscape_lib.utils.hosts import host_name
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
+from landscape_lib.utils.printing import capped_output
 from landscape_lib.utils.progress import Progress
+from landscape_lib.utils.retries import write_retried
 from landscape_lib.utils.signals import Stopped, Stops
 from landscape_lib.utils.storage import (
     content_hash,
@@ -127,10 +141,11 @@ def _evaluate(
         ):
             if store is not None:
                 store.fetch(folder)
-            shard = work.evaluate(part.indices, part.what, journal, report["keys"])
+            shard = work.evaluate(part.indices, part.what, journal, report["keys"], part.name)
     except Stopped:
         _show_what_there_is(experiment)
         raise
+    write_retried(out, experiment.evaluation.on_error, shard.failed.size)
     save_shard(out, shard)
 
 
@@ -179,54 +194,78 @@ class Work:
         what: str,
         journal: Journal | None = None,
         keys: Sequence[str] = (),
+        name: str = "0-of-1",
     ) -> Shard:
         """Evaluate the points that the journal lacks; each is in it before the next begins.
+
+        What becomes of points that cannot be evaluated, the problem's ``limits`` say.
 
         Args:
             indices: Flat row-major indices of the points, in the order of their evaluation.
             what: What to call the work in the log.
             journal: Of this fingerprint; without one nothing is written, and nothing is known.
             keys: The metric keys that are expected; left out, those of the first point.
+            name: What the lock is called that is held; no other process works on these points.
         """
-        known = self._known(journal) if journal else {}
+        limits = self.bench.limits
+        flight = Flight(journal.folder / f"{name}.flight", limits.seconds) if journal else None
+        known = self._outcomes(journal, flight) if journal and flight else {}
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
         already = f", {found} of them in the journal" if journal else ""
         log.info("%s: %d points%s", what, len(points), already)
         evaluator = _Shrinking(self.bench, self.plan, self.stops)
+        growth = Growth(what, who_measures(self.bench.problem.metrics), len(missing))
+        suspects = journal.deaths.keys() if journal else ()
+        guarded = Guarded(evaluator, limits, suspects, flight, journal, growth)
         progress = Progress(what, len(missing), self.bench.samples_per_point)
 
-        def record(point: tuple[float, ...], values: Values) -> None:
+        def record(point: Point, found: Outcome) -> None:
             with self.stops.shield():
                 if journal:
-                    journal.append(point, values, evaluator.read_of.canonical())
+                    _write_down(journal, point, found, evaluator.read_of)
                 progress.step()
 
         try:
-            shard = measure(
-                self.bench.problem.model,
-                evaluator,
-                self.directions,
-                self.grid,
-                indices,
-                known=known,
-                record=record,
-                keys=keys,
-            )
+            with flight or nullcontext(), guarded.watchdog or nullcontext(), capped_output(what):
+                shard = measure(
+                    self.bench.problem.model,
+                    guarded,
+                    self.directions,
+                    self.grid,
+                    indices,
+                    known=known,
+                    record=record,
+                    keys=keys,
+                )
         finally:
             progress.close()
+        if shard.failed.size:
+            told = sentence(shard.failed.size, len(points), shard.failures)
+            log.warning("%s: %s 'on_error: stop' evaluates them again.", what, told)
         if missing:
             self._check_farthest(shard, evaluator.plan)
         if missing and journal:
             journal.refuse_other_values()  # of another host that could not be waited for
-        plans = {journal.plans[point] for point in points} if journal else evaluator.plans
+        used = {journal.plans.get(point, "") for point in points} if journal else evaluator.plans
+        plans = (used - {""}) or {self.plan.canonical()}
         return dataclasses.replace(
             shard,
             plans=tuple(sorted(plans)),
             fingerprint=self.fingerprint,
             attributes={"host": host_name()},
         )
+
+    def _outcomes(self, journal: Journal, flight: Flight) -> dict[Point, Outcome]:
+        """Return what needs no evaluation: values, and failures that would end the process again.
+
+        Other points that failed are tried again.
+        """
+        limits = self.bench.limits
+        known: dict[Point, Outcome] = {**self._known(journal)}
+        note_crash(flight.crash(), journal, known.keys(), limits)
+        return known | {p: why for p, why in journal.failures.items() if why.holds(limits)}
 
     def _known(self, journal: Journal) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""
@@ -249,12 +288,15 @@ class Work:
         plain = dataclasses.replace(used.plain(), batch_size=shrunk)
         if plain == used:
             return
-        far = int(np.argmax(np.linalg.norm(self.grid.points(shard.indices), axis=1)))
+        lengths = np.linalg.norm(self.grid.points(shard.indices), axis=1)
+        lengths[np.isin(shard.indices, shard.failed)] = -1.0  # there is nothing to compare
+        far = int(np.argmax(lengths))
         part = self._part(len(shard.indices))
+        keys = tuple(key for key in shard.values if key not in CURVATURE)
         found = {key: float(values[far]) for key, values in shard.values.items()}
         if part is not self.bench:
-            found = self._values_on(part, used, shard.indices[far])
-        wanted = self._values_on(part, plain, shard.indices[far])
+            found = self._values_on(part, used, shard.indices[far], keys)
+        wanted = self._values_on(part, plain, shard.indices[far], keys)
         key, apart = disagreement(found, wanted, self.bench.counted(wanted))
         if apart > agreement(used, FAR):
             log.warning(
@@ -270,10 +312,20 @@ class Work:
         each = self.bench.samples_per_point // len(self.bench.data)
         return self.bench.first(max(FEWEST, int(SHARE * points * each)))
 
-    def _values_on(self, bench: Bench, plan: Plan, index: int) -> Values:
-        model, evaluator = bench.problem.model, bench.evaluator(plan)
-        values = measure(model, evaluator, self.directions, self.grid, [int(index)]).values
+    def _values_on(self, bench: Bench, plan: Plan, index: int, keys: Sequence[str]) -> Values:
+        model = bench.problem.model
+        guarded = Guarded(bench.evaluator(plan), bench.limits)
+        with guarded.watchdog or nullcontext():
+            place = (self.directions, self.grid, [int(index)])
+            values = measure(model, guarded, *place, keys=keys).values
         return {key: float(column[0]) for key, column in values.items()}
+
+
+def _write_down(journal: Journal, point: Point, found: Outcome, plan: Plan) -> None:
+    if isinstance(found, Failure):
+        journal.fail(point, found)
+    else:
+        journal.append(point, found, plan.canonical())
 
 
 class _Shrinking:

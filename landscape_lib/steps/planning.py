@@ -14,6 +14,7 @@ from landscape_lib.config import EvaluationSettings
 from landscape_lib.core.direction import create_random_direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
+from landscape_lib.core.failures import Limits
 from landscape_lib.core.folding import fold
 from landscape_lib.core.graphs import RECORDERS
 from landscape_lib.core.grid import Axis, Grid
@@ -22,6 +23,7 @@ from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.precision import agreement
 from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.steps.bench import Bench
+from landscape_lib.steps.guarding import Evaluates, Guarded
 from landscape_lib.steps.usual import SIZES, usual_plan
 from landscape_lib.utils.hashing import canonical, hash_text
 from landscape_lib.utils.records import read_record, write_record
@@ -335,7 +337,8 @@ def _keeps_points_apart(bench: Bench, plan: Plan, reach: float) -> bool:
     grid = Grid((Axis(-reach, reach, 2 * count),))
 
     def values(indices: range) -> dict[str, np.ndarray]:
-        shard = measure(model, evaluator, [direction], grid, indices)
+        guarded = Guarded(evaluator, Limits(bench.limits.on_error))
+        shard = measure(model, guarded, [direction], grid, indices)
         return {**shard.values, **shard.beside}
 
     whole = values(range(2 * count))
@@ -373,14 +376,18 @@ def _as_near_to_the_truth(
     return disagreement(found, truth, counted)[1] <= agreement(plain, AGREEMENT) + 2 * own
 
 
-def values_along(
-    bench: Bench, evaluator: Callable[[nn.Module], Values], distances: Sequence[float]
-) -> list[Values]:
-    """Evaluate at distances from the centre along one filter-normalized random direction."""
+def values_along(bench: Bench, evaluator: Evaluates, distances: Sequence[float]) -> list[Values]:
+    """Evaluate at distances from the centre along one filter-normalized random direction.
+
+    Where the problem's ``limits`` say so, what fails away from the first of them is NaN.
+    """
+    limits = Limits(bench.limits.on_error)
     model = bench.problem.model
     direction = create_random_direction(model, seed=0) if any(distances) else no_direction(model)
-    found = []
+    found: list[Values] = []
     for step in distances:
-        shard = measure(model, evaluator, [direction], Grid((Axis(step, step, 1),)), [0])
+        guarded = Guarded(evaluator, limits if found else Limits())
+        place = ([direction], Grid((Axis(step, step, 1),)), [0])
+        shard = measure(model, guarded, *place, keys=tuple(found[0]) if found else ())
         found.append({key: float(values[0]) for key, values in shard.values.items()})
     return found

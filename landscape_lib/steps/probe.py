@@ -7,27 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landscape_lib.config import Experiment
+from landscape_lib.config import EvaluationSettings, Experiment
 from landscape_lib.core.direction import create_random_direction
+from landscape_lib.core.errors import PointTooSlowError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
+from landscape_lib.core.failures import Limits
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import labels_for
 from landscape_lib.core.memory import peak_memory
-from landscape_lib.core.plan import Plan, choose_device
+from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.precision import said_of
 from landscape_lib.core.surface import Label
 from landscape_lib.steps.bench import Bench, set_up
 from landscape_lib.steps.convexity import WithCurvature, with_curvature
 from landscape_lib.steps.gpus import own_gpu
+from landscape_lib.steps.guarding import Guarded
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounding import measured_rounding, told_rounding
 from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.hashing import canonical, hash_text
 from landscape_lib.utils.records import read_record, write_record
+from landscape_lib.utils.watchdog import TooLong, Watchdog
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 10  # times as long as a point may take, for the first of all
 TIMED_S = 0.5  # that timing quick points takes
 MOST_TIMED = 200  # groups of points
 
@@ -90,6 +95,7 @@ def probe(experiment: Experiment, out: Path | str, store: Bucket | None = None) 
 def probed(experiment: Experiment, bench: Bench) -> Probed:
     """Evaluate the centre, choose the plan and time a point; the latter two are kept."""
     journal = experiment.path("journal")
+    try_centre(bench, experiment.evaluation)
     plan = settled_plan(
         bench, experiment.evaluation, experiment.grid, journal, _plan_of_film(experiment)
     )
@@ -97,10 +103,35 @@ def probed(experiment: Experiment, bench: Bench) -> Probed:
     evaluator = with_curvature(bench, metrics)
     centre = values_along(bench, evaluator, [0.0])[0]
     _warn_of_memory(centre, values_along(bench, metrics, [0.0])[0])
-    seconds = _seconds_per_point(bench, evaluator, journal, plan)
+    seconds = _seconds_per_point(bench, evaluator, journal, plan, tuple(centre))
     labels = labels_for(bench.problem.metrics, list(centre), metrics.notes)
     rounding = measured_rounding(bench, plan, experiment.grid)
     return Probed(bench, plan, centre, seconds, labels, rounding)
+
+
+def try_centre(bench: Bench, wishes: EvaluationSettings) -> None:
+    """Evaluate the centre, as it is, where a point may take so long; ten times that is too long.
+
+    Raises:
+        PointTooSlowError: If it is.
+    """
+    if wishes.seconds_per_point is None:
+        return
+    seconds = PATIENCE * wishes.seconds_per_point
+    plan = plain_plan(bench.problem.model, choose_device(wishes.device))
+
+    def last_words() -> None:
+        log.error("Error: %s It never came back to Python, so the process must be ended.", told)
+
+    told = (
+        f"The model's own weights could not be evaluated in {seconds:g} s, {PATIENCE} times what "
+        "seconds_per_point allows. Allow more time, or mend the metric."
+    )
+    with Watchdog(seconds, last_words) as watchdog:
+        try:
+            watchdog.watch(lambda: values_along(bench, bench.evaluator(plan), [0.0]))
+        except TooLong as late:
+            raise PointTooSlowError(told) from late
 
 
 def _plan_of_film(experiment: Experiment) -> Plan | None:
@@ -112,7 +143,11 @@ def _plan_of_film(experiment: Experiment) -> Plan | None:
 
 
 def _seconds_per_point(
-    bench: Bench, evaluator: Evaluator | WithCurvature, journal: Path, plan: Plan
+    bench: Bench,
+    evaluator: Evaluator | WithCurvature,
+    journal: Path,
+    plan: Plan,
+    keys: tuple[str, ...],
 ) -> float:
     """Time a point; kept like the plan, or the number of shards would change with every probe."""
     parts = [bench.parts["fingerprint"], plan.canonical()]
@@ -120,14 +155,16 @@ def _seconds_per_point(
     try:
         return float(read_record(path)["seconds_per_point"])
     except (OSError, ValueError, TypeError, KeyError):
-        seconds = _time_points(bench, evaluator)
+        seconds = _time_points(bench, evaluator, keys)
     write_record(path, {"seconds_per_point": seconds})
     rate = f"{bench.samples_per_point / seconds:,.0f}"
     log.info("%.3g s a point, %s samples/s, plan %s", seconds, rate, plan.canonical())
     return seconds
 
 
-def _time_points(bench: Bench, evaluator: Evaluator | WithCurvature) -> float:
+def _time_points(
+    bench: Bench, evaluator: Evaluator | WithCurvature, keys: tuple[str, ...]
+) -> float:
     """Return the seconds of a point among others in a plane: its move and its evaluation.
 
     Points that take long are timed once, from the start of an excursion; of quick ones as many as
@@ -143,11 +180,12 @@ def _time_points(bench: Bench, evaluator: Evaluator | WithCurvature) -> float:
         found = [time.perf_counter()]
         measure(
             model,
-            evaluator,
+            Guarded(evaluator, Limits(bench.limits.on_error)),
             [direction, direction],
             grid,
             range(count),
-            record=lambda point, values: found.append(time.perf_counter()),
+            record=lambda point, outcome: found.append(time.perf_counter()),
+            keys=keys,
         )
         return found
 

@@ -12,12 +12,14 @@ from landscape_lib.config.settings import AXES
 from landscape_lib.core.curvature import UnmeasurableError
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import measure
+from landscape_lib.core.failures import Limits
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.surface import Label
+from landscape_lib.core.surface import CURVATURE, Label
 from landscape_lib.steps.bench import refuse_changed, set_up
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.gpus import own_gpu
+from landscape_lib.steps.guarding import Guarded
 from landscape_lib.steps.objective import objective_of, train_losses
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.shown import enclosing, load_trajectories
@@ -142,13 +144,14 @@ def _scan(experiment: Experiment, report: Mapping[str, Any], stops: Stops) -> Sc
     key = next(iter(train_losses(labels)), "")
     work = Work(bench, Plan(**report["plan"]), directions, experiment.grid, stops)
     level = _level(experiment.name, work, key)
-    evaluator = bench.evaluator(work.plan)
+    keys = [name for name in report["keys"] if name not in CURVATURE]
+    guarded = Guarded(bench.evaluator(work.plan), Limits(bench.limits.on_error))
 
     def loss(axis: int, step: float) -> float:
         stops.check()
         ends = [step if number == axis else 0.0 for number in range(len(directions))]
         point = Grid(tuple(Axis(end, end, 1) for end in ends))
-        found = measure(bench.problem.model, evaluator, directions, point, [0])
+        found = measure(bench.problem.model, guarded, directions, point, [0], keys=keys)
         return float(found.values[key][0])
 
     here = loss(0, 0.0)

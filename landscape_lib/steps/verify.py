@@ -210,14 +210,22 @@ def _has_fingerprint(work: Work, surface: Surface) -> bool:
 def chosen(surface: Surface, points: int | str, seed: int | None = None) -> list[int]:
     """Return the flat indices of evaluated points drawn at random, ascending, and of the centre.
 
-    Interpolated points are left out: their values are none of the model's.  A seed that is not
+    Interpolated points are left out: their values are none of the model's; so are points that
+    failed, which have none.  A seed that is not
     given is drawn, and logged.
 
     Raises:
-        InputError: If ``points`` is neither a number from 1 nor ``"all"``.
+        InputError: If ``points`` is neither a number from 1 nor ``"all"``, or no point has values.
     """
     grid, computed = surface.grid, surface.computed
     there = np.arange(grid.size) if computed is None else np.flatnonzero(computed)
+    if surface.failed is not None:
+        there = there[~surface.failed.flat[there]]
+        log.info(
+            "%d points failed when the surface was made; they are left out.", surface.failed.sum()
+        )
+    if not there.size:
+        raise InputError("Every point of this surface failed; there is nothing to verify.")
     if points == "all":
         return there.tolist()
     if not isinstance(points, int) or isinstance(points, bool) or points < 1:

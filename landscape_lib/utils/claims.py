@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.utils.locks import not_in_children
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def _first_free(names: Sequence[str], folder: Path, held: contextlib.ExitStack) 
             return 0
         else:
             held.enter_context(handle)
+            held.enter_context(not_in_children(handle))
             return number
     return None
 

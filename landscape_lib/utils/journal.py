@@ -8,12 +8,15 @@ import re
 import threading
 import time
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from landscape_lib.core.errors import DisagreementError
+from landscape_lib.core.failures import Failure
 from landscape_lib.core.files import sync_folder, unstale
 from landscape_lib.utils.hosts import name_for_files
 
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 1.0
 SHOWN = 8  # points with different values that a message names
 LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
+EVENTS = ("failed", "died")
 Point = tuple[float, ...]
 Values = dict[str, float]
 
@@ -43,6 +47,28 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         values = {str(key): float(value) for key, value in point["values"].items()}
         return tuple(float(step) for step in point["at"]), values, str(point["plan"])
     except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _event(kind: str, body: Mapping[str, Any]) -> bytes:
+    """Return one line of what is no point's values: ``failed`` or ``died``."""
+    text = json.dumps(body, separators=(",", ":"))
+    return f'{{"sum":"{_checksum(text)}","{kind}":{text}}}\n'.encode()
+
+
+def _decode_event(line: bytes) -> tuple[str, Point, Failure | None] | None:
+    """Return kind, point and failure of such a line, or None where it is torn or damaged."""
+    try:
+        text = line.decode("ascii")
+        start = len('{"sum":"') + 16
+        kind = next(kind for kind in EVENTS if text.startswith(f'","{kind}":', start))
+        body = text[start + len(f'","{kind}":') : -1]
+        if text != f'{{"sum":"{_checksum(body)}","{kind}":{body}}}':
+            return None
+        told = json.loads(body)
+        failure = Failure(**told["error"]) if kind == "failed" else None
+        return kind, tuple(float(step) for step in told["at"]), failure
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return None
 
 
@@ -93,11 +119,18 @@ class Journal:
 
     Every writer has a file of its own, named by its host and a uuid, so that nobody ever appends
     to a line that another left torn.  Lines are written unbuffered, and fsynced within a second.
+
+    Attributes:
+        plans: With which plan each point was evaluated.
+        failures: The points that have no values, since evaluating them failed, and why.
+        deaths: How often a process died in a point that has no values.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.plans: dict[Point, str] = {}
+        self.failures: dict[Point, Failure] = {}
+        self.deaths: Counter[Point] = Counter()
         self._known: dict[Point, tuple[Values, Path]] = {}
         self._read: dict[Path, int] = {}  # bytes of whole lines
         self._descriptor: int | None = None
@@ -109,12 +142,14 @@ class Journal:
     def read(self) -> dict[Point, Values]:
         """Read every line of every writer.
 
-        A damaged line is dropped, and only that; how many were is logged.
+        A damaged line is dropped, and only that; how many were is logged.  A point that failed is
+        no value: it stands in ``failures`` until there is one.
 
         Raises:
             DisagreementError: If two writers have different values of one point.
         """
         self._known, self._read = {}, {}
+        self.failures, self.deaths = {}, Counter()
         for path, dropped in self._look().items():
             log.warning(
                 "%s: %d damaged line%s dropped; what they held is evaluated again.",
@@ -122,6 +157,8 @@ class Journal:
                 dropped,
                 "" if dropped == 1 else "s",
             )
+        self.failures = {p: why for p, why in self.failures.items() if p not in self._known}
+        self.deaths = Counter({p: n for p, n in self.deaths.items() if p not in self._known})
         return {point: values for point, (values, _) in self._known.items()}
 
     def refuse_other_values(self) -> None:
@@ -144,7 +181,8 @@ class Journal:
             for line in LINES.split(self._new(path)):
                 entry = decode(line)
                 if entry is None:
-                    dropped[path] = dropped.get(path, 0) + bool(line)
+                    damaged = bool(line) and not self._took(line)
+                    dropped[path] = dropped.get(path, 0) + damaged
                     continue
                 point, values, plan = entry
                 before, writer = self._known.setdefault(point, (values, path))
@@ -172,13 +210,38 @@ class Journal:
         self._read[path] = start + found.rfind(b"\n") + 1
         return found
 
+    def _took(self, line: bytes) -> bool:
+        """Take over what a line says of a point without values; tell whether it is such a line."""
+        found = _decode_event(line)
+        if found is None:
+            return False
+        _, point, failure = found
+        if failure is None:
+            self.deaths[point] += 1
+        else:
+            self.failures[point] = failure
+        return True
+
     def append(self, point: Point, values: Values, plan: str) -> None:
         """Write one finished point; it is with the operating system when this returns."""
+        self._write(encode(point, values, plan))
+        self.plans[point] = plan
+        self.failures.pop(point, None)
+
+    def fail(self, point: Point, failure: Failure) -> None:
+        """Write down that a point has no values, and why."""
+        self._write(_event("failed", {"at": list(point), "error": failure.plain()}))
+        self.failures[point] = failure
+
+    def die(self, point: Point) -> None:
+        """Write down that a process died while it evaluated a point."""
+        self._write(_event("died", {"at": list(point)}))
+        self.deaths[point] += 1
+
+    def _write(self, line: bytes) -> None:
         descriptor = self._open() if self._descriptor is None else self._descriptor
-        line = encode(point, values, plan)
         while line:
             line = line[os.write(descriptor, line) :]
-        self.plans[point] = plan
         self._unsynced = True
 
     def __enter__(self) -> Self:

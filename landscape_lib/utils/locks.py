@@ -2,11 +2,34 @@
 
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 log = logging.getLogger(__name__)
+
+_held: set[IO[Any]] = set()
+
+
+@contextmanager
+def not_in_children(handle: IO[Any]) -> Iterator[None]:
+    """Keep a lock from living on in children that others' code forks: they let go of it."""
+    _held.add(handle)
+    try:
+        yield
+    finally:
+        _held.discard(handle)
+
+
+def _let_go() -> None:
+    for handle in _held:
+        handle.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -17,7 +40,7 @@ def turn(path: Path, what: str) -> Iterator[None]:
     no locks, the work goes on without one, with a warning.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    with path.open("a") as handle, not_in_children(handle):
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

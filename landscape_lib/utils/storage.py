@@ -46,8 +46,9 @@ GROUPS = ("xdirection", "ydirection")
 BENDS = ("xbend", "ybend")  # of directions that are paths with a bend
 TRAJECTORY = "trajectory"
 COMPUTED, ERROR = "computed", "error"  # of surfaces some points of which were not evaluated
+FAILED = "failed"  # of those some points of which could not be
 ERRORS = (STANDARD_ERROR.rstrip("/"), BOOTSTRAP_ERROR.rstrip("/"))  # groups beside the metrics
-RESERVED = {"", ".", "..", TRAJECTORY, COMPUTED, ERROR, *ERRORS, *COORDINATES}
+RESERVED = {"", ".", "..", TRAJECTORY, COMPUTED, ERROR, FAILED, *ERRORS, *COORDINATES}
 STEPS = ("alpha", "beta", "distance", "length")  # of a trajectory, one number a step
 SEAL = b"\nSHA-256 of all before this line: "
 # Datasets are read whole.  Files are whole, too, so HDF5 need not lock them, which some file
@@ -179,6 +180,9 @@ def save_shard(path: Path | str, shard: Shard) -> None:
             _put(handle, key, values)
         if "host" in shard.attributes:
             handle.attrs["host"] = str(shard.attributes["host"])
+        if shard.failed.size:
+            _put(handle, FAILED, shard.failed)
+            handle.attrs["failures"] = json.dumps(list(shard.failures))
 
 
 def load_shard(path: Path | str) -> Shard:
@@ -199,6 +203,8 @@ def load_shard(path: Path | str) -> Shard:
             tuple(json.loads(handle.attrs["plans"])),
             {"file": str(path), "host": str(handle.attrs.get("host", ""))},
             beside=_beside(handle),
+            failed=handle[FAILED][()] if FAILED in handle else np.zeros(0, dtype=np.int64),
+            failures=tuple(json.loads(handle.attrs.get("failures", "[]"))),
         )
 
 
@@ -221,7 +227,8 @@ def save_surface(path: Path | str, surface: Surface) -> None:
     its metric's shape and unit.
 
     Where not all points were evaluated, ``computed`` says which were (1, else 0), and the group
-    ``error`` holds what interpolated values may be off by, under the metric's key.
+    ``error`` holds what interpolated values may be off by, under the metric's key.  Where points
+    failed, ``failed`` says which (1, else 0), and the attribute ``failures`` why the first did.
     """
     with _writing(path) as handle:
         for name, value in surface.attributes.items():
@@ -256,6 +263,8 @@ def _put_errors(handle: h5py.File, surface: Surface) -> None:
         dataset.attrs["units"] = label.units
     if surface.computed is not None:
         _put_on_axes(handle, COMPUTED, surface.computed.astype(np.uint8))
+    if surface.failed is not None:
+        _put_on_axes(handle, FAILED, surface.failed.astype(np.uint8))
     for key, errors in surface.errors.items():
         dataset = _put_on_axes(handle, f"{ERROR}/{key}", errors)
         dataset.attrs["units"] = surface.labels[key].units
@@ -327,6 +336,7 @@ def load_surface(path: Path | str) -> Surface:
             _beside(handle),
             computed,
             {key: off[key][()] for key in keys if key in off},
+            handle[FAILED][()] if FAILED in handle else None,
         )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from landscape_lib.core import geometry
+from landscape_lib.core.failures import sentence
 from landscape_lib.core.geometry import is_wide
 from landscape_lib.verdict.evidence import Check, Evidence, percent, say
 
@@ -25,6 +26,10 @@ def finite(evidence: Evidence) -> Check:
         "the centre."
     )
     do = "Take a smaller range, or 'precision: float64' where float32 overflows."
+    failed = evidence.surface.failed
+    if failed is not None:
+        found += " Of these, " + sentence(int(failed.sum()), failed.size, evidence.surface.failures)
+        do = "See what failed, mend it, and evaluate these points again: 'on_error: stop'."
     state = "note" if shares[worst] <= 0.05 and near > 0 else "warning"
     return Check("finite", state, title, found, why, do)
 

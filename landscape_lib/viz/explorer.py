@@ -19,6 +19,7 @@ from matplotlib.colors import to_hex
 from plotly.offline import get_plotlyjs
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.failures import sentence
 from landscape_lib.core.files import write_text
 from landscape_lib.core.gap import with_gaps
 from landscape_lib.core.geometry import is_wide
@@ -272,9 +273,13 @@ def _extremes(values: np.ndarray) -> dict[str, float | None]:
 
 def _evaluated(surface: Surface) -> list[str]:
     """Say which points were evaluated, and how far others may be off; nothing where all were."""
+    said = []
+    if surface.failed is not None:
+        count, every = int(surface.failed.sum()), surface.failed.size
+        said.append(sentence(count, every, surface.failures).rstrip("."))
     if surface.computed is None:
-        return []
-    said = [
+        return said
+    said += [
         f"{surface.evaluated:,} of {surface.grid.size:,} points were evaluated, the others are "
         "interpolated"
     ]

@@ -98,6 +98,7 @@ def test_an_exception_in_a_metric_keeps_the_rest_and_shows_the_users_frames(prob
     output = probed.run(SURFACE, code=1)
     assert "one_helper.py" in output
     assert "the metric broke" in output
+    assert "At the point [" in output
     assert "landscape_lib/steps" not in output
     before = probed.points()
     assert 0 < before < SIZE

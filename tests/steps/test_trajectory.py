@@ -157,7 +157,11 @@ def test_a_checkpoints_content_counts_and_a_pictures_checkpoint_moves_no_shard(h
     def depends(**parts):
         here(**parts)
         found = Dependencies(config.load("config.yaml"))
-        return found.directions("own"), found.shard("own"), found.trajectory("own")
+        return (
+            found.directions("own"),
+            found.shard("own", "shards/0-of-1.h5"),
+            found.trajectory("own"),
+        )
 
     pca = {"directions": {"kind": "pca", "checkpoints": "epoch_*.pt"}}
     shown = {"trajectory": {"checkpoints": "epoch_*.pt"}}

@@ -366,7 +366,11 @@ def on_directions(wildcards):
 
 
 def on_shard(wildcards):
-    return or_stop(DEPENDS.shard, wildcards.run)
+    """Return what a shard of the whole grid depends on, or one of a round of an adaptive grid."""
+    number = wildcards.get("round")
+    folder = "shards" if number is None else f"rounds/{number}"
+    name = f"{folder}/{wildcards.k}-of-{wildcards.n}.h5"
+    return or_stop(DEPENDS.shard, wildcards.run, name)
 
 
 def on_points(wildcards):
