@@ -1,7 +1,7 @@
 """Signals to the pipeline at random moments, again and again, until it ends by itself.
 
-A round is a run in a folder of its own, from the first job to the last picture.  Moments, signals and
-targets are drawn from the seed; where each program is at such a moment, no seed decides.
+A round is a run in a folder of its own, from the first job to the last picture.  Moments, signals
+and targets are drawn from the seed; where each program is at such a moment, no seed decides.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -26,6 +26,8 @@ OPTIONS = ("--cores", "3", "--resources", "gpu=3", "--retries", "2")
 SECONDS = 0.4  # that a point takes
 SPARED_AFTER = 2  # times that a script other than a shard's is hit in a round, so that it ends
 PATIENCE_S = 180.0
+SHARD = "evaluate_shard"
+NO_JOBS = {"", "snakemake"}
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,13 @@ class Kill:
     Attributes:
         number: The signal.
         target: One of ``TARGETS``.
-        hit: Ids of the processes that got it.
+        hit: Names of the processes that got it.
         during: The scripts that were alive; ``starting`` where there was none.
     """
 
     number: signal.Signals
     target: str
-    hit: frozenset[int]
+    hit: frozenset[str]
     during: frozenset[str]
 
 
@@ -68,15 +70,65 @@ def campaign(kills: int, seed: int, told: Callable[[str], None] = lambda line: N
             pipeline = Pipeline.new(Path(place, f"round-{tally.rounds}"), GRID, SECONDS, OPTIONS)
             left = kills - len(tally.kills)
             played = Round(pipeline, draw, most=left)
-            broken = played.play() + played.lost(whole)
-            tally.broken += [f"round {tally.rounds}: {what}" for what in broken]
+            broken = played.play() + differences(pipeline, whole)
+            again, more = lost(pipeline, POINTS, played.kills)
+            tally.broken += [f"round {tally.rounds}: {what}" for what in broken + more]
             tally.rounds += 1
             tally.points += POINTS
-            tally.again += played.again
+            tally.again += again
             tally.starts += played.starts
             tally.kills += played.kills
             told(f"{len(tally.kills)} kills in {tally.rounds} rounds, {len(tally.broken)} faults")
     return tally
+
+
+@dataclass
+class Sender:
+    """Draws signals and targets, and sends them.
+
+    Attributes:
+        pipeline: Whose processes get them.
+        draw: Decides.
+        spared: How often each script but a shard's was hit: after a few times no more, so that
+            the run comes to an end.
+    """
+
+    pipeline: Pipeline
+    draw: random.Random
+    spared: Counter[str] = field(default_factory=Counter)
+
+    def jobs(self) -> list[Process]:
+        """Return the jobs that may be hit."""
+        return [found for found in self.pipeline.processes() if self._may_be_hit(found)]
+
+    def _may_be_hit(self, found: Process) -> bool:
+        return found.script not in NO_JOBS and self.spared[found.script] < SPARED_AFTER
+
+    def send(self, snakemake: int) -> Kill | None:
+        """Send a signal; None where what was drawn would hit a job that is spared by now."""
+        number = self.draw.choice(SIGNALS)
+        target = self.draw.choices(list(TARGETS), list(TARGETS.values()))[0]
+        alive = self.pipeline.processes()
+        jobs = [found for found in alive if found.script not in NO_JOBS]
+        may = [found for found in jobs if self._may_be_hit(found)]
+        if (target == "one job" and not may) or (target != "one job" and may != jobs):
+            return None
+        hit = {
+            "one job": lambda: [self.draw.choice(may)],
+            "Snakemake": lambda: [found for found in alive if found.number == snakemake],
+            "the process group": lambda: [f for f in alive if _group(f.number) == snakemake],
+            "every process": lambda: self.draw.sample(alive, len(alive)),
+        }[target]()
+        self.spared.update({found.script for found in hit} - NO_JOBS - {SHARD})
+        if target == "the process group":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(snakemake, number)
+        else:
+            for found in hit:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(found.number, number)
+        during = frozenset(found.script for found in jobs) or frozenset({"starting"})
+        return Kill(number, target, frozenset(found.name for found in hit), during)
 
 
 class Round:
@@ -91,8 +143,8 @@ class Round:
     def __init__(self, pipeline: Pipeline, draw: random.Random, most: int) -> None:
         self.pipeline, self.draw, self.most = pipeline, draw, most
         self.kills: list[Kill] = []
-        self.again = self.starts = 0
-        self._spared: Counter[str] = Counter()
+        self.starts = 0
+        self._sender = Sender(pipeline, draw)
         self._seen: set[int] = set()
 
     def play(self) -> list[str]:
@@ -104,7 +156,8 @@ class Round:
             self.starts += 1
             try:
                 while self._next_moment(process):
-                    self._kill(process)
+                    if sent := self._sender.send(process.pid):
+                        self.kills.append(sent)
                 code = process.wait(timeout=PATIENCE_S)
             finally:
                 if process.poll() is None:
@@ -123,7 +176,7 @@ class Round:
         end = time.monotonic() + self.draw.uniform(1, 8)
         late = self.draw.uniform(0, 1.5)
         while process.poll() is None and time.monotonic() < end:
-            new = {found.number for found in self._jobs()} - self._seen
+            new = {found.number for found in self._sender.jobs()} - self._seen
             if new or len(self.pipeline.evaluations()) >= wanted:
                 self._seen |= new
                 break
@@ -132,43 +185,6 @@ class Round:
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         return process.poll() is None
-
-    def _jobs(self) -> list[Process]:
-        """Return the jobs that may be hit: each script but a shard's a few times only."""
-        return [
-            found
-            for found in self.pipeline.processes()
-            if found.script not in {"", "snakemake"} and self._spared[found.script] < SPARED_AFTER
-        ]
-
-    def _kill(self, process: Popen[bytes]) -> None:
-        number = self.draw.choice(SIGNALS)
-        target = self.draw.choices(list(TARGETS), list(TARGETS.values()))[0]
-        alive, jobs = self.pipeline.processes(), self._jobs()
-        working = {found.script for found in alive} - {"", "snakemake"}
-        if any(self._spared[script] >= SPARED_AFTER for script in working):
-            return
-        if target == "one job":
-            if not jobs:
-                return
-            hit = {self.draw.choice(jobs).number}
-        elif target == "Snakemake":
-            hit = {process.pid}
-        elif target == "every process":
-            hit = {found.number for found in alive}
-        else:
-            hit = {found.number for found in alive if _group(found.number) == process.pid}
-        scripts = {found.script for found in alive if found.number in hit}
-        self._spared.update(scripts - {"", "snakemake", "evaluate_shard"})
-        if target == "the process group":
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        else:
-            for one in self.draw.sample(sorted(hit), len(hit)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one, number)
-        during = frozenset(working) or frozenset({"starting"})
-        self.kills.append(Kill(number, target, frozenset(hit), during))
 
     def _left_alive(self) -> list[str]:
         """Wait for jobs that outlive a Snakemake of before; none may be stuck."""
@@ -179,28 +195,29 @@ class Round:
             time.sleep(0.1)
         return []
 
-    def lost(self, whole: Pipeline) -> list[str]:
-        """Return what is not as after a run that nothing disturbed; count the points done again.
 
-        A point may be evaluated again only where each evaluation before the last was the last one
-        of a process that was hit: that point was in flight.
-        """
-        broken = list(differences(self.pipeline, whole))
-        evaluations = self.pipeline.evaluations()
-        last = {process: point for process, point in evaluations}  # of each process
-        final = {point: process for process, point in evaluations}  # of each point
-        hit = frozenset().union(*(kill.hit for kill in self.kills))
-        for process, point in evaluations:
-            if final[point] != process:
-                self.again += 1
-                if last[process] != point or process not in hit:
-                    broken.append(f"process {process} had finished {point}, which came again")
-        if len(final) != POINTS:
-            broken.append(f"{len(final)} points were evaluated, and not {POINTS}")
-        lines = self.pipeline.lines()
-        if len(lines) != POINTS or set(lines.values()) != {1} or None in lines:
-            broken.append(f"the journals hold {lines}")
-        return broken
+def lost(pipeline: Pipeline, points: int, kills: Sequence[Kill]) -> tuple[int, list[str]]:
+    """Return how many points were begun again, and each that should not have been.
+
+    A point may be evaluated again only where each evaluation before the last was the last one
+    of a process that was hit: that point was in flight.
+    """
+    evaluations, broken, again = pipeline.evaluations(), [], 0
+    last = {process: point for process, point in evaluations}  # of each process
+    final = {point: process for process, point in evaluations}  # of each point
+    hit = frozenset().union(*(kill.hit for kill in kills))
+    for process, point in evaluations:
+        if final[point] != process:
+            again += 1
+            if last[process] != point or process not in hit:
+                broken.append(f"process {process} had finished {point}, which came again")
+    if len(final) != points:
+        broken.append(f"{len(final)} points were evaluated, and not {points}")
+    lines = pipeline.lines()
+    if len(lines) != points or set(lines.values()) != {1} or None in lines:
+        odd = {point: count for point, count in lines.items() if count > 1 or point is None}
+        broken.append(f"the journals hold {len(lines)} points; more than once or damaged: {odd}")
+    return again, broken
 
 
 def _group(number: int) -> int | None:

@@ -1,12 +1,12 @@
 """The real pipeline in a folder of its own, with a metric that notes down whatever it evaluates."""
 
-import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -31,6 +31,7 @@ from torch import nn
 
 from landscape_lib import Problem
 
+BORN = open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19]  # ids of processes come again
 SHARD = sys.argv[0].endswith("evaluate_shard.py")
 SECONDS = float(os.environ.get("METRIC_SECONDS", "0"))
 
@@ -45,23 +46,24 @@ def metric(net, loader, use_cuda):
     east, north = net.weight.detach().flatten().tolist()
     if SHARD:
         with open("evaluations.txt", "a") as log:
-            log.write(f"{os.getpid()} {east.hex()} {north.hex()}\\n")
+            log.write(f"{os.getpid()}-{BORN} {east.hex()} {north.hex()}\\n")
         time.sleep(SECONDS)
     return {"height": 10 * east + north, "bowl": east * east + north * north}
 """
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """A living process that works in the folder.
 
     Attributes:
         number: Its id.
         script: Which of our scripts it runs, ``snakemake``, or nothing where it is a shell.
+        name: Its id and when it was born: ids come round again.
     """
 
     number: int
     script: str
+    name: str
 
 
 @dataclass
@@ -123,16 +125,18 @@ class Pipeline:
             try:
                 if entry.name.isdigit() and os.readlink(entry / "cwd") == str(self.folder):
                     words = (entry / "cmdline").read_bytes().split(b"\0")
-                    found.append(Process(int(entry.name), _script(words)))
+                    born = (entry / "stat").read_text().rsplit(")", 1)[1].split()[19]
+                    name = f"{entry.name}-{born}"
+                    found.append(Process(int(entry.name), _script(words), name))
             except OSError:
                 continue
         return found
 
-    def evaluations(self) -> list[tuple[int, str]]:
+    def evaluations(self) -> list[tuple[str, str]]:
         """Return every evaluation by a shard: the process, and the point's weights."""
         log = self.folder / "evaluations.txt"
         lines = log.read_text().splitlines() if log.exists() else []
-        return [(int(line.split(" ", 1)[0]), line.split(" ", 1)[1]) for line in lines]
+        return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in lines]
 
     def journals(self) -> list[Path]:
         """Return the files of all writers."""
@@ -178,14 +182,20 @@ def _script(words: list[bytes]) -> str:
     return next((n.stem for n in names if n.suffix == ".py" and n.parent.name == "scripts"), "")
 
 
-def differences(found: Pipeline, wanted: Pipeline) -> list[str]:
-    """Return what differs between the results of two folders; nothing may."""
+def differences(found: Pipeline, wanted: Pipeline, *, shards: bool = False) -> list[str]:
+    """Return what differs between the results of two folders; nothing may.
+
+    Args:
+        found: The folder in question.
+        wanted: One where nothing was disturbed.
+        shards: Whether the grids are cut into other numbers of them.
+    """
+    free = {"/@config", "/@shards"} if shards else set()
     ours, theirs = found.surface(), wanted.surface()
     told = [name for name in ours.keys() | theirs if ours.get(name) != theirs.get(name)]
-    told += [f"{name} is missing" for name in wanted.files() - found.files()]
-    return sorted(told + [f"{name} is left over" for name in found.files() - wanted.files()])
-
-
-def verdict(pipeline: Pipeline) -> object:
-    """Return what the run's verdict says."""
-    return json.loads((pipeline.folder / "results/own/verdict.json").read_text())
+    left, right = (
+        {n for n in p.files() if not shards or "/shards/" not in n or ".tmp" in n}
+        for p in (found, wanted)
+    )
+    told += [f"{name} is missing" for name in right - left]
+    return sorted(set(told) - free) + sorted(f"{name} is left over" for name in left - right)
