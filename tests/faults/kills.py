@@ -24,7 +24,7 @@ GRID = {"x": [-1, 1, 9], "y": [0, 1.5, 8], "shards": 6}
 POINTS = 9 * 8
 OPTIONS = ("--cores", "3", "--resources", "gpu=3", "--retries", "2")
 SECONDS = 0.4  # that a point takes
-SPARED_AFTER = 2  # times that a script other than a shard's is hit in a round, so that it ends
+SPARED_AFTER = 3  # times that a script other than a shard's is hit in a round, so that it ends
 PATIENCE_S = 180.0
 SHARD = "evaluate_shard"
 NO_JOBS = {"", "snakemake"}
@@ -172,9 +172,9 @@ class Round:
         """Wait for the next kill; false where the run ends before, or is left alone."""
         if len(self.kills) >= self.most:
             return False
-        wanted = len(self.pipeline.evaluations()) + self.draw.randint(1, 12)
+        wanted = len(self.pipeline.evaluations()) + self.draw.randint(2, 20)
         end = time.monotonic() + self.draw.uniform(1, 8)
-        late = self.draw.uniform(0, 1.5)
+        late = self.draw.uniform(0, self.draw.choice([0.3, 1.5]))  # some scripts are short
         while process.poll() is None and time.monotonic() < end:
             new = {found.number for found in self._sender.jobs()} - self._seen
             if new or len(self.pipeline.evaluations()) >= wanted:
