@@ -16,6 +16,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.steps import estimates
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.utils import pipeline
+from landscape_lib.utils.dates import end_tomorrow
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
@@ -28,6 +29,8 @@ if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process l
 # Snakemake itself puts a module's prefix before the paths that rules name.
 PATHS = workflow.modifier.path_modifier
 RESULTS = PATHS.replace_prefix("results/").rstrip("/")
+if workflow.exec_mode == ExecMode.DEFAULT and RUN_LOCK:
+    end_tomorrow(RESULTS, RUN_LOCK.name)
 
 
 def read_config():
