@@ -11,17 +11,17 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 from tests.faults.pipeline import Pipeline, Process, differences
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TARGETS = {"one job": 12, "Snakemake": 3, "the process group": 3, "every process": 2}  # how often
 GRID = {"x": [-1, 1, 9], "y": [0, 1.5, 8], "shards": 6}
-POINTS = 9 * 8
 OPTIONS = ("--cores", "3", "--resources", "gpu=3", "--retries", "2")
 SECONDS = 0.4  # that a point takes
 SPARED_AFTER = 3  # times that a script other than a shard's is hit in a round, so that it ends
@@ -59,22 +59,37 @@ class Tally:
     broken: list[str] = field(default_factory=list)
 
 
-def campaign(kills: int, seed: int, told: Callable[[str], None] = lambda line: None) -> Tally:
-    """Play rounds until so many signals were sent; the last round is played to its end."""
+def campaign(
+    kills: int,
+    seed: int,
+    told: Callable[[str], None] = lambda line: None,
+    grid: Mapping[str, Any] = GRID,
+    targets: Sequence[str] = (),
+) -> Tally:
+    """Play rounds until so many signals were sent; the last round is played to its end.
+
+    Args:
+        kills: How many signals.
+        seed: Decides about moments, signals and targets.
+        told: Hears of each round.
+        grid: Of the run, as the config has it.
+        targets: The files to make; everything where none is named.
+    """
     tally = Tally()
+    points = int(grid["x"][2] * grid["y"][2])
     with tempfile.TemporaryDirectory(prefix="kills-") as place:
-        whole = Pipeline.new(Path(place, "whole"), GRID, 0, OPTIONS)
-        whole.run()
+        whole = Pipeline.new(Path(place, "whole"), grid, 0, OPTIONS)
+        whole.run(*targets)
         while len(tally.kills) < kills:
             draw = random.Random(f"{seed} kills {tally.rounds}")
-            pipeline = Pipeline.new(Path(place, f"round-{tally.rounds}"), GRID, SECONDS, OPTIONS)
+            pipeline = Pipeline.new(Path(place, f"round-{tally.rounds}"), grid, SECONDS, OPTIONS)
             left = kills - len(tally.kills)
-            played = Round(pipeline, draw, most=left)
+            played = Round(pipeline, draw, left, targets)
             broken = played.play() + differences(pipeline, whole)
-            again, more = lost(pipeline, POINTS, played.kills)
+            again, more = lost(pipeline, points, played.kills)
             tally.broken += [f"round {tally.rounds}: {what}" for what in broken + more]
             tally.rounds += 1
-            tally.points += POINTS
+            tally.points += points
             tally.again += again
             tally.starts += played.starts
             tally.kills += played.kills
@@ -138,10 +153,13 @@ class Round:
         pipeline: In a fresh folder.
         draw: Decides about moments, signals and targets.
         most: After so many kills it is left alone.
+        targets: The files to make.
     """
 
-    def __init__(self, pipeline: Pipeline, draw: random.Random, most: int) -> None:
-        self.pipeline, self.draw, self.most = pipeline, draw, most
+    def __init__(
+        self, pipeline: Pipeline, draw: random.Random, most: int, targets: Sequence[str]
+    ) -> None:
+        self.pipeline, self.draw, self.most, self.targets = pipeline, draw, most, targets
         self.kills: list[Kill] = []
         self.starts = 0
         self._sender = Sender(pipeline, draw)
@@ -152,7 +170,7 @@ class Round:
         while True:
             before = len(self.kills)
             orphans = [process for process in self.pipeline.processes() if process.script]
-            process = self.pipeline.start()
+            process = self.pipeline.start(*self.targets)
             self.starts += 1
             try:
                 while self._next_moment(process):
@@ -243,7 +261,7 @@ def table(tally: Tally) -> str:
     hit = sum(len(kill.hit) for kill in tally.kills)
     rows += [
         "",
-        f"{len(tally.kills)} kills of {hit} processes in {tally.rounds} rounds of {POINTS} points, "
+        f"{len(tally.kills)} kills of {hit} processes in {tally.rounds} rounds, "
         f"{tally.starts} starts of Snakemake; {tally.points} points evaluated once, of which "
         f"{tally.again} were in flight at a kill and begun again; {len(tally.broken)} faults.",
     ]

@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -77,13 +78,17 @@ class Pipeline:
 
     @classmethod
     def new(
-        cls, folder: Path, grid: dict, seconds: float, options: tuple[str, ...] = ()
+        cls, folder: Path, grid: Mapping[str, Any], seconds: float, options: tuple[str, ...] = ()
     ) -> "Pipeline":
         """Write the project."""
         folder.mkdir(parents=True)
         (folder / "counted.py").write_text(PROBLEM)
         torch.save({"weight": torch.tensor([[1.0, 2.0]])}, folder / "model.pt")
-        run = {"problem": "counted.py:build", "args": {"checkpoint": "model.pt"}, "grid": grid}
+        run = {
+            "problem": "counted.py:build",
+            "args": {"checkpoint": "model.pt"},
+            "grid": dict(grid),
+        }
         evaluation = {"device": "cpu", "plan": {"threads": 1}}  # so that shards run side by side
         config = {"runs": {"own": run | {"evaluation": evaluation}}}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))

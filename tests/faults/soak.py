@@ -68,7 +68,7 @@ def soak(minutes: float, seed: int, told: Callable[[str], None] = lambda line: N
         _disturb(pipeline, minutes, random.Random(f"{seed} soak"), soaked, told)
         soaked.broken += differences(pipeline, whole, shards=True)
         soaked.again, more = lost(pipeline, POINTS, soaked.kills)
-        soaked.broken += more + _growth(soaked.samples)
+        soaked.broken += more + growth(soaked.samples)
         (folder,) = {path.parent for path in pipeline.journals()}
         start = time.perf_counter()
         Journal(folder).read()
@@ -138,7 +138,7 @@ def _open_files(number: int) -> int:
         return 0
 
 
-def _growth(samples: Sequence[Sample]) -> list[str]:
+def growth(samples: Sequence[Sample]) -> list[str]:
     """Return what grew from the first third of the time in which shards ran to the last."""
     ours = [sample for sample in samples if sample.memory_mb]
     third = len(ours) // 3

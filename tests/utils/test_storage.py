@@ -22,6 +22,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
 from landscape_lib.utils.storage import (
+    SEAL,
     DamagedFileError,
     content_hash,
     directions_attributes,
@@ -532,6 +533,26 @@ def test_what_was_loaded_is_in_memory_and_nobody_holds_the_file_trap_33(kind, tm
 
 
 # --------------------------------------------------------------------------- damage
+
+
+def rewritten(path, **attributes):
+    """Give a file other attributes, as another version would have written them."""
+    path.write_bytes(path.read_bytes().partition(SEAL)[0])
+    with h5py.File(path, "r+") as handle:
+        handle.attrs.update(attributes)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_of_a_newer_format_is_refused_by_its_name(kind, tmp_path):
+    write, read = FILES[kind]
+    path = tmp_path / f"{kind}.h5"
+    write(path)
+    rewritten(path, format_version=1, what_we_do_not_know="something that a later version adds")
+    read(path)
+    rewritten(path, format_version=2)
+    message = rf"{kind}\.h5: a landscape \w+ in format 2, .* reads formats up to 1\. Install"
+    with pytest.raises(InputError, match=message):
+        read(path)
 
 
 @pytest.mark.parametrize("kind", FILES)
