@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import fcntl
+import glob
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,7 +24,8 @@ def whole_file(path: Path | str, *, first: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; what is there at the end becomes ``path``.
 
     The content is on the disk before the name is: flush, fsync, rename, fsync of the folder.
-    After an error the old file is as it was, and the temporary one is gone.
+    After an error the old file is as it was, and the temporary one is gone.  A writer that was
+    killed could not remove its own: the next writer of the same file does.
 
     Args:
         path: The file.
@@ -34,7 +37,8 @@ def whole_file(path: Path | str, *, first: bool = False) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    _remove_what_the_dead_left(path)
+    temporary, lock = _claimed(path)
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -50,6 +54,7 @@ def whole_file(path: Path | str, *, first: bool = False) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a stale one is gone, too
             temporary.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def _is_linked(temporary: Path, path: Path) -> bool:
@@ -76,6 +81,40 @@ def _rename(temporary: Path, path: Path, status: os.stat_result) -> None:
             raise
         if not os.path.samestat(path.stat(), status):
             raise
+
+
+def _beginning(path: Path) -> str:
+    """Return how names of temporary files begin here: another host may not see our locks."""
+    return f".{path.name}.{uuid.uuid5(uuid.NAMESPACE_DNS, os.uname().nodename).hex[:8]}"
+
+
+def _claimed(path: Path) -> tuple[Path, int]:
+    """Return a new temporary file, and a descriptor that is locked for as long as it is open."""
+    while True:
+        temporary = path.with_name(f"{_beginning(path)}{uuid.uuid4().hex[:8]}.tmp")
+        lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask
+        with contextlib.suppress(OSError):  # no locks here: nobody removes what is not theirs
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return temporary, lock
+        # another writer saw it before it was locked, took it for a dead one's, and removed it
+        os.close(lock)
+
+
+def _remove_what_the_dead_left(path: Path) -> None:
+    """Remove temporary files whose writers live no more: the kernel has dropped their locks."""
+    for left in path.parent.glob(f"{glob.escape(_beginning(path))}{'[0-9a-f]' * 8}.tmp"):
+        try:
+            lock = os.open(left, os.O_RDWR)
+        except OSError:
+            continue  # its writer has just ended, or is another user
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink(missing_ok=True)
+        except OSError:
+            continue  # its writer lives, or there are no locks here
+        finally:
+            os.close(lock)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -88,7 +88,14 @@ def _taken_over(bench: Bench, wishes: EvaluationSettings, others: Plan | None) -
 def _kept(path: Path) -> Plan | None:
     try:
         return Plan(**read_record(path))
-    except (OSError, ValueError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        log.warning(
+            "%s: it cannot be used (%s); a plan is chosen anew. Points that were evaluated with "
+            "another plan are kept, and not used.",
+            *(path, error),
+        )
         return None
 
 

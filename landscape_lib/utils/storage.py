@@ -122,6 +122,7 @@ def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", **READING) as handle:
             refuse_foreign(handle, path)
+            _refuse_newer(handle, path)
             yield handle
     except DamagedFileError:
         raise
@@ -136,6 +137,21 @@ def _reading(path: Path | str, remedy: str) -> Iterator[h5py.File]:
             ) from error
         raise DamagedFileError(f"{path}: cannot be read, it is damaged ({error}). {remedy}") from (
             error
+        )
+
+
+def _refuse_newer(handle: h5py.File, path: Path | str) -> None:
+    """Refuse a file of ours in a format that this version does not know: it may mean other things.
+
+    Raises:
+        InputError: If it is one.
+    """
+    kind = str(_native(handle.attrs.get("format", "")))
+    if kind.startswith("landscape ") and handle.attrs["format_version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: a {kind} in format {handle.attrs['format_version']}, which a newer version "
+            f"of this program wrote; this one reads formats up to {FORMAT_VERSION}. Install the "
+            "newer version, or remove the file and type the same command again."
         )
 
 

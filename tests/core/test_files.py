@@ -1,7 +1,11 @@
 """A file is whole or absent, and an old one stays until the new one is whole."""
 
 import errno
+import fcntl
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -108,3 +112,39 @@ def test_a_file_that_another_made_meanwhile_stays_where_that_is_asked_for(
                 (tmp_path / "b").write_text("its")
         assert (tmp_path / name).read_text() == wanted
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_ones_file_is_not(tmp_path):
+    """``kill -9`` runs no ``finally``: without this, each one may leave a file of any size."""
+    path = tmp_path / "a[1].txt"  # a name that a pattern would take for something else
+    program = (
+        "import os, signal, sys; from landscape_lib.core.files import whole_file\n"
+        "with whole_file(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [left.read_text() for left in tmp_path.iterdir()] == ["half"]
+    other = tmp_path / ".a[1].txt.of-mine.tmp"
+    other.write_text("not ours: it has another kind of name")
+    with whole_file(path) as living:
+        living.write_text("first")
+        write_text(path, "second")
+        assert living.read_text() == "first"
+        assert {left.name for left in tmp_path.iterdir()} == {path.name, living.name, other.name}
+    assert path.read_text() == "first"
+    assert {left.name for left in tmp_path.iterdir()} == {path.name, other.name}
+
+
+def test_where_there_are_no_locks_nothing_is_removed(tmp_path, monkeypatch):
+    with whole_file(tmp_path / "a.txt") as living:
+        left = living
+    left.write_text("half")
+
+    def none(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert left.exists()

@@ -24,6 +24,7 @@ from landscape_lib.problems.resnet import ResNet
 from landscape_lib.steps import planning
 from landscape_lib.steps.bench import lay_out
 from landscape_lib.steps.planning import agrees, choose_plan, settled_plan, values_along
+from landscape_lib.utils.records import write_record
 
 REPO = Path(__file__).resolve().parents[2]
 GRID = Grid((Axis(-1, 1, 21), Axis(-1.5, 1, 11)))
@@ -268,13 +269,18 @@ def test_where_rounding_moves_the_plain_model_a_plan_need_be_no_better():
     assert next(bench.problem.model.parameters()).dtype == torch.float32
 
 
-def test_what_was_chosen_is_kept_and_used_again(long, tmp_path):
+def test_what_was_chosen_is_kept_and_used_again(long, tmp_path, caplog):
     long(lambda plan: 0.5 if plan.fold else 1.0)
     first = settled_plan(bench_of(), wishes(), GRID, tmp_path)
     long(lambda plan: 1.0)
     assert settled_plan(bench_of(), wishes(), Grid((Axis(-1, 1, 999),)), tmp_path) == first
     assert settled_plan(bench_of(), wishes(batch_size=9), GRID, tmp_path) != first
     (*_, path) = sorted(tmp_path.glob("plan-*.json"))
+    assert "cannot be used" not in caplog.text
+    for other in tmp_path.glob("plan-*.json"):
+        write_record(other, {**vars(Plan()), "speed": "a setting of a newer version"})
+    assert settled_plan(bench_of(), wishes(batch_size=9), GRID, tmp_path).batch_size == 9
+    assert "json: it cannot be used (Plan.__init__() got an unexpected keyword" in caplog.text
     path.write_text("torn")
     assert settled_plan(bench_of(), wishes(batch_size=9), GRID, tmp_path).batch_size == 9
     assert settled_plan(bench_of(), wishes(), GRID, None) == Plan(threads=1)

@@ -1,6 +1,7 @@
 """What a journal holds is what was computed, and a damaged line costs that line only."""
 
 import errno
+import hashlib
 import math
 import os
 import re
@@ -282,6 +283,46 @@ def test_a_metric_key_may_be_spelt_in_any_way(key, tmp_path):
     with Journal(tmp_path) as journal:
         journal.append((0.5,), {key: 1.0}, key)
     assert Journal(tmp_path).read() == {(0.5,): {key: 1.0}}
+
+
+BODY = '{"at":[0.5],"values":{"a":1.5},"plan":"p"}'
+ADDED = '{"at":[0.5],"values":{"a":1.5},"plan":"p","seconds":0.25,"host":{"name":"b"}}'
+PLANLESS = '{"at":[0.5],"values":{"a":1.5}}'
+
+
+def signed(body, hash_name="sha256", length=16):
+    return hashlib.new(hash_name, body.encode()).hexdigest()[:length]
+
+
+@pytest.mark.parametrize(
+    ("line", "used"),
+    {
+        "ours": (f'{{"sum":"{signed(BODY)}","point":{BODY}}}', True),
+        "fields that we don't know": (f'{{"sum":"{signed(ADDED)}","point":{ADDED}}}', True),
+        "a longer checksum": (f'{{"sum":"{signed(BODY, length=64)}","point":{BODY}}}', False),
+        "another checksum": (f'{{"sum":"{signed(BODY, "sha512")}","point":{BODY}}}', False),
+        "no checksum": (f'{{"point":{BODY}}}', False),
+        "no plan yet": (f'{{"sum":"{signed(PLANLESS)}","point":{PLANLESS}}}', False),
+        "another frame": (f'{{"v":2,"sum":"{signed(BODY)}","point":{BODY}}}', False),
+        "another encoding": ("\x93NUMPY\x01\x00", False),
+    }.values(),
+)
+def test_lines_of_another_version_are_used_where_they_are_valid_or_else_named(
+    line, used, tmp_path, caplog
+):
+    """What is not used is said, with the file, and evaluated again."""
+    path = tmp_path / "other.jsonl"
+    path.write_bytes(line.encode("latin-1") + b"\n")
+    assert Journal(tmp_path).read() == ({(0.5,): {"a": 1.5}} if used else {})
+    told = f"{path}: 1 damaged line dropped; what they held is evaluated again"
+    assert (told in caplog.text) == (not used)
+
+
+def test_a_point_with_other_axes_is_no_point_of_this_grid(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.append((0.5, 0.5, 0.5), {"a": 1.0}, "p")
+        journal.append((0.5,), {"a": 2.0}, "p")
+    assert Journal(tmp_path).read().get((0.5, 0.5)) is None
 
 
 def test_closing_brings_the_lines_to_the_disk(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Shard, Surface, Trajectory
 from landscape_lib.utils import storage
 from landscape_lib.utils.storage import (
+    SEAL,
     DamagedFileError,
     content_hash,
     directions_attributes,
@@ -588,6 +589,26 @@ def test_a_seal_is_found_however_a_file_is_read_in_pieces(piece, tmp_path, monke
 
 
 # --------------------------------------------------------------------------- damage
+
+
+def rewritten(path, **attributes):
+    """Give a file other attributes, as another version would have written them."""
+    path.write_bytes(path.read_bytes().partition(SEAL)[0])
+    with h5py.File(path, "r+") as handle:
+        handle.attrs.update(attributes)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_of_a_newer_format_is_refused_by_its_name(kind, tmp_path):
+    write, read = FILES[kind]
+    path = tmp_path / f"{kind}.h5"
+    write(path)
+    rewritten(path, format_version=1, what_we_do_not_know="something that a later version adds")
+    read(path)
+    rewritten(path, format_version=2)
+    message = rf"{kind}\.h5: a landscape \w+ in format 2, .* reads formats up to 1\. Install"
+    with pytest.raises(InputError, match=message):
+        read(path)
 
 
 @pytest.mark.parametrize("kind", FILES)

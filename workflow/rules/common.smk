@@ -19,6 +19,7 @@ from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.steps.stored import StoredResults, unlink_results
 from landscape_lib.utils import pipeline
 from landscape_lib.utils.bucket import Bucket
+from landscape_lib.utils.dates import end_tomorrow
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
@@ -29,11 +30,11 @@ IS_MODULE = not workflow.modifier.is_main_snakefile()
 # Snakemake itself puts a module's prefix before the paths that rules name.
 PATHS = workflow.modifier.path_modifier
 RESULTS = PATHS.replace_prefix("results/").rstrip("/")
-
 if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
     RUN_LOCK = drop_stale_lock(
         ours=not IS_MODULE, unlocking="--unlock" in sys.argv, results=Path(RESULTS)
     )
+    end_tomorrow(RESULTS, RUN_LOCK.now())
 
 
 def read_config():
