@@ -616,9 +616,10 @@ def measure(
             trip.move(point)
             reseed()
 
-        while missing:
-            together = getattr(values_at, "points_at_once", 1)
-            group, missing = missing[:together], missing[together:]
+        done = 0
+        while done < len(missing):  # what is left is never copied: that would be quadratic
+            group = missing[done : done + getattr(values_at, "points_at_once", 1)]
+            done += len(group)
             for point, values in zip(group, _values_at(values_at, model, group, go), strict=True):
                 keys = _same_keys(values, keys, point)
                 record(point, values)

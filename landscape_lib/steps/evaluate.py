@@ -175,8 +175,8 @@ class Work:
             journal: Of this fingerprint; without one nothing is written, and nothing is known.
             keys: The metric keys that are expected; left out, those of the first point.
         """
-        known = self._known(journal) if journal else {}
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
+        known = self._known(journal, points) if journal else {}
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
         already = f", {found} of them in the journal" if journal else ""
@@ -208,11 +208,14 @@ class Work:
         plans = {journal.plans[point] for point in points} if journal else evaluator.plans
         return dataclasses.replace(shard, plans=tuple(sorted(plans)), fingerprint=self.fingerprint)
 
-    def _known(self, journal: Journal) -> dict[Point, Values]:
+    def _known(self, journal: Journal, points: Sequence[Point]) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""
-        found = journal.read()
+        found = journal.read(points)
         if not self.bench.standard_error and not self.bench.bootstrap:
-            return {point: metrics_of(values) for point, values in found.items()}
+            for point, values in found.items():
+                if any(map(is_beside, values)):
+                    found[point] = metrics_of(values)
+            return found
         without = sum(not any(map(is_beside, values)) for values in found.values())
         if without:
             log.warning(

@@ -5,9 +5,11 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 import time
 import uuid
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 1.0
 LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
+HEAD = re.compile(rb'{"sum":"[0-9a-f]{16}","point":{"at":\[([^\]\n]*)\]')
+PIECE = 2**24  # bytes that are read at a time
 Point = tuple[float, ...]
 Values = dict[str, float]
 
@@ -36,7 +40,7 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         if text != f'{{"sum":"{_checksum(body)}","point":{body}}}':
             return None
         point = json.loads(body)
-        values = {str(key): float(value) for key, value in point["values"].items()}
+        values = {sys.intern(key): float(value) for key, value in point["values"].items()}
         return tuple(float(step) for step in point["at"]), values, str(point["plan"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -44,6 +48,36 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
 
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode("ascii", "replace")).hexdigest()[:16]
+
+
+def _spelled(point: Point) -> bytes:
+    """Return the coordinates of a point as a line has them."""
+    return json.dumps(list(point), separators=(",", ":"))[1:-1].encode()
+
+
+def _lines(path: Path, wanted: Container[bytes] | None) -> Iterator[bytes]:
+    """Yield the lines of a file; only those that begin with wanted coordinates, where some are."""
+    for piece in _pieces(path):
+        if wanted is None:
+            yield from filter(None, LINES.split(piece))
+            continue
+        heads = 0
+        for heads, head in enumerate(HEAD.finditer(piece), 1):  # noqa: B007 - counted
+            if head[1] in wanted:
+                end = LINES.search(piece, head.end())
+                yield piece[head.start() : end.start() if end else len(piece)]
+        if heads != piece.count(b"\n") or not piece.endswith(b"\n"):  # some are damaged: tell
+            yield from (line for line in LINES.split(piece) if line and not HEAD.match(line))
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Yield a file in pieces of whole lines: that of a long run may be larger than memory."""
+    with path.open("rb") as handle:
+        rest = b""
+        while content := handle.read(PIECE):
+            whole, newline, rest = (rest + content).rpartition(b"\n")
+            yield whole + newline
+        yield rest
 
 
 class Journal:
@@ -56,29 +90,34 @@ class Journal:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.plans: dict[Point, str] = {}
+        self._plan_names: dict[str, str] = {}  # one string for all points of a plan
         self._descriptor: int | None = None
         self._path = self.folder / f"{uuid.uuid4().hex}.jsonl"
         self._unsynced = False
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
 
-    def read(self) -> dict[Point, Values]:
-        """Read every line of every writer; the first of equal points counts.
+    def read(self, points: Iterable[Point] | None = None) -> dict[Point, Values]:
+        """Read the lines of every writer; the first of equal points counts.
 
         A damaged line is dropped, and only that; how many were is logged.
+
+        Args:
+            points: Those that are wanted.  Lines of others are told by their coordinates, and
+                passed over unread: each shard of a large grid meets the points of all shards
+                before it.  None: all that there are.
         """
         known: dict[Point, Values] = {}
         dropped: dict[str, int] = {}
+        wanted = None if points is None else {_spelled(point) for point in points}
         for path in sorted(self.folder.glob("*.jsonl")):
-            for line in LINES.split(path.read_bytes()):
-                if not line:
-                    continue
+            for line in _lines(path, wanted):
                 entry = decode(line)
                 if entry is None:
                     dropped[path.name] = dropped.get(path.name, 0) + 1
                 elif entry[0] not in known:
                     known[entry[0]] = entry[1]
-                    self.plans[entry[0]] = entry[2]
+                    self.plans[entry[0]] = self._plan_names.setdefault(entry[2], entry[2])
         for name, count in dropped.items():
             log.warning(
                 "%s: %d damaged line%s dropped; what they held is evaluated again.",
