@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from landscape_lib.config.checkpoints import files_of
 from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.gap import GAP, gaps
-from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
+from landscape_lib.problems.source import code_files, locate, metrics_code, split_name, trees_hash
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.records import read_record
@@ -74,6 +74,7 @@ class Dependencies:
         self.config = config
         self._others = others
         self._cache = cache or HashCache()
+        self._code_files: dict[str, dict[Path, int]] = {}
         for experiment in config.runs.values():
             self._check_files(experiment)
             self._check_style(experiment.figures, f"runs.{experiment.name}.figures")
@@ -99,7 +100,7 @@ class Dependencies:
         if not self.bends(experiment.name):
             return []
         wishes = experiment.evaluation
-        code = code_hash(split_name(experiment.problem)[0])
+        code = self._code(split_name(experiment.problem)[0])
         told = [code, wishes.precision, *self._metrics(experiment)]
         if any(one.curve != "none" for one in experiment.directions):
             told += [wishes.batch_norm, str(wishes.batch_norm_samples), str(wishes.batch_size)]
@@ -120,16 +121,26 @@ class Dependencies:
     def problem(self, run: str) -> str:
         """Return what the problem's values depend on: content, code, evaluation settings."""
         experiment = self.config.run(run)
-        code = code_hash(split_name(experiment.problem)[0])
+        code = self._code(split_name(experiment.problem)[0])
         parts = [self._content_of(experiment), code, experiment.settings("evaluation")]
         return self._saved([*parts, EVALUATION_VERSION, *self._metrics(experiment)])
+
+    def _code(self, place: str) -> str:
+        """Hash a module's code; what it imports is looked for anew when one of its files changed.
+
+        Every shard asks, and looking for some hundred modules on Python's path takes milliseconds.
+        """
+        files = self._code_files.get(place)
+        if files is None or files != _dated(files):
+            files = self._code_files[place] = _dated(code_files(place))
+        return trees_hash(files)
 
     def _metrics(self, experiment: Experiment) -> list[str]:
         """Return what metrics that the config names depend on; nothing where it names none."""
         asked = experiment.metrics
         if asked is None:
             return []
-        return [canonical(self._by_content(asked.plain())), metrics_code(asked)]
+        return [canonical(self._by_content(asked.plain())), metrics_code(asked, self._code)]
 
     def shard(self, run: str) -> str:
         """Return what a shard depends on beside its directions: problem, grid, plan, keys."""
@@ -605,6 +616,11 @@ def _code(modules: Sequence[str], scripts: Sequence[str]) -> str:
     beside = [SCRIPTS / name for name in scripts]
     ours = [_LIBRARY / name for name in modules]
     return trees_hash([*ours, *(path for path in beside if path.is_file())])
+
+
+def _dated(files: Iterable[Path]) -> dict[Path, int]:
+    """Return when files were changed, 0 for those that are gone."""
+    return {path: path.stat().st_mtime_ns if path.exists() else 0 for path in files}
 
 
 def _texts(value: Any) -> list[str]:
