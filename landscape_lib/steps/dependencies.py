@@ -33,6 +33,7 @@ from landscape_lib.viz.names import (
 
 SHARD_ORDER = "coarse to fine"  # of a grid's points: shards of another order don't fit together
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
+SHARD_POINTS = 100_000  # at most, in one process: a million journal entries take 1 GB of memory
 VERDICTS = ("verdict.json", "verdict.html")
 FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
 DRAWING_SCRIPTS = (
@@ -593,7 +594,9 @@ def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:
 
 
 def shard_count(experiment: Experiment, seconds_per_point: float, points: int | None = None) -> int:
-    """Return how many shards points are cut into; ``auto``: about five minutes each.
+    """Return how many shards points are cut into.
+
+    ``auto``: about five minutes of evaluation each, and at most 100,000 points.
 
     Args:
         experiment: The run.
@@ -604,7 +607,8 @@ def shard_count(experiment: Experiment, seconds_per_point: float, points: int | 
     if experiment.shards != "auto":
         return min(int(experiment.shards), points)
     seconds = seconds_per_point * points
-    return max(1, min(points, math.ceil(seconds / SHARD_SECONDS)))
+    least = math.ceil(points / SHARD_POINTS)
+    return max(1, least, min(points, math.ceil(seconds / SHARD_SECONDS)))
 
 
 def _modules(room: str) -> list[str]:
