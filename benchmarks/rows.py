@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import adaptive, bounds, growth, merging, others, pictures, pipeline, speed, startup
+from benchmarks import (
+    adaptive,
+    bounds,
+    growth,
+    large,
+    merging,
+    others,
+    pictures,
+    pipeline,
+    speed,
+    startup,
+)
 from benchmarks.table import Table
 from benchmarks.timing import Settings
 
@@ -25,5 +36,6 @@ ROWS: dict[str, tuple[str, Row]] = {
     "startup": ("from the start of a script to its first point; --help", startup.row),
     "pictures": ("every picture of one metric, of small and large surfaces", pictures.row),
     "pipeline": ("snakemake and everything around the evaluation", pipeline.row),
+    "large": ("100,000 points for real, and each step after a million of them", large.row),
     "peers": ("other libraries, each in an environment of its own", others.row),
 }
