@@ -110,8 +110,8 @@ def _steps(shape: tuple[int, int], shards: int) -> Table:
         ]
     note = (
         f"{shape[0]} x {shape[1]} points, 5 metrics, {shards:,} shards with made-up values; "
-        "'rough' is white noise, the worst case. Each line is one program, Python's start counted. The "
-        "shard finds all of its points among those in the journals."
+        "'rough' is white noise, the worst case. Each line is one program, with Python's start. "
+        "The shard finds all of its points among those in the journals."
     )
     return Table("Each step of a million points", HEADER, lines, note)
 
