@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.utils import journal
 from landscape_lib.utils.journal import Journal, decode, encode
 
 PLAN = '{"batch_size": 4, "device": "cpu"}'
