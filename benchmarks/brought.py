@@ -51,3 +51,20 @@ def sleepy(seconds: float = SECONDS, spread: float = SPREAD) -> Problem:
         return {"height": float(place.square().sum())}
 
     return Problem(net, (torch.zeros(3, 2), torch.zeros(3, 1)), metrics=metric)
+
+
+def cheap() -> Problem:
+    """Return a problem of five metrics whose points cost nearly nothing."""
+    net = nn.Linear(4, 3, bias=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        nn.init.normal_(net.weight)
+        inputs = torch.randn(7, 4)
+    metrics = {
+        "ce": nn.CrossEntropyLoss(),
+        "margin": nn.MultiMarginLoss(),
+        "top1": lambda outputs, targets: 100.0 * (outputs.argmax(1) == targets).float(),
+        "wave": lambda outputs, targets: outputs.sin().sum(1),
+        "bowl": lambda outputs, targets: outputs.square().sum(1),
+    }
+    return Problem(net, (inputs, torch.arange(7) % 3), metrics=metrics)

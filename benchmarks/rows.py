@@ -7,6 +7,7 @@ from benchmarks import (
     adaptive,
     bounds,
     growth,
+    large,
     merging,
     others,
     pictures,
@@ -37,5 +38,6 @@ ROWS: dict[str, tuple[str, Row]] = {
     "pictures": ("every picture of one metric, of small and large surfaces", pictures.row),
     "pipeline": ("snakemake and everything around the evaluation", pipeline.row),
     "scale": ("runs with 1, 2 and 4 shards at once, beside what is simulated", scale.row),
+    "large": ("100,000 points for real, and each step after a million of them", large.row),
     "peers": ("other libraries, each in an environment of its own", others.row),
 }

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from landscape_lib.core.errors import InputError
 log = logging.getLogger(__name__)
 
 COARSEST = 5  # steps that the coarsest lattice of an axis has, at least
+KNOWN_AXES = 16  # whose steps are remembered: those of a million take a third of a second
 
 
 def exact(number: float) -> Fraction:
@@ -71,11 +73,7 @@ class Axis:
         Returns:
             Shape (count,), float64, ascending.
         """
-        low, high = exact(self.low), exact(self.high)
-        parts = max(self.count - 1, 1)
-        return np.array(
-            [float(low + (high - low) * number / parts) for number in range(self.count)]
-        )
+        return _steps(self.low, self.high, self.count).copy()
 
     def depths(self) -> np.ndarray:
         """Return the depth of each step: in which of ever finer lattices it comes up first.
@@ -98,6 +96,16 @@ class Axis:
             if coarser.sum() < COARSEST:
                 return len(lattices) - np.sum(lattices, axis=0)
             lattices.append(coarser)
+
+
+@lru_cache(maxsize=KNOWN_AXES)
+def _steps(low: float, high: float, count: int) -> np.ndarray:
+    """Return the steps of an axis, over one denominator: whole numbers divide, rounded once."""
+    first, whole = exact(low), exact(high) - exact(low)
+    below = first.denominator * whole.denominator * max(count - 1, 1)
+    start = first.numerator * (below // first.denominator)
+    stride = whole.numerator * first.denominator
+    return np.array([(start + stride * number) / below for number in range(count)])
 
 
 @dataclass(frozen=True)

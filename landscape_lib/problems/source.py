@@ -5,7 +5,7 @@ import functools
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def code_hash(place: str) -> str:
 
 
 def code_files(place: str) -> set[Path]:
-    """Return the files of a module's code and of the local modules it imports.
+    """Return the files of a module and of the local modules that it imports: see ``code_hash``.
 
     Raises:
         InputError: If there is no such module, or one does not parse.
@@ -81,14 +81,18 @@ def code_files(place: str) -> set[Path]:
     return _closure(start, *filter(is_local, paths))
 
 
-def metrics_code(asked: Asked) -> str:
+def metrics_code(asked: Asked, hashed: Callable[[str], str] = code_hash) -> str:
     """Return the hashes of the code that metrics are imported from; nothing where none is.
+
+    Args:
+        asked: The metrics.
+        hashed: What hashes a module, ``code_hash`` or what remembers it.
 
     Raises:
         InputError: If a module is not there, or does not parse.
     """
     places = sorted({split_name(path)[0] for path in asked.imported()})
-    return "".join(code_hash(place) for place in places)
+    return "".join(hashed(place) for place in places)
 
 
 def trees_hash(paths: Iterable[Path]) -> str:

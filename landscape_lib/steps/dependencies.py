@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.gap import GAP, gaps
 from landscape_lib.problems.source import (
     code_files,
-    code_hash,
     is_local,
     locate,
     metrics_code,
@@ -45,6 +44,7 @@ log = logging.getLogger(__name__)
 
 SHARD_ORDER = "coarse to fine"  # of a grid's points: shards of another order don't fit together
 SHARD_SECONDS = 300.0  # of evaluation in a shard: starting Python costs under 2 % of it
+SHARD_POINTS = 100_000  # at most, in one process: a million journal entries take 1 GB of memory
 VERDICTS = ("verdict.json", "verdict.html")
 FIGURES = ("2dcontour", "2dcontourf", "2dheat", "3dsurface")
 DRAWING_SCRIPTS = (
@@ -89,6 +89,7 @@ class Dependencies:
         self._fetch = fetch
         self._others = others
         self._cache = cache or HashCache()
+        self._code_files: dict[str, dict[Path, int]] = {}
         for experiment in config.runs.values():
             self._refuse_undeclared(experiment)
             self._check_files(experiment)
@@ -115,7 +116,7 @@ class Dependencies:
         if not self.bends(experiment.name):
             return []
         wishes = experiment.evaluation
-        code = code_hash(split_name(experiment.problem)[0])
+        code = self._code(split_name(experiment.problem)[0])
         told = [code, wishes.precision, *self._metrics(experiment)]
         if any(one.curve != "none" for one in experiment.directions):
             told += [wishes.batch_norm, str(wishes.batch_norm_samples), str(wishes.batch_size)]
@@ -136,16 +137,26 @@ class Dependencies:
     def problem(self, run: str) -> str:
         """Return what the problem's values depend on: content, code, evaluation settings."""
         experiment = self.config.run(run)
-        code = code_hash(split_name(experiment.problem)[0])
+        code = self._code(split_name(experiment.problem)[0])
         parts = [self._content_of(experiment), code, experiment.settings("evaluation")]
         return self._saved([*parts, EVALUATION_VERSION, *self._metrics(experiment)])
+
+    def _code(self, place: str) -> str:
+        """Hash a module's code; what it imports is looked for anew when one of its files changed.
+
+        Every shard asks, and looking for some hundred modules on Python's path takes milliseconds.
+        """
+        files = self._code_files.get(place)
+        if files is None or files != _dated(files):
+            files = self._code_files[place] = _dated(code_files(place))
+        return trees_hash(files)
 
     def _metrics(self, experiment: Experiment) -> list[str]:
         """Return what metrics that the config names depend on; nothing where it names none."""
         asked = experiment.metrics
         if asked is None:
             return []
-        return [canonical(self._by_content(asked.plain())), metrics_code(asked)]
+        return [canonical(self._by_content(asked.plain())), metrics_code(asked, self._code)]
 
     def shard(self, run: str, name: str) -> str:
         """Return what a shard depends on beside its directions: problem, grid, plan, keys.
@@ -655,7 +666,9 @@ def _checkpoint_lists(experiment: Experiment) -> list[Sequence[str]]:
 
 
 def shard_count(experiment: Experiment, seconds_per_point: float, points: int | None = None) -> int:
-    """Return how many shards points are cut into; ``auto``: about five minutes each.
+    """Return how many shards points are cut into.
+
+    ``auto``: about five minutes of evaluation each, and at most 100,000 points.
 
     Args:
         experiment: The run.
@@ -666,7 +679,8 @@ def shard_count(experiment: Experiment, seconds_per_point: float, points: int | 
     if experiment.shards != "auto":
         return min(int(experiment.shards), points)
     seconds = seconds_per_point * points
-    return max(1, min(points, math.ceil(seconds / SHARD_SECONDS)))
+    least = math.ceil(points / SHARD_POINTS)
+    return max(1, least, min(points, math.ceil(seconds / SHARD_SECONDS)))
 
 
 def _modules(room: str) -> list[str]:
@@ -678,6 +692,11 @@ def _code(modules: Sequence[str], scripts: Sequence[str]) -> str:
     beside = [SCRIPTS / name for name in scripts]
     ours = [_LIBRARY / name for name in modules]
     return trees_hash([*ours, *(path for path in beside if path.is_file())])
+
+
+def _dated(files: Iterable[Path]) -> dict[Path, int]:
+    """Return when files were changed, 0 for those that are gone."""
+    return {path: path.stat().st_mtime_ns if path.exists() else 0 for path in files}
 
 
 def _texts(value: Any) -> list[str]:

@@ -209,8 +209,8 @@ class Work:
         """
         limits = self.bench.limits
         flight = Flight(journal.folder / f"{name}.flight", limits.seconds) if journal else None
-        known = self._outcomes(journal, flight) if journal and flight else {}
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
+        known = self._outcomes(journal, flight, points) if journal and flight else {}
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
         already = f", {found} of them in the journal" if journal else ""
@@ -257,26 +257,31 @@ class Work:
             attributes={"host": host_name()},
         )
 
-    def _outcomes(self, journal: Journal, flight: Flight) -> dict[Point, Outcome]:
+    def _outcomes(
+        self, journal: Journal, flight: Flight, points: Sequence[Point]
+    ) -> dict[Point, Outcome]:
         """Return what needs no evaluation: values, and failures that would end the process again.
 
         Other points that failed are tried again.
         """
         limits = self.bench.limits
-        known: dict[Point, Outcome] = {**self._known(journal)}
+        known: dict[Point, Outcome] = {**self._known(journal, points)}
         note_crash(flight.crash(), journal, known.keys(), limits)
         return known | {p: why for p, why in journal.failures.items() if why.holds(limits)}
 
-    def _known(self, journal: Journal) -> dict[Point, Values]:
+    def _known(self, journal: Journal, points: Sequence[Point]) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""
-        found = journal.read()
+        found = journal.read(points)
         if not self.bench.standard_error and not self.bench.bootstrap:
-            return {point: metrics_of(values) for point, values in found.items()}
+            for point, values in found.items():
+                if any(map(is_beside, values)):
+                    found[point] = metrics_of(values)
+            return found
         without = sum(not any(map(is_beside, values)) for values in found.values())
         if without:
             log.warning(
-                "%d points in the journal were evaluated without standard errors, which are NaN "
-                "there. To have them, remove %s, and every point is evaluated again.",
+                "Of the points that the journal has, %d were evaluated without standard errors, "
+                "which are NaN there. To have them, remove %s, and every point is evaluated again.",
                 without,
                 journal.folder,
             )

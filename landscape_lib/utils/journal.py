@@ -5,12 +5,14 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +28,8 @@ SYNC_EVERY_S = 1.0
 SHOWN = 8  # points with different values that a message names
 LINES = re.compile(rb'\n|(?={"sum":")')  # also where the end of the line before was damaged
 EVENTS = ("failed", "died")
+HEAD = re.compile(rb'{"sum":"[0-9a-f]{16}","(?:point|failed|died)":{"at":\[([^\]\n]*)\]')
+PIECE = 2**24  # bytes that are read at a time
 Point = tuple[float, ...]
 Values = dict[str, float]
 
@@ -44,7 +48,7 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         if text != f'{{"sum":"{_checksum(body)}","point":{body}}}':
             return None
         point = json.loads(body)
-        values = {str(key): float(value) for key, value in point["values"].items()}
+        values = {sys.intern(key): float(value) for key, value in point["values"].items()}
         return tuple(float(step) for step in point["at"]), values, str(point["plan"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -74,6 +78,31 @@ def _decode_event(line: bytes) -> tuple[str, Point, Failure | None] | None:
 
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode("ascii", "replace")).hexdigest()[:16]
+
+
+def _spelled(point: Point) -> bytes:
+    """Return the coordinates of a point as a line has them."""
+    return json.dumps(list(point), separators=(",", ":"))[1:-1].encode()
+
+
+def _lines(piece: bytes, wanted: Container[bytes] | None) -> Iterator[bytes]:
+    """Yield lines; only those that begin with wanted coordinates, where some are wanted."""
+    if wanted is None:
+        yield from filter(None, LINES.split(piece))
+        return
+    heads = 0
+    for heads, head in enumerate(HEAD.finditer(piece), 1):  # noqa: B007 - counted
+        if head[1] in wanted:
+            end = LINES.search(piece, head.end())
+            yield piece[head.start() : end.start() if end else len(piece)]
+    if heads != piece.count(b"\n") or not piece.endswith(b"\n"):  # some are damaged: tell
+        yield from (line for line in LINES.split(piece) if line and not HEAD.match(line))
+
+
+def _content(path: Path, start: int) -> bytes:
+    with path.open("rb") as handle:
+        handle.seek(start)
+        return handle.read(PIECE)
 
 
 @dataclass(frozen=True)
@@ -132,6 +161,8 @@ class Journal:
         self.failures: dict[Point, Failure] = {}
         self.deaths: Counter[Point] = Counter()
         self._known: dict[Point, tuple[Values, Path]] = {}
+        self._plan_names: dict[str, str] = {}  # one string for all points of a plan
+        self._wanted: set[bytes] | None = None
         self._read: dict[Path, int] = {}  # bytes of whole lines
         self._descriptor: int | None = None
         self.path = self.folder / f"{name_for_files()}-{uuid.uuid4().hex}.jsonl"
@@ -139,15 +170,21 @@ class Journal:
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
 
-    def read(self) -> dict[Point, Values]:
-        """Read every line of every writer.
+    def read(self, points: Iterable[Point] | None = None) -> dict[Point, Values]:
+        """Read the lines of every writer.
 
         A damaged line is dropped, and only that; how many were is logged.  A point that failed is
         no value: it stands in ``failures`` until there is one.
 
+        Args:
+            points: Those that are wanted.  Lines of others are told by their coordinates, and
+                passed over unread: each shard of a large grid meets the points of all shards
+                before it.  None: all that there are.
+
         Raises:
             DisagreementError: If two writers have different values of one point.
         """
+        self._wanted = None if points is None else {_spelled(point) for point in points}
         self._known, self._read = {}, {}
         self.failures, self.deaths = {}, Counter()
         for path, dropped in self._look().items():
@@ -178,37 +215,42 @@ class Journal:
         dropped: dict[Path, int] = {}
         other: list[_Twice] = []
         for path in sorted(self.folder.glob("*.jsonl")):
-            for line in LINES.split(self._new(path)):
+            for line in self._new(path):
                 entry = decode(line)
                 if entry is None:
-                    damaged = bool(line) and not self._took(line)
-                    dropped[path] = dropped.get(path, 0) + damaged
+                    dropped[path] = dropped.get(path, 0) + (not self._took(line))
                     continue
                 point, values, plan = entry
                 before, writer = self._known.setdefault(point, (values, path))
-                self.plans.setdefault(point, plan)
+                self.plans.setdefault(point, self._plan_names.setdefault(plan, plan))
                 if key := _differing(before, values):
                     other.append(_Twice(point, key, before[key], writer, values[key], path))
         if other:
             raise DisagreementError(_told_of(other, self.folder))
         return {path: count for path, count in dropped.items() if count}
 
-    def _new(self, path: Path) -> bytes:
-        """Return what a file has got since it was read: of a line, all or nothing is counted."""
-        start = self._read.get(path, 0)
+    def _new(self, path: Path) -> Iterator[bytes]:
+        """Yield the lines that a file has got since it was read, of points that are wanted.
 
-        def content() -> bytes:
-            with path.open("rb") as handle:
-                handle.seek(start)
-                return handle.read()
-
-        try:
-            found = unstale(content)
-        except OSError as error:  # removed since the folder was listed, or the server is gone
-            log.warning("%s: cannot be read (%s); its points are not known.", path, error.strerror)
-            return b""
-        self._read[path] = start + found.rfind(b"\n") + 1
-        return found
+        It is read in pieces, since that of a long run may be larger than memory.  Of a line, all
+        or nothing is counted: one that ends nowhere may be at work.
+        """
+        start, rest = self._read.get(path, 0), b""
+        while True:
+            try:
+                content = unstale(partial(_content, path, start + len(rest)))
+            except OSError as error:  # removed since the folder was listed, or the server is gone
+                log.warning(
+                    "%s: cannot be read (%s); its points are not known.", path, error.strerror
+                )
+                return
+            if not content:
+                break
+            whole, newline, rest = (rest + content).rpartition(b"\n")
+            start += len(whole) + len(newline)
+            self._read[path] = start
+            yield from _lines(whole + newline, self._wanted)
+        yield from _lines(rest, self._wanted)
 
     def _took(self, line: bytes) -> bool:
         """Take over what a line says of a point without values; tell whether it is such a line."""

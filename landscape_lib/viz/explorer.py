@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ EXACT_VALUES = 1_500_000  # up to so many in a page are kept as float64, 10 byte
 MOST_VALUES = (
     4_000_000  # up to so many as float32, 5 bytes each at most; beyond, steps are left out
 )
+LONGEST_CURVE = 20_000  # steps of a curve in a page: a browser draws a million for a minute
 STATES = ("good", "note", "warning", "unknown")
 KNOWN = "run date fingerprint seed cosine directions config versions git_revision".split()
 
@@ -69,7 +71,9 @@ def write_explorer(
 
     The file holds its data and plotly.js, and its content security policy forbids every request.
     Values are kept as float64; where all runs together have more than 1.5 million, as float32;
-    beyond 4 million, evenly spaced steps of the surfaces are left out.  The page says either.
+    beyond 4 million, evenly spaced steps of the surfaces are left out.  Of a curve there are at
+    most 20,000 steps, among them, piece by piece, those where a metric is lowest and highest, and
+    where it is not finite; of a series, evenly spread ones.  The page says each of these.
 
     Args:
         entries: The runs, at least one; with several the page has a menu of them.
@@ -198,7 +202,7 @@ class _Told:
         shared: Mapping[str, np.ndarray],
     ) -> "_Told":
         surface = entry.surface
-        kept = [_kept(axis.count, stride) for axis in surface.grid.axes]
+        kept = _kept(surface, stride, even=bool(shared))
         blocks: dict[str, str] = {}
         metrics = []
         for place, key in enumerate(surface.keys):
@@ -223,9 +227,41 @@ class _Told:
         return cls(words, blocks)
 
 
-def _kept(count: int, stride: int) -> np.ndarray:
-    """Return every so-many-th index, and both ends."""
-    return np.unique(np.append(np.arange(0, count, stride), count - 1))
+def _kept(surface: Surface, stride: int, *, even: bool) -> list[np.ndarray]:
+    """Return which steps of each axis are in the page.
+
+    Of a surface every so-many-th, and both ends; of a curve all, or those that show its shape.
+    """
+    counts = surface.grid.shape
+    if len(counts) > 1:
+        return [np.unique(np.append(np.arange(0, n, stride), n - 1)) for n in counts]
+    if counts[0] <= LONGEST_CURVE:
+        return [np.arange(counts[0])]
+    if even:
+        return [np.linspace(0, counts[0] - 1, LONGEST_CURVE).round().astype(int)]
+    return [_telling(surface)]
+
+
+def _telling(surface: Surface) -> np.ndarray:
+    """Return the steps of a long curve between which nothing is higher, lower or missing.
+
+    Of each piece: of each metric the lowest, the highest and the first value that is not finite;
+    and both ends, and the trained model.
+    """
+    count = surface.grid.size
+    pieces = LONGEST_CURVE // (3 * len(surface.keys) + 1)  # at least one: keys are some dozens
+    ends = np.linspace(0, count, max(pieces, 1) + 1).astype(int)
+    found = [0, count - 1, *np.flatnonzero(surface.grid.axes[0].steps() == 0)]
+    for values in surface.values.values():
+        for first, last in pairwise(ends.tolist()):
+            piece = values[first:last]
+            finite = np.isfinite(piece)
+            if finite.any():
+                found.append(first + np.where(finite, piece, np.inf).argmin())
+                found.append(first + np.where(finite, piece, -np.inf).argmax())
+            if not finite.all():
+                found.append(first + finite.argmin())
+    return np.unique(found)
 
 
 def _fits_single(values: np.ndarray) -> bool:

@@ -23,6 +23,7 @@ from landscape_lib.viz.units import in_drawable_units
 
 SIZE = (WIDTH, 3.4)
 FAINT = "0.55"
+MOST_BASINS = 5_000  # of more, points are stored as pixels: a rough surface has 100,000
 
 
 def persistence(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
@@ -96,12 +97,14 @@ def _points(axes: Axes, scale: Scale, basins: Sequence[Basin], **colours: str) -
         "linestyle": "none",
         "markeredgewidth": 0.7,
         "clip_on": False,
+        "rasterized": len(basins) > MOST_BASINS,
         **colours,
     }
     paired = [basin for basin in basins if basin.saddle is not None]
     births = scale.shown([basin.birth for basin in paired])
     deaths = scale.shown([basin.death for basin in paired])
-    axes.vlines(births, births, deaths, color="0.8", linewidth=0.7, zorder=1.5)
+    thin = {"color": "0.8", "linewidth": 0.7, "zorder": 1.5, "rasterized": style["rasterized"]}
+    axes.vlines(births, births, deaths, **thin)
     axes.plot(births, deaths, marker="o", markersize=5, zorder=2, gid="basins", **style)
     left = [basin for basin in basins if basin.saddle is None]
     if left:

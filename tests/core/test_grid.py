@@ -175,3 +175,8 @@ def test_a_grid_that_misses_the_trained_model_says_so_trap_4(axes, said, caplog)
     Grid(axes).warn_of_missed_centre()
     assert [message.split()[3] for message in caplog.messages] == said
     assert all("the trained model itself is no point of this grid" in m for m in caplog.messages)
+
+
+def test_steps_that_are_remembered_cannot_be_spoilt_by_who_got_them():
+    Axis(-1, 1, 7).steps()[:] = 5
+    np.testing.assert_array_equal(Axis(-1, 1, 7).steps()[[0, 3, 6]], [-1, 0, 1])

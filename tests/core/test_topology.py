@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from landscape_lib.core import topology
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.geometry import as_drawn
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Surface
 from landscape_lib.core.topology import is_clear, merge_tree
 from tests import reference
 
@@ -148,3 +152,15 @@ def test_what_is_no_surface_is_refused():
         merge_tree(np.zeros((2, 2, 2)))
     with pytest.raises(InputError, match="Unknown goal 'low'; choose 'min' or 'max'"):
         merge_tree(np.zeros(3), "low")
+
+
+def test_what_all_basins_of_a_rough_surface_are_held_against_is_found_once(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(40, 30))
+    asked = []
+    monkeypatch.setattr(topology, "as_drawn", lambda v: asked.append(1) or as_drawn(v))
+    surface = Surface(Grid((Axis(0, 1, 40), Axis(0, 1, 30))), {"train_loss": values})
+    clear, others = topology.basins_of(surface, "train_loss")
+    assert len(asked) == 1
+    assert len(clear) > 50
+    assert all(is_clear(basin, values) for basin in clear)
+    assert not any(is_clear(basin, values) for basin in others)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.utils import journal
 from landscape_lib.utils.journal import Journal, decode, encode
 
 PLAN = '{"batch_size": 4, "device": "cpu"}'
@@ -333,3 +334,29 @@ def test_closing_brings_the_lines_to_the_disk(tmp_path, monkeypatch):
     )
     fill(tmp_path, 1)
     assert len(synced) >= 2  # the folder's new name, and the file
+
+
+def test_of_many_points_only_those_that_are_wanted_are_parsed(tmp_path, monkeypatch):
+    points = [(n / 7, -n / 3) for n in range(300)]
+    for part in range(3):
+        with Journal(tmp_path) as writer:
+            for point in points[part::3]:
+                writer.append(point, {"a": point[0]}, "{}")
+    parsed = []
+    monkeypatch.setattr(journal, "decode", lambda line: parsed.append(line) or decode(line))
+    monkeypatch.setattr(journal, "PIECE", 1000)  # lines lie across the ends of pieces
+    wanted = [*points[7::50], (0.5, 0.5)]
+    reader = Journal(tmp_path)
+    assert reader.read(wanted) == {point: {"a": point[0]} for point in wanted[:-1]}
+    assert len(parsed) == len(reader.plans) == len(wanted) - 1
+    assert Journal(tmp_path).read() == {point: {"a": point[0]} for point in points}
+
+
+def test_what_is_wanted_is_found_beside_damage_and_damage_is_told(tmp_path, caplog):
+    lines = [encode((float(n), 0.5), {"a": 1.0}, "{}") for n in range(5)]
+    torn = lines[4][:20]
+    glued = lines[1][:-1] + lines[2]  # the end of a line was damaged
+    wrong = lines[3].replace(b'"a":1.0', b'"a":7.0')
+    (tmp_path / "w.jsonl").write_bytes(lines[0] + glued + wrong + torn)
+    assert set(Journal(tmp_path).read([(2.0, 0.5), (3.0, 0.5)])) == {(2.0, 0.5)}
+    assert "2 damaged lines" in caplog.text

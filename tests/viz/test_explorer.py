@@ -275,3 +275,16 @@ def test_the_page_says_which_points_were_evaluated_and_how_exact_the_others_are(
     assert count == "18 of 35 points were evaluated, the others are interpolated"
     assert off == "train loss: interpolated to ±0.12 at a typical point"
     assert read(surface(train_loss=BOWL)).told["runs"][0]["evaluated"] == []
+
+
+def test_of_a_long_curve_the_page_has_what_shows_its_shape(monkeypatch):
+    monkeypatch.setattr(explorer, "LONGEST_CURVE", 100)
+    values = np.random.default_rng(0).normal(size=1001)
+    values[333], values[777], values[100] = 50, -50, np.nan
+    curve = Surface(Grid((Axis(-1, 1, 1001),)), {"train_loss": values})
+    found = read(curve)
+    steps = np.array(found.told["runs"][0]["axes"][0])
+    at = np.flatnonzero(np.isin(curve.grid.axes[0].steps(), steps))
+    np.testing.assert_array_equal(found.values(0, "train_loss").ravel(), values[at])
+    assert {0, 100, 333, 500, 777, 1000} <= set(at.tolist())
+    assert len(steps) <= 100
