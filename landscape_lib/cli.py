@@ -4,9 +4,11 @@ Exit codes: 0 done; 2 the user's input is wrong; 1 anything else; 128 + n ended 
 """
 
 import argparse
+import contextlib
 import errno
 import gc
 import logging
+import os
 import sys
 import sysconfig
 import traceback
@@ -24,7 +26,16 @@ ALL_RUNS = "all runs"
 
 _OURS = Path(__file__).resolve().parent
 _STDLIB = sysconfig.get_path("stdlib")
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_REFUSED = {  # what the system says when it does not write, and what helps
+    errno.ENOSPC: ("the disk is full, or a size limit was reached", "make space"),
+    errno.EFBIG: ("the disk is full, or a size limit was reached", "make space, or raise it"),
+    errno.EDQUOT: ("your quota on this disk is used up", "make space, or ask for more"),
+    errno.EROFS: ("it lies on a file system that is read-only", "make it writable"),
+    errno.EACCES: ("this user may not write or read there", "change the permissions"),
+    errno.EPERM: ("this user may not write or read there", "change the permissions"),
+    errno.EIO: ("the disk reports an error", "see what the system's log says of it"),
+    errno.ESTALE: ("the network file system lost it", "mount it again"),
+}
 
 
 def parser(description: str | None, *, one_run: bool = True) -> argparse.ArgumentParser:
@@ -92,19 +103,33 @@ def _guarded(
         log.error("Error: %s", error)
         return 2
     except OSError as error:
-        if error.errno not in _FULL:
+        refused = _refused(error)
+        if refused is None:
             return _unexpected(error)
-        where = f"{error.filename}: " if error.filename else ""
+        _show_users_frames(error)
+        what, helps = refused
         log.error(
-            "Error: %sthe disk is full, or a size limit was reached (%s). Everything finished is "
-            "kept; make space and type the same command again.",
-            where,
+            "Error: %s%s (%s). Everything finished is kept; %s and type the same command again.",
+            f"{error.filename}: " if error.filename else "",
+            what,
             error.strerror,
+            helps,
         )
         return 1
     except Exception as error:
         return _unexpected(error)
     return 0
+
+
+def _refused(error: OSError) -> tuple[str, str] | None:
+    """Return what kept a file from being written or read, and what helps; None: something else."""
+    if error.errno in _REFUSED:
+        return _REFUSED[error.errno]
+    if error.errno == errno.ENOENT and error.filename:
+        folder = Path(os.fsdecode(error.filename)).parent
+        if not folder.is_dir():
+            return "its folder was removed or unmounted meanwhile", "put it back"
+    return None
 
 
 def _unexpected(error: Exception) -> int:
@@ -142,11 +167,31 @@ def _is_users(name: str) -> bool:
 def _start_logging(path: str | None) -> list[logging.Handler]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
-    for handler in handlers:
-        log.addHandler(handler)
+    log.addHandler(handlers[0])
+    if path:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(_LogFile(path, encoding="utf-8"))
+        except OSError as error:  # the work may write elsewhere, and the terminal has it all
+            log.warning("%s: there is no log file: %s.", path, error.strerror)
+            return handlers
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handlers[1])
     return handlers
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that ends, with one line on the terminal, where it cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        log.removeHandler(self)
+        log.warning("%s: the log ends here: %s.", self.baseFilename, error.strerror)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what it holds back is on the terminal
+            super().close()

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,11 +27,12 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.errno and not error.filename:  # a full disk does not say where
-            error.filename = str(path)
+        if error.errno and error.filename in {None, str(temporary)}:  # a full disk says no name
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that takes nothing more, or whose folder is gone
+            temporary.unlink()
 
 
 def write_text(path: Path | str, text: str) -> None:

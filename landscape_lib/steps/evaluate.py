@@ -27,6 +27,7 @@ from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounds import read_round
 from landscape_lib.utils.hashing import points_fingerprint
+from landscape_lib.utils.heartbeat import ENDING, heartbeat
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
 from landscape_lib.utils.progress import Progress
@@ -93,8 +94,10 @@ def evaluate_shard(
     """
     experiment = with_range(experiment)
     report = read_probe(experiment.path("probe.json"))
-    with own_gpu(str(report["plan"]["device"]), stops.check):
-        _evaluate(experiment, report, Part.of(experiment, number, of, points), out, stops)
+    part = Part.of(experiment, number, of, points)
+    alive = heartbeat(experiment.path("journal", f"{part.name}{ENDING}"), part.what)
+    with own_gpu(str(report["plan"]["device"]), stops.check), alive:
+        _evaluate(experiment, report, part, out, stops)
 
 
 def _evaluate(

@@ -21,6 +21,7 @@ from landscape_lib.steps.gpus import own_gpu
 from landscape_lib.steps.planning import settled_plan, values_along
 from landscape_lib.steps.report import read_probe
 from landscape_lib.utils.hashing import canonical, hash_text
+from landscape_lib.utils.heartbeat import ENDING, heartbeat
 from landscape_lib.utils.records import read_record, write_record
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class Probed:
 
 def probe(experiment: Experiment, out: Path | str) -> None:
     """Evaluate the centre, choose the plan, time a point, and write it all to ``probe.json``."""
-    with own_gpu(choose_device(experiment.evaluation.device)):
+    alive = heartbeat(experiment.path("journal", f"probe{ENDING}"), f"{experiment.name} probe")
+    with own_gpu(choose_device(experiment.evaluation.device)), alive:
         found = probed(experiment, set_up(experiment))
     report = {
         "keys": list(found.centre),

@@ -8,6 +8,8 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,6 +42,11 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         return tuple(float(step) for step in point["at"]), values, str(point["plan"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    while content:  # the system may take a part only
+        content = content[os.write(descriptor, content) :]
 
 
 def _checksum(body: str) -> str:
@@ -89,11 +96,18 @@ class Journal:
         return known
 
     def append(self, point: Point, values: Values, plan: str) -> None:
-        """Write one finished point; it is with the operating system when this returns."""
-        descriptor = self._open() if self._descriptor is None else self._descriptor
-        line = encode(point, values, plan)
-        while line:
-            line = line[os.write(descriptor, line) :]
+        """Write one finished point; it is with the operating system when this returns.
+
+        Where somebody removed the file, all that it held goes into a new one first.
+
+        Raises:
+            OSError: If it cannot be written; it names the journal.
+        """
+        with self._named():
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            if self._is_removed(descriptor):
+                descriptor = self._move(descriptor)
+            _write(descriptor, encode(point, values, plan))
         self.plans[point] = plan
         self._unsynced = True
 
@@ -114,20 +128,50 @@ class Journal:
         if self._syncer is not None:
             self._syncer.join()
         if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with self._named():
+                if self._is_removed(self._descriptor):
+                    self._move(self._descriptor)
+                descriptor, self._descriptor = self._descriptor, None
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def _open(self) -> int:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._descriptor = descriptor = os.open(self._path, flags, 0o666)  # less the umask
-        sync_folder(self.folder)
+        self._descriptor = descriptor = self._new_file()
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
         self._syncer.start()
         return descriptor
+
+    def _new_file(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        descriptor = os.open(self._path, flags, 0o666)  # less the umask
+        sync_folder(self.folder)
+        return descriptor
+
+    def _is_removed(self, descriptor: int) -> bool:
+        return not os.fstat(descriptor).st_nlink and not self._path.exists()
+
+    def _move(self, removed: int) -> int:
+        """Write what a removed file held, which lives as long as it is open, into a new one."""
+        log.warning("%s was removed; what this process evaluated is written anew.", self._path)
+        content = os.pread(removed, os.fstat(removed).st_size, 0)
+        self._path = self.folder / f"{uuid.uuid4().hex}.jsonl"
+        descriptor = self._new_file()
+        _write(descriptor, content)
+        os.dup2(descriptor, removed, inheritable=False)  # what the syncer syncs from now on
+        os.close(descriptor)
+        return removed
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno and not error.filename:  # a full disk does not say where
+                error.filename = str(self._path)
+            raise
 
     def _sync(self) -> None:
         while not self._closing.wait(SYNC_EVERY_S):

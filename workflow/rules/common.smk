@@ -16,6 +16,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.steps import estimates
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.utils import pipeline
+from landscape_lib.utils.heartbeat import tell_of_killed
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
@@ -78,6 +79,12 @@ wildcard_constraints:
     n="[0-9]+",
     round="[0-9]+",
     format="pdf|png|svg",
+
+
+# A job that was killed says nothing itself, and Snakemake names only the signal.
+onerror:
+    for run in RUNS:
+        tell_of_killed(DEPENDS.config.run(run).path("journal"))
 
 
 # Snakemake never compares a params function that takes the output: renaming the config, or
