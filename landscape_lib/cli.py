@@ -103,33 +103,35 @@ def _guarded(
         log.error("Error: %s", error)
         return 2
     except OSError as error:
-        refused = _refused(error)
-        if refused is None:
+        refusal = said_of_refusal(error)
+        if refusal is None:
             return _unexpected(error)
         _show_users_frames(error)
-        what, helps = refused
-        log.error(
-            "Error: %s%s (%s). Everything finished is kept; %s and type the same command again.",
-            f"{error.filename}: " if error.filename else "",
-            what,
-            error.strerror,
-            helps,
-        )
+        log.error("Error: %s", refusal)
         return 1
     except Exception as error:
         return _unexpected(error)
     return 0
 
 
-def _refused(error: OSError) -> tuple[str, str] | None:
-    """Return what kept a file from being written or read, and what helps; None: something else."""
+def said_of_refusal(error: OSError) -> str | None:
+    """Say which file the system did not write or read, why, and what helps.
+
+    Returns:
+        None where the error says something else.
+    """
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     if error.errno in _REFUSED:
-        return _REFUSED[error.errno]
-    if error.errno == errno.ENOENT and error.filename:
-        folder = Path(os.fsdecode(error.filename)).parent
-        if not folder.is_dir():
-            return "its folder was removed or unmounted meanwhile", "put it back"
-    return None
+        what, helps = _REFUSED[error.errno]
+    elif error.errno == errno.ENOENT and name and not Path(name).parent.is_dir():
+        what, helps = "its folder was removed or unmounted meanwhile", "put it back"
+    else:
+        return None
+    where = f"{name}: " if name else ""
+    return (
+        f"{where}{what} ({error.strerror}). Everything finished is kept; {helps} and type the same "
+        "command again."
+    )
 
 
 def _unexpected(error: Exception) -> int:

@@ -26,13 +26,30 @@ def whole_file(path: Path | str) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
-        if error.errno and error.filename in {None, str(temporary)}:  # a full disk says no name
-            error.filename, error.filename2 = str(path), None
-        raise
+    except Exception as error:
+        refusal = _of_the_system(error)
+        if refusal is None:
+            raise
+        if refusal.filename in {None, str(temporary)}:  # a full disk does not say where
+            refusal.filename, refusal.filename2 = str(path), None
+        if refusal is error:
+            raise
+        raise refusal from None
     finally:
         with suppress(OSError):  # on a disk that takes nothing more, or whose folder is gone
             temporary.unlink()
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """Return why the system did not write, also where a library made something else of it.
+
+    Matplotlib ends a PDF that breaks off with an error of zlib, torch a file with one of its own.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -2,11 +2,14 @@
 
 import fcntl
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import IO
 
 log = logging.getLogger(__name__)
+
+ROOM = 2**14  # bytes; locks and records of a few jobs take less
 
 
 def drop_stale_lock(folder: Path = Path(".snakemake"), *, ours: bool = True) -> IO[str] | None:
@@ -26,9 +29,15 @@ def drop_stale_lock(folder: Path = Path(".snakemake"), *, ours: bool = True) -> 
     Returns:
         The handle that holds the lock: keep it for the life of the process.  None where the file
         system has no flock; a stale lock then needs ``snakemake --unlock``.
+
+    Raises:
+        OSError: If the folder cannot be written, or its disk has no room for what Snakemake
+            writes there; it names the file.
     """
     folder.mkdir(exist_ok=True)
-    handle = (folder / "run.flock").open("a+")  # close-on-exec: jobs do not inherit it
+    path = folder / "run.flock"
+    _refuse_a_full_disk(path)
+    handle = path.open("a+")  # close-on-exec: jobs do not inherit it
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -47,3 +56,22 @@ def drop_stale_lock(folder: Path = Path(".snakemake"), *, ours: bool = True) -> 
     except OSError as error:
         log.warning("The run's lock could not be shared: %s.", error.strerror)
     return handle
+
+
+def _refuse_a_full_disk(path: Path) -> None:
+    """Write a little, and take it back: of a full disk Snakemake itself gives only tracebacks.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)  # less the umask
+    try:
+        left = bytes(ROOM)
+        while left:  # the system may take a part only
+            left = left[os.write(descriptor, left) :]
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.ftruncate(descriptor, 0)
+        os.close(descriptor)

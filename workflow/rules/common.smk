@@ -11,6 +11,7 @@ from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from landscape_lib import config as landscape_config
+from landscape_lib.cli import said_of_refusal
 from landscape_lib.config.module import handed_over
 from landscape_lib.core.errors import InputError
 from landscape_lib.steps import estimates
@@ -24,7 +25,11 @@ logging.getLogger("landscape_lib").addHandler(logging.StreamHandler())
 
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
-    RUN_LOCK = drop_stale_lock(ours=not IS_MODULE)
+    try:
+        RUN_LOCK = drop_stale_lock(ours=not IS_MODULE)
+    except OSError as error:
+        print(f"Error: {said_of_refusal(error) or error}", file=sys.stderr)
+        sys.exit(1)
 
 # Snakemake itself puts a module's prefix before the paths that rules name.
 PATHS = workflow.modifier.path_modifier
