@@ -380,7 +380,7 @@ def removed_case(draw: random.Random) -> str:
             append(self, *entry)
 
         Journal.append = remove  # type: ignore[method-assign]
-        return resume()
+        return call(*OUTPUTS["shards/0-of-2.h5"][0])
 
     done = _child(work)
     assert "Traceback" not in done["said"], done["said"]
