@@ -4,9 +4,11 @@ Exit codes: 0 done; 2 the user's input is wrong; 1 anything else; 128 + n ended 
 """
 
 import argparse
+import contextlib
 import errno
 import gc
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,7 +24,16 @@ log = logging.getLogger("landscape_lib")
 
 ALL_RUNS = "all runs"
 
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_REFUSED = {  # what the system says when it does not write, and what helps
+    errno.ENOSPC: ("the disk is full, or a size limit was reached", "make space"),
+    errno.EFBIG: ("the disk is full, or a size limit was reached", "make space, or raise it"),
+    errno.EDQUOT: ("your quota on this disk is used up", "make space, or ask for more"),
+    errno.EROFS: ("it lies on a file system that is read-only", "make it writable"),
+    errno.EACCES: ("this user may not write or read there", "change the permissions"),
+    errno.EPERM: ("this user may not write or read there", "change the permissions"),
+    errno.EIO: ("the disk reports an error", "see what the system's log says of it"),
+    errno.ESTALE: ("the network file system lost it", "mount it again"),
+}
 
 
 def parser(description: str | None, *, one_run: bool = True) -> argparse.ArgumentParser:
@@ -100,19 +111,35 @@ def _guarded(
         log.error("Error: %s", error)
         return 2
     except OSError as error:
-        if error.errno not in _FULL:
+        refusal = said_of_refusal(error)
+        if refusal is None:
             return _unexpected(error)
-        where = f"{error.filename}: " if error.filename else ""
-        log.error(
-            "Error: %sthe disk is full, or a size limit was reached (%s). Everything finished is "
-            "kept; make space and type the same command again.",
-            where,
-            error.strerror,
-        )
+        _show_users_frames(error)
+        log.error("Error: %s", refusal)
         return 1
     except Exception as error:
         return _unexpected(error)
     return 0
+
+
+def said_of_refusal(error: OSError) -> str | None:
+    """Say which file the system did not write or read, why, and what helps.
+
+    Returns:
+        None where the error says something else.
+    """
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if error.errno in _REFUSED:
+        what, helps = _REFUSED[error.errno]
+    elif error.errno == errno.ENOENT and name and not Path(name).parent.is_dir():
+        what, helps = "its folder was removed or unmounted meanwhile", "put it back"
+    else:
+        return None
+    where = f"{name}: " if name else ""
+    return (
+        f"{where}{what} ({error.strerror}). Everything finished is kept; {helps} and type the same "
+        "command again."
+    )
 
 
 def _unexpected(error: Exception) -> int:
@@ -143,11 +170,31 @@ def _show_users_frames(error: BaseException) -> bool:
 def _start_logging(path: str | None) -> list[logging.Handler]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
-    for handler in handlers:
-        log.addHandler(handler)
+    log.addHandler(handlers[0])
+    if path:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(_LogFile(path, encoding="utf-8"))
+        except OSError as error:  # the work may write elsewhere, and the terminal has it all
+            log.warning("%s: there is no log file: %s.", path, error.strerror)
+            return handlers
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handlers[1])
     return handlers
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that ends, with one line on the terminal, where it cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        log.removeHandler(self)
+        log.warning("%s: the log ends here: %s.", self.baseFilename, error.strerror)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what it holds back is on the terminal
+            super().close()

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from landscape_lib.core.errors import DisagreementError, InputError
+
 Found = TypeVar("Found")
 
 # Of a network file system: the server did it, but its answer was lost, and asked again it says so.
@@ -47,14 +49,32 @@ def whole_file(path: Path | str, *, first: bool = False) -> Iterator[Path]:
         if not (first and _is_linked(temporary, path)):
             _rename(temporary, path, status)
         sync_folder(path.parent)
-    except OSError as error:
-        if error.errno and not error.filename:  # a full disk does not say where
-            error.filename = str(path)
-        raise
+    except Exception as error:
+        refusal = _of_the_system(error)
+        if refusal is None:
+            raise
+        if refusal.filename in {None, str(temporary)}:  # a full disk does not say where
+            refusal.filename, refusal.filename2 = str(path), None
+        if refusal is error:
+            raise
+        raise refusal from None
     finally:
         with contextlib.suppress(OSError):  # a stale one is gone, too
             temporary.unlink(missing_ok=True)
         os.close(lock)
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """Return why the system did not write, also where a library made something else of it.
+
+    Matplotlib ends a PDF that breaks off with an error of zlib, torch a file with one of its own.
+    What this library itself says of an error stays what it is.
+    """
+    while error is not None and not isinstance(error, InputError | DisagreementError):
+        if isinstance(error, OSError) and error.errno:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_linked(temporary: Path, path: Path) -> bool:

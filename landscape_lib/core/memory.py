@@ -1,13 +1,14 @@
 """How much memory this process may still take, and how much it took."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 SHARE = 0.5  # of the available memory that data may fill; the rest is the model's and others'
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_EVENTS = ("memory.events", "memory.oom_control")  # of version 2 and version 1
 _GROUPS = {  # of control groups, version 2 and version 1
     "memory.max": ("memory.current", "inactive_file", "active_file"),
     "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_inactive_file", "total_active_file"),
@@ -31,6 +32,45 @@ def available_memory(root: Path = Path("/")) -> int | None:
     for folder in _group_folders(root):
         rooms += _left_in(folder)
     return max(0, min(rooms)) if rooms else None
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Return the bytes of the machine or of the smallest control group around this process.
+
+    None where the system doesn't say.
+    """
+    whole = _table(root / "proc/meminfo").get("MemTotal:")
+    limits = [] if whole is None else [1024 * whole]
+    for folder in _group_folders(root):
+        limits += [
+            int(text) for name in _GROUPS if (text := _read(folder / name).strip()).isdigit()
+        ]
+    return min(limits) if limits else None
+
+
+def ended_for_memory(
+    root: Path = Path("/"), files: Sequence[str | Path] | None = None
+) -> dict[str, int]:
+    """Return how many processes the kernel has ended for lack of memory, by the file that counts.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+        files: Which; left out, the machine's and those of the control groups around this process.
+
+    Source:
+        Linux, admin-guide/cgroup-v2.rst (memory.events), cgroup-v1/memory.rst (memory.oom_control).
+    """
+    if files is None:
+        groups = _group_folders(root)
+        files = [folder / name for folder in groups for name in _EVENTS]
+        files.append(root / "proc/vmstat")
+    counted = {str(file): _table(Path(file)).get("oom_kill") for file in files}
+    return {file: count for file, count in counted.items() if count is not None}
+
+
+def boot(root: Path = Path("/")) -> str:
+    """Return what names this start of the machine; empty where the system doesn't say."""
+    return _read(root / "proc/sys/kernel/random/boot_id").strip()
 
 
 def lacks_memory(error: BaseException) -> bool:

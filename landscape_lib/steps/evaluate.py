@@ -42,6 +42,7 @@ from landscape_lib.utils.bucket import Bucket, mirrored
 from landscape_lib.utils.flight import Flight
 from landscape_lib.utils.growth import Growth
 from landscape_lib.utils.hashing import points_fingerprint
+from landscape_lib.utils.heartbeat import ENDING, heartbeat
 from landscape_lib.utils.hosts import host_name
 from landscape_lib.utils.journal import Journal
 from landscape_lib.utils.locks import turn
@@ -113,8 +114,10 @@ def evaluate_shard(
     """
     experiment = with_range(experiment)
     report = read_probe(experiment.path("probe.json"))
-    with own_gpu(str(report["plan"]["device"]), stops.check):
-        _evaluate(experiment, report, Part.of(experiment, number, of, points), out, stops, store)
+    part = Part.of(experiment, number, of, points)
+    alive = heartbeat(experiment.path("journal", f"{part.name}{ENDING}"), part.what)
+    with own_gpu(str(report["plan"]["device"]), stops.check), alive:
+        _evaluate(experiment, report, part, out, stops, store)
 
 
 def _evaluate(

@@ -27,6 +27,7 @@ from landscape_lib.steps.report import read_probe
 from landscape_lib.steps.rounding import measured_rounding, told_rounding
 from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.hashing import canonical, hash_text
+from landscape_lib.utils.heartbeat import ENDING, heartbeat
 from landscape_lib.utils.records import read_record, write_record
 from landscape_lib.utils.watchdog import TooLong, Watchdog
 
@@ -70,7 +71,8 @@ def probe(experiment: Experiment, out: Path | str, store: Bucket | None = None) 
     journal = experiment.path("journal")
     if store is not None:
         store.fetch(journal)
-    with own_gpu(choose_device(experiment.evaluation.device)):
+    alive = heartbeat(journal / f"probe{ENDING}", f"{experiment.name} probe")
+    with own_gpu(choose_device(experiment.evaluation.device)), alive:
         found = probed(experiment, set_up(experiment))
     report = {
         "keys": list(found.centre),

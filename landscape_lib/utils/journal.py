@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,11 @@ def _decode_event(line: bytes) -> tuple[str, Point, Failure | None] | None:
         return kind, tuple(float(step) for step in told["at"]), failure
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return None
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    while content:  # the system may take a part only
+        content = content[os.write(descriptor, content) :]
 
 
 def _checksum(body: str) -> str:
@@ -165,7 +171,7 @@ class Journal:
         self._wanted: set[bytes] | None = None
         self._read: dict[Path, int] = {}  # bytes of whole lines
         self._descriptor: int | None = None
-        self.path = self.folder / f"{name_for_files()}-{uuid.uuid4().hex}.jsonl"
+        self.path = self._new_path()
         self._unsynced = False
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
@@ -265,25 +271,33 @@ class Journal:
         return True
 
     def append(self, point: Point, values: Values, plan: str) -> None:
-        """Write one finished point; it is with the operating system when this returns."""
-        self._write(encode(point, values, plan))
+        """Write one finished point; it is with the operating system when this returns.
+
+        Where somebody removed the file, all that it held goes into a new one first.
+
+        Raises:
+            OSError: If it cannot be written; it names the journal.
+        """
+        self._append(encode(point, values, plan))
         self.plans[point] = plan
         self.failures.pop(point, None)
 
     def fail(self, point: Point, failure: Failure) -> None:
         """Write down that a point has no values, and why."""
-        self._write(_event("failed", {"at": list(point), "error": failure.plain()}))
+        self._append(_event("failed", {"at": list(point), "error": failure.plain()}))
         self.failures[point] = failure
 
     def die(self, point: Point) -> None:
         """Write down that a process died while it evaluated a point."""
-        self._write(_event("died", {"at": list(point)}))
+        self._append(_event("died", {"at": list(point)}))
         self.deaths[point] += 1
 
-    def _write(self, line: bytes) -> None:
-        descriptor = self._open() if self._descriptor is None else self._descriptor
-        while line:
-            line = line[os.write(descriptor, line) :]
+    def _append(self, line: bytes) -> None:
+        with self._named():
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            if self._is_removed(descriptor):
+                descriptor = self._move(descriptor)
+            _write(descriptor, line)
         self._unsynced = True
 
     def __enter__(self) -> Self:
@@ -303,20 +317,53 @@ class Journal:
         if self._syncer is not None:
             self._syncer.join()
         if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with self._named():
+                if self._is_removed(self._descriptor):
+                    self._move(self._descriptor)
+                descriptor, self._descriptor = self._descriptor, None
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def _open(self) -> int:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._descriptor = descriptor = os.open(self.path, flags, 0o666)  # less the umask
-        sync_folder(self.folder)
+        self._descriptor = descriptor = self._new_file()
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
         self._syncer.start()
         return descriptor
+
+    def _new_path(self) -> Path:
+        return self.folder / f"{name_for_files()}-{uuid.uuid4().hex}.jsonl"
+
+    def _new_file(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        descriptor = os.open(self.path, flags, 0o666)  # less the umask
+        sync_folder(self.folder)
+        return descriptor
+
+    def _is_removed(self, descriptor: int) -> bool:
+        return not os.fstat(descriptor).st_nlink and not self.path.exists()
+
+    def _move(self, removed: int) -> int:
+        """Write what a removed file held, which lives as long as it is open, into a new one."""
+        log.warning("%s was removed; what this process evaluated is written anew.", self.path)
+        content = os.pread(removed, os.fstat(removed).st_size, 0)
+        self.path = self._new_path()
+        descriptor = self._new_file()
+        _write(descriptor, content)
+        os.dup2(descriptor, removed, inheritable=False)  # what the syncer syncs from now on
+        os.close(descriptor)
+        return removed
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno and not error.filename:  # a full disk does not say where
+                error.filename = str(self.path)
+            raise
 
     def _sync(self) -> None:
         while not self._closing.wait(SYNC_EVERY_S):

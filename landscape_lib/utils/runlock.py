@@ -24,6 +24,7 @@ BEAT_S = 20.0  # between two signs of life
 SILENT_S = 300.0  # without one: a run may be dead; file systems show dates a minute late
 NOBODY = Process("a host that is not known", "", "", "", 0, "")  # of a record that is not readable
 CERTAIN = {Reach.DISK, Reach.ALL}
+ROOM = 2**14  # bytes; locks and records of a few jobs take less
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,13 @@ def drop_stale_lock(
 
     Returns:
         What marks this run: keep it for the life of the process.
+
+    Raises:
+        OSError: If the folder cannot be written, or its disk has no room for what Snakemake
+            writes there; it names the file.
     """
+    folder.mkdir(exist_ok=True)
+    _refuse_a_full_disk(folder / "run.flock")
     shared = looked_at(folder)
     _tell(shared, folder, results)
     handle = (folder / "run.flock").open("a+")  # close-on-exec: jobs do not inherit it
@@ -270,3 +277,22 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:  # such as ESTALE: it is no longer there
         log.debug("%s: cannot be removed: %s", path, error)
+
+
+def _refuse_a_full_disk(path: Path) -> None:
+    """Write a little, and take it back: of a full disk Snakemake itself gives only tracebacks.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)  # less the umask
+    try:
+        left = bytes(ROOM)
+        while left:  # the system may take a part only
+            left = left[os.write(descriptor, left) :]
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.ftruncate(descriptor, 0)
+        os.close(descriptor)

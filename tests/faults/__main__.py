@@ -9,14 +9,16 @@ import logging
 import os
 import sys
 
-from tests.faults import kills, soak
+from tests.faults import disk, kills, soak
 from tests.faults.campaign import run, table, until
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["cases", "kills", "soak"], default="cases")
+    parser.add_argument(
+        "what", nargs="?", choices=["cases", "kills", "soak", "disk"], default="cases"
+    )
     parser.add_argument("--minutes", type=float, default=5, help="how long (default: 5)")
     parser.add_argument("--kills", type=int, default=200, help="how many (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="which cases (default: 0)")
@@ -31,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         soaked = soak.soak(args.minutes, args.seed, _say)
         _say("\n".join([soak.table(soaked), *soaked.broken]))
         return 1 if soaked.broken else 0
+    if args.what == "disk":
+        told, broken = disk.campaign(args.seed)
+        _say("\n".join([told, *broken]))
+        return 1 if broken else 0
     tallies = run(args.seed, until(args.minutes))
     broken = [told for tally in tallies.values() for told in tally.broken]
     _say("\n".join([table(tallies), *broken]))

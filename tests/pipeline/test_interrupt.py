@@ -148,7 +148,9 @@ def test_a_damaged_journal_line_costs_that_point_only(probed, finished):
     probed.run("results/one/shards/0-of-1.h5")
     (journal,) = probed.folder.glob("results/one/journal/*/*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([lines[0].replace(b"0", b"1", 1), *lines[1:-1], lines[-1][:30]]))
+    journal.write_bytes(
+        b"".join([lines[0].replace(b"values", b"value5"), *lines[1:-1], lines[-1][:30]])
+    )
     (probed.folder / "results/one/shards/0-of-1.h5").unlink()
     output = probed.run(SURFACE)
     assert "2 damaged lines dropped" in output

@@ -12,6 +12,7 @@ from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake_interface_executor_plugins.settings import ExecMode, SharedFSUsage
 
 from landscape_lib import config as landscape_config
+from landscape_lib.cli import said_of_refusal
 from landscape_lib.config.module import handed_over
 from landscape_lib.core.errors import InputError
 from landscape_lib.steps import estimates
@@ -20,6 +21,7 @@ from landscape_lib.steps.stored import StoredResults, unlink_results
 from landscape_lib.utils import pipeline
 from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.dates import end_tomorrow
+from landscape_lib.utils.heartbeat import tell_of_killed
 from landscape_lib.utils.runlock import drop_stale_lock
 from landscape_lib.viz.names import file_name
 
@@ -31,9 +33,13 @@ IS_MODULE = not workflow.modifier.is_main_snakefile()
 PATHS = workflow.modifier.path_modifier
 RESULTS = PATHS.replace_prefix("results/").rstrip("/")
 if workflow.exec_mode == ExecMode.DEFAULT:  # held for as long as this process lives
-    RUN_LOCK = drop_stale_lock(
-        ours=not IS_MODULE, unlocking="--unlock" in sys.argv, results=Path(RESULTS)
-    )
+    try:
+        RUN_LOCK = drop_stale_lock(
+            ours=not IS_MODULE, unlocking="--unlock" in sys.argv, results=Path(RESULTS)
+        )
+    except OSError as error:
+        print(f"Error: {said_of_refusal(error) or error}", file=sys.stderr)
+        sys.exit(1)
     end_tomorrow(RESULTS, RUN_LOCK.now())
 
 
@@ -124,6 +130,12 @@ wildcard_constraints:
     n="[0-9]+",
     round="[0-9]+",
     format="pdf|png|svg",
+
+
+# A job that was killed says nothing itself, and Snakemake names only the signal.
+onerror:
+    for run in RUNS:
+        tell_of_killed(DEPENDS.config.run(run).path("journal"))
 
 
 # Snakemake never compares a params function that takes the output: renaming the config, or
