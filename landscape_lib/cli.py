@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.errors import DamagedFileError, DisagreementError, InputError
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
 
@@ -25,6 +25,10 @@ ALL_RUNS = "all runs"
 _OURS = Path(__file__).resolve().parent
 _STDLIB = sysconfig.get_path("stdlib")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_PATHS = (  # a path that was given cannot be what it should be
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR),
+    *(errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO, errno.ENOTEMPTY),
+)
 
 
 def parser(description: str | None, *, one_run: bool = True) -> argparse.ArgumentParser:
@@ -56,7 +60,11 @@ def add_format(parser: argparse.ArgumentParser, *, films: bool = False) -> None:
 def execute(work: Callable[[argparse.Namespace, Stops], None], args: argparse.Namespace) -> int:
     """Do the work; return the exit code, having said what went wrong."""
     level = log.level
-    handlers = _start_logging(args.log)
+    try:
+        handlers = _start_logging(args.log)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"Error: {args.log}: cannot be the log: {error}. Name another file.\n")
+        return 2
     try:
         with stops() as listener:
             return _guarded(work, args, listener)
@@ -85,28 +93,36 @@ def _guarded(
     except Stopped as stop:
         log.warning("%s: %s; everything finished is kept.", args.run, stop)
         return exit_code(stop.number)
-    except InputError as error:
+    except (InputError, DamagedFileError) as error:
         _show_users_frames(error)
         log.error("Error: %s", error)
         return 2
     except OSError as error:
-        if error.errno not in _FULL:
-            return _unexpected(error)
-        where = f"{error.filename}: " if error.filename else ""
-        log.error(
-            "Error: %sthe disk is full, or a size limit was reached (%s). Everything finished is "
-            "kept; make space and type the same command again.",
-            where,
-            error.strerror,
-        )
-        return 1
+        return _about_files(error)
     except Exception as error:
         return _unexpected(error)
     return 0
 
 
+def _about_files(error: OSError) -> int:
+    """Say which path is wrong, or that the disk is full."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in _PATHS and where and not _users_frames(error):
+        log.error("Error: %s%s. Correct the path, or what lies there.", where, error.strerror)
+        return 2
+    if error.errno not in _FULL:
+        return _unexpected(error)
+    log.error(
+        "Error: %sthe disk is full, or a size limit was reached (%s). Everything finished is "
+        "kept; make space and type the same command again.",
+        where,
+        error.strerror,
+    )
+    return 1
+
+
 def _unexpected(error: Exception) -> int:
-    if isinstance(error, DisagreementError) or type(error).__name__ == "DamagedFileError":
+    if isinstance(error, DisagreementError):
         log.error("Error: %s", error)
     elif not _show_users_frames(error):
         log.error("Error: %s", "".join(traceback.format_exception(error)))
@@ -118,16 +134,20 @@ def _unexpected(error: Exception) -> int:
 def _show_users_frames(error: BaseException) -> bool:
     """Show where the user's own code raised, from its first frame on; ours are left out."""
     cause = error.__cause__ if isinstance(error, InputError) else error
-    if cause is None:
+    frames = [] if cause is None else _users_frames(cause)
+    if not frames:
         return False
-    frames = traceback.extract_tb(cause.__traceback__)
-    first = next((n for n, frame in enumerate(frames) if _is_users(frame.filename)), None)
-    if first is None:
-        return False
-    shown = "".join(traceback.format_list(frames[first:]))
+    shown = "".join(traceback.format_list(frames))
     last = "".join(traceback.format_exception_only(cause))
     log.error("In your code:\n%s%s", shown, last.rstrip())
     return True
+
+
+def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return what was called from the user's own first frame on; nothing where there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((n for n, frame in enumerate(frames) if _is_users(frame.filename)), len(frames))
+    return frames[first:]
 
 
 def _is_users(name: str) -> bool:

@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class DisagreementError(RuntimeError):
     """Say that two files or two evaluations, which must agree, do not."""
+
+
+class DamagedFileError(RuntimeError):
+    """Say that a file cannot be trusted, and what to do.  Scripts exit with 2."""

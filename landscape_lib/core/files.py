@@ -1,10 +1,12 @@
 """How a file is written: whole, or not at all."""
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -47,3 +49,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; what cannot be read is a ``ValueError``.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: As ``understood_json``; or if it is not UTF-8.
+    """
+    return understood_json(Path(path).read_text(encoding="utf-8"))
+
+
+def understood_json(text: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        ValueError: If it is not JSON, or nested so deeply that nobody can have meant it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

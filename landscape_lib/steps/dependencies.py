@@ -19,6 +19,8 @@ from landscape_lib.core import EVALUATION_VERSION
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.gap import GAP, gaps
 from landscape_lib.problems.source import code_hash, locate, metrics_code, split_name, trees_hash
+from landscape_lib.steps.report import read_probe, reading
+from landscape_lib.steps.shapes import RoundShape, refuse_strange
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.records import read_record
@@ -158,12 +160,10 @@ class Dependencies:
         """
         folder = self.config.run(run).path("rounds")
         path = folder / f"{number}.json"
-        try:
-            count = int(read_record(path)["shards"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{path}: it is damaged ({error}). Remove it and type the same command again."
-            ) from None
+        with reading(path, "choose_points"):
+            found = read_record(path)
+            refuse_strange(found, RoundShape)
+        count = int(found["shards"])
         shards = [(folder / f"{number}/{k}-of-{count}.h5").as_posix() for k in range(count)]
         return shards or None
 
@@ -238,14 +238,7 @@ class Dependencies:
             InputError: If it is damaged.
         """
         path = self.config.run(run).path("probe.json")
-        try:
-            return read_record(path)
-        except OSError:
-            return {}
-        except ValueError as error:
-            raise InputError(
-                f"{path}: it is damaged ({error}). Remove it and type the same command again."
-            ) from None
+        return read_probe(path) if path.exists() else {}
 
     def keys(self, run: str, key_file: str | None = None) -> list[str]:
         """Return the run's metric keys.

@@ -175,7 +175,7 @@ class Work:
             journal: Of this fingerprint; without one nothing is written, and nothing is known.
             keys: The metric keys that are expected; left out, those of the first point.
         """
-        known = self._known(journal) if journal else {}
+        known = self._known(journal, keys) if journal else {}
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
@@ -208,9 +208,9 @@ class Work:
         plans = {journal.plans[point] for point in points} if journal else evaluator.plans
         return dataclasses.replace(shard, plans=tuple(sorted(plans)), fingerprint=self.fingerprint)
 
-    def _known(self, journal: Journal) -> dict[Point, Values]:
+    def _known(self, journal: Journal, keys: Sequence[str]) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""
-        found = journal.read()
+        found = journal.read(keys)
         if not self.bench.standard_error and not self.bench.bootstrap:
             return {point: metrics_of(values) for point, values in found.items()}
         without = sum(not any(map(is_beside, values)) for values in found.values())

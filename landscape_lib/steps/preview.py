@@ -93,7 +93,7 @@ def evaluated_so_far(experiment: Experiment) -> Surface:
     fingerprint = points_fingerprint(
         report["problem"]["fingerprint"], str(told["content"]), Plan(**report["plan"]).canonical()
     )
-    known = Journal(experiment.path("journal", fingerprint)).read()
+    known = Journal(experiment.path("journal", fingerprint)).read(report["keys"])
     surface = partial_surface(experiment.grid, known, report["keys"])
     if surface is None:
         raise InputError(

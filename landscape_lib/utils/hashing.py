@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.files import write_text
+from landscape_lib.core.files import read_json, write_text
 
 CACHE = Path(".snakemake") / "landscape-hashes.json"
 
@@ -51,7 +51,7 @@ class HashCache:
         self.path = path
         self._changed = False
         try:
-            self._known: dict[str, Any] = json.loads(path.read_text())
+            self._known: dict[str, Any] = read_json(path)
             if not isinstance(self._known, dict):
                 self._known = {}
         except (OSError, ValueError):

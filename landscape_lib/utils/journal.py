@@ -8,11 +8,12 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from landscape_lib.core.files import sync_folder
+from landscape_lib.core.files import sync_folder, understood_json
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,10 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         body = text[len('{"sum":"') + 16 + len('","point":') : -1]
         if text != f'{{"sum":"{_checksum(body)}","point":{body}}}':
             return None
-        point = json.loads(body)
+        point = understood_json(body)
         values = {str(key): float(value) for key, value in point["values"].items()}
         return tuple(float(step) for step in point["at"]), values, str(point["plan"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -62,10 +63,14 @@ class Journal:
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
 
-    def read(self) -> dict[Point, Values]:
+    def read(self, keys: Collection[str] = ()) -> dict[Point, Values]:
         """Read every line of every writer; the first of equal points counts.
 
         A damaged line is dropped, and only that; how many were is logged.
+
+        Args:
+            keys: The metric keys that are evaluated: a line without one of them is damaged, too,
+                whatever its checksum says.  Left out: any.
         """
         known: dict[Point, Values] = {}
         dropped: dict[str, int] = {}
@@ -74,7 +79,7 @@ class Journal:
                 if not line:
                     continue
                 entry = decode(line)
-                if entry is None:
+                if entry is None or not set(keys) <= entry[1].keys():
                     dropped[path.name] = dropped.get(path.name, 0) + 1
                 elif entry[0] not in known:
                     known[entry[0]] = entry[1]
