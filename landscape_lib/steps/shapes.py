@@ -164,8 +164,8 @@ class CentreShape(Shape):
     format: Literal["landscape centre"]
     values: dict[str, float] = {}
     loss: str | None = None
-    samples: Count = 0
-    directions: list[dict[str, Any]] = []
+    samples: Count
+    directions: list[dict[str, Any]]
     norms: NormsShape | None = None
     indifferent: IndifferentShape | Unknown | None = None
     spread: SpreadShape | Unknown | None = None

@@ -1,13 +1,17 @@
 """No name out of a config or a problem is ever taken for a command, an option or a path."""
 
+import json
 import os
+import re
 
 import pytest
+import torch
 import yaml
 
+from landscape_lib.config.schema import schema
 from landscape_lib.utils.journal import Journal
 from landscape_lib.viz.names import file_name
-from tests.pipeline.conftest import new_project
+from tests.pipeline.conftest import REPO, new_project
 
 EVIL = "$(touch owned); `touch owned`; ' \" \\ & touch owned #"
 LONG = "".join(map(str, range(48)))  # 86 letters
@@ -18,45 +22,136 @@ from torch import nn
 
 from landscape_lib import Problem
 
-NAMES = {names!r}
+NAME = {name!r}
 
 
 def build(**args):
-    def metric(net, loader, use_cuda):
-        return dict.fromkeys(NAMES, float(net.weight.sum()))
+    net = nn.Sequential()
+    net.add_module(NAME, nn.Linear(2, 3))
+    for parameter in net.parameters():
+        nn.init.ones_(parameter)
+    return Problem(net, (torch.zeros(3, 2), torch.arange(3)))
 
-    net = nn.Linear(2, 1, bias=False)
-    nn.init.ones_(net.weight)
-    return Problem(net, (torch.zeros(3, 2), torch.zeros(3, 1)), metrics=metric)
+
+def train(**args):
+    return build().model.state_dict()
 """
 
 
-def test_names_with_quotes_semicolons_and_substitutions_go_through_the_pipeline(tmp_path):
-    """From the config's own name over arguments to metrics: they are names, and nothing happens."""
-    project = new_project(tmp_path / 'it\'s $(touch owned) "here"')
-    (project.folder / "evil.py").write_text(PROBLEM.format(names=[EVIL, f"-{LONG}"]))
-    run = {
-        "problem": "evil.py:build",
+def evil_project(folder):
+    """Write a project whose every name is a command, its folder's and its config's among them."""
+    project = new_project(folder / 'it\'s $(touch owned) "here"')
+    place = project.folder
+    (place / f"{EVIL}.py").write_text(PROBLEM.format(name=EVIL))
+    weights = {f"{EVIL}.weight": torch.ones(3, 2), f"{EVIL}.bias": torch.zeros(3)}
+    for name in ("", " 1", " 2"):
+        torch.save(weights, place / f"{EVIL}{name}.pt")
+        weights = {key: tensor + 1 for key, tensor in weights.items()}
+    (place / f"{EVIL}.mplstyle").write_text("font.size: 7\n")
+    (place / f"{EVIL}.h5").write_bytes((REPO / "tests/data/original_directions.h5").read_bytes())
+    metrics = dict.fromkeys([EVIL, f"-{LONG}"], "cross_entropy")
+    problem = {"problem": f"{EVIL}.py:build", "metrics": metrics}
+    checkpoints = [f"{EVIL} 1.pt", f"{EVIL} 2.pt"]
+    one = problem | {
         "args": {
             EVIL: EVIL,
             "--config": "-rf",
             "line\nbreak": "../" * 9 + "etc/passwd",
-            LONG: LONG,
+            LONG: "x" * 300,
         },
+        "files": [f"{EVIL}.pt"],
         "grid": {"x": [-1, 1, 3]},
-        "figures": {"formats": ["svg"]},
+        "directions": {"kind": "target", "model": f"{EVIL} 1.pt", "layers": [f"{EVIL}.weight"]},
+        "trajectory": {EVIL: checkpoints},
+        "figures": {"formats": ["svg"], "style": f"{EVIL}.mplstyle"},
     }
-    (project.folder / "config.yaml").write_text(yaml.safe_dump({"runs": {"one": run}}))
-    (project.folder / "config.yaml").rename(project.folder / CONFIG)
-    keys = [f"train_loss_{EVIL}", f"train_loss_-{LONG}"]
+    trained = problem | {
+        "grid": {"x": [-1, 1, 3]},
+        "args": {"checkpoint": "results/trained/model.pt"},
+        "train": {"function": f"{EVIL}.py:train", "args": {EVIL: EVIL}},
+    }
+    plane = problem | {
+        "grid": {"x": [-1, 1, 5], "y": [-1, 1, 5], "mode": "adaptive", "metric": EVIL},
+        "directions": {"kind": "pca", "checkpoints": checkpoints},
+        "per_layer": [f"{EVIL}.*"],
+    }
+    film = problem | {
+        "grid": {"x": [-1, 1, 3]},
+        "directions": {"kind": "file", "path": f"{EVIL}.h5"},
+        "over_training": checkpoints,
+        "frames": 2,
+    }
+    config = {
+        "runs": {"one": one, "trained": trained, "plane": plane, "film": film},
+        "comparison": {"style": f"{EVIL}.mplstyle", "groups": {EVIL: ["one", "trained"]}},
+    }
+    (place / "config.yaml").unlink()
+    (place / CONFIG).write_text(yaml.safe_dump(config))
+    return project, config
+
+
+FREE = ("$(touch owned)", "touch owned.py:build")  # what only a setting of free text lets through
+REFUSED = {  # free text by its type, of which the reader knows better: it is never used
+    "figures.cmap",
+    "comparison.cmap",
+    "comparison.runs",
+    "evaluation.plan",
+}
+
+
+def is_free(entry, told):
+    """Whether a setting of this JSON schema takes any text, somewhere in its value."""
+    entry = told["definitions"].get(entry.get("$ref", "").rpartition("/")[2], entry)
+    if "enum" in entry:
+        return False
+    if "string" in (entry.get("type"), *entry.get("type", [])):
+        return any(re.search(entry.get("pattern", ""), text) for text in FREE)
+    if entry.get("type") == ["object", "null"] or entry.get("type") == "object":
+        return not entry.get("properties")
+    inner = entry["items"] if isinstance(entry.get("items"), dict) else {}
+    return any(is_free(one, told) for one in [*entry.get("anyOf", []), inner] if one)
+
+
+def free_settings():
+    """Every setting of free text that a config has, ``section.key``, whoever added it when."""
+    told = schema()
+    parts = {**told["definitions"], "comparison": told["properties"]["comparison"]}
+    return {
+        f"{part}.{key}"
+        for part, entry in parts.items()
+        for key, setting in entry["properties"].items()
+        if setting.get("$ref") is None and is_free(setting, told)
+    }
+
+
+def evil_settings(tree, part="run"):
+    """Return the settings of a config in which a command is hidden, ``section.key``."""
+    sections = {"grid", "directions", "evaluation", "figures", "paraview", "verdict", "train"}
+    found = set()
+    for key, value in tree.items():
+        if isinstance(value, dict) and key in (*sections, "x", "y"):
+            found |= evil_settings(value, part if key in ("x", "y") else key)
+        elif "touch owned" in json.dumps(value):
+            found.add(f"{part}.{key}")
+    return found
+
+
+def test_every_setting_of_free_text_holds_a_command_and_none_is_run(tmp_path):
+    """New settings are found by their schema; those that this config lacks fail here."""
+    project, config = evil_project(tmp_path)
+    runs = config["runs"].values()
+    tested = set().union(*map(evil_settings, runs))
+    tested |= evil_settings(config["comparison"], "comparison")
+    assert free_settings() - REFUSED == tested
+    keys = (f"train_loss_{EVIL}", f"train_loss_-{LONG}")
     pictures = [f"results/one/figures/{file_name(key)}_1d.svg" for key in keys]
     command = [part.replace("config.yaml", f"./{CONFIG}") for part in project.command(*pictures)]
     project.command = lambda *arguments: command
-    project.run()
+    output = project.run()
     assert all((project.folder / picture).stat().st_size for picture in pictures)
-    assert not list(tmp_path.rglob("*owned"))
-    above = {path.name for path in tmp_path.iterdir()}
-    assert above == {project.folder.name}
+    assert "Traceback" not in output
+    assert not [path for path in tmp_path.rglob("*") if path.name in {"owned", '"owned'}]
+    assert {path.name for path in tmp_path.iterdir()} == {project.folder.name}
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "-rf", ".hidden", "a b", "$(x)", "x" * 300, ""])
