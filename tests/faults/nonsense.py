@@ -1,5 +1,6 @@
 """Values, names and command lines that nobody means, drawn from a seed."""
 
+import copy
 import random
 from typing import Any
 
@@ -30,7 +31,7 @@ def change(tree: Any, draw: random.Random) -> None:
         here = here[key]
     way = draw.random()
     if way < 0.6 or isinstance(here, list):
-        here[key] = draw.choice(NASTY)
+        here[key] = copy.deepcopy(draw.choice(NASTY))
     elif way < 0.8:
         here[str(draw.choice(NASTY))] = here.pop(key)
     elif len(here) > 1 or here is not tree:

@@ -4,12 +4,17 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from landscape_lib.config.schema import schema
+from landscape_lib.core.files import write_text
+from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.surface import Surface
 from landscape_lib.utils.journal import Journal
+from landscape_lib.utils.storage import save_surface
 from landscape_lib.viz.names import file_name
 from tests.pipeline.conftest import REPO, new_project
 
@@ -175,3 +180,53 @@ def test_files_are_made_with_the_users_umask(tmp_path):
         os.umask(before)
     (path,) = (tmp_path / "journal").iterdir()
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_nothing_of_a_config_reaches_a_shell_but_names_that_are_quoted():
+    """Whatever is not quoted is made of names that a wildcard's pattern has let through."""
+    unquoted = set()
+    for path in (REPO / "workflow/rules").glob("*.smk"):
+        lines = re.findall(r"shell:\n((?: +\".*\"\n)+)", path.read_text())
+        assert lines or path.stem == "common"
+        unquoted |= set(re.findall(r"\{([a-z_.]+)\}", "".join(lines)))
+    names = {"wildcards.run", "wildcards.key", "wildcards.format"}
+    names |= {"wildcards.k", "wildcards.n", "wildcards.round", "params.n", "params.points"}
+    files = {"output", "log", "input.verdict"}
+    files |= {f"output.{name}" for name in ("directions", "model", "verdict", "page")}
+    assert unquoted <= names | files
+
+
+def test_a_result_replaces_a_link_and_is_never_written_through_it(tmp_path):
+    """A stranger's results folder may hold a link to a file of yours."""
+    yours = tmp_path / "yours.txt"
+    yours.write_text("kept")
+    (tmp_path / "results").mkdir()
+    place = tmp_path / "results" / "verdict.json"
+    place.symlink_to(yours)
+    write_text(place, "new")
+    assert yours.read_text() == "kept"
+    assert not place.is_symlink()
+    assert place.read_text() == "new"
+
+
+def test_a_results_folder_may_lie_elsewhere_behind_a_link_of_the_users(tmp_path):
+    """As on clusters, where large files belong on another disk."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "scratch")
+    write_text(tmp_path / "results/one/verdict.json", "new")
+    assert (tmp_path / "scratch/one/verdict.json").read_text() == "new"
+    assert (tmp_path / "results").is_symlink()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_results_are_made_with_the_users_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "new/verdict.json", "{}")
+        grid = Grid((Axis(-1, 1, 3),))
+        save_surface(tmp_path / "new/surface.h5", Surface(grid, {"train_loss": np.zeros(3)}))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "new").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o777 & ~mask
