@@ -15,7 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from landscape_lib.core.errors import DisagreementError, InputError, PointTooSlowError
+from landscape_lib.core.errors import (
+    DamagedFileError,
+    DisagreementError,
+    InputError,
+    PointTooSlowError,
+)
 from landscape_lib.utils.bucket import Bucket
 from landscape_lib.utils.frames import users_frames
 from landscape_lib.utils.signals import Stopped, Stops, exit_code, stops
@@ -34,6 +39,10 @@ _REFUSED = {  # what the system says when it does not write, and what helps
     errno.EIO: ("the disk reports an error", "see what the system's log says of it"),
     errno.ESTALE: ("the network file system lost it", "mount it again"),
 }
+_PATHS = (  # a path that was given cannot be what it should be
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO, errno.ENOTEMPTY),
+)
 
 
 def parser(description: str | None, *, one_run: bool = True) -> argparse.ArgumentParser:
@@ -75,7 +84,11 @@ def add_format(parser: argparse.ArgumentParser, *, films: bool = False) -> None:
 def execute(work: Callable[[argparse.Namespace, Stops], None], args: argparse.Namespace) -> int:
     """Do the work; return the exit code, having said what went wrong."""
     level = log.level
-    handlers = _start_logging(args.log)
+    try:
+        handlers = _start_logging(args.log)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"Error: {args.log}: cannot be the log: {error}. Name another file.\n")
+        return 2
     try:
         with stops() as listener:
             return _guarded(work, args, listener)
@@ -106,20 +119,33 @@ def _guarded(
     except Stopped as stop:
         log.warning("%s: %s; everything finished is kept.", args.run, stop)
         return exit_code(stop.number)
-    except InputError as error:
+    except (InputError, DamagedFileError) as error:
         _show_users_frames(error)
         log.error("Error: %s", error)
         return 2
     except OSError as error:
-        refusal = said_of_refusal(error)
-        if refusal is None:
-            return _unexpected(error)
-        _show_users_frames(error)
-        log.error("Error: %s", refusal)
-        return 1
+        return _about_files(error)
     except Exception as error:
         return _unexpected(error)
     return 0
+
+
+def _about_files(error: OSError) -> int:
+    """Say which path is wrong, or why the system did not write or read."""
+    refusal = said_of_refusal(error)
+    if refusal is not None:
+        _show_users_frames(error)
+        log.error("Error: %s", refusal)
+        return 1
+    if error.errno in _PATHS and error.filename and not users_frames(error):
+        log.error("Error: %s: %s. Correct the path, or what lies there.", *_where(error))
+        return 2
+    return _unexpected(error)
+
+
+def _where(error: OSError) -> tuple[str, str]:
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    return name, error.strerror or ""
 
 
 def said_of_refusal(error: OSError) -> str | None:
@@ -128,7 +154,7 @@ def said_of_refusal(error: OSError) -> str | None:
     Returns:
         None where the error says something else.
     """
-    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    name, said = _where(error)
     if error.errno in _REFUSED:
         what, helps = _REFUSED[error.errno]
     elif error.errno == errno.ENOENT and name and not Path(name).parent.is_dir():
@@ -137,13 +163,13 @@ def said_of_refusal(error: OSError) -> str | None:
         return None
     where = f"{name}: " if name else ""
     return (
-        f"{where}{what} ({error.strerror}). Everything finished is kept; {helps} and type the same "
-        "command again."
+        f"{where}{what} ({said}). Everything finished is kept; {helps} and type the same command "
+        "again."
     )
 
 
 def _unexpected(error: Exception) -> int:
-    if isinstance(error, DisagreementError) or type(error).__name__ == "DamagedFileError":
+    if isinstance(error, DisagreementError):
         log.error("Error: %s", error)
     elif not _show_users_frames(error):
         log.error("Error: %s", "".join(traceback.format_exception(error)))

@@ -1042,3 +1042,41 @@ def test_an_adaptive_grid_says_so_where_it_counts_and_nowhere_else(tmp_path):
     assert adaptive.refinement == Refinement(0.02, "train_loss")
     assert adaptive.settings("grid") == full.settings("grid")
     assert adaptive.settings("refinement") == '{"metric":"train_loss","tolerance":0.02}'
+
+
+# ------------------------------------------------------------------- files that mean harm
+
+
+def bomb(depth):
+    """Ten aliases of ten aliases of ...: some hundred bytes that stand for 10^depth values."""
+    lines = ["l0: &l0 [lol]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, depth)]
+    return "\n".join([*lines, f"runs: {{mine: {{args: {{bomb: *l{depth - 1}}}}}}}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (bomb(9), "it stands for more than 200,000 values, with its aliases written out"),
+        ('runs: {a: "\\0"}', "a text with a character that no file, name or page may hold"),
+        ('runs: {a: "\\ud800"}', "a text with a character that no file, name or page may hold"),
+        (f"runs: {{a: 0x{'f' * 6000}}}", "is not a value of the type 'tag:yaml.org,2002:int'"),
+        ("a: " * 3 + "x" * 2**24, "has more than 16,777,216 bytes, which is no config"),
+        (
+            "runs: {mine: {problem: 'p.py:b', grid: {x: [0, 1, 1000000000000]}}}",
+            "at most 1,000,000 steps",
+        ),
+    ],
+    ids=["aliases", "NUL", "surrogate", "number", "size", "grid"],
+)
+def test_a_config_that_would_fill_memory_or_no_name_can_hold_is_refused_at_once(
+    tmp_path, text, message
+):
+    (found,) = mistakes(tmp_path, text)
+    assert message in found
+
+
+def test_a_config_is_a_file_and_no_device(tmp_path):
+    for path in ("/dev/zero", "/dev/null"):
+        with pytest.raises(InputError, match="is a device or a pipe"):
+            config.load(path)

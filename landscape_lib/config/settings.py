@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from landscape_lib.config import readers
 from landscape_lib.config.readers import FLAG, FUNCTION, NULL, NULL_AS_NONE, PLAIN_MAPPING
 from landscape_lib.core.failures import Limits
-from landscape_lib.core.grid import Axis, Grid, Refinement
+from landscape_lib.core.grid import MOST_STEPS, Axis, Grid, Refinement
 from landscape_lib.core.plan import PRECISIONS
 
 AXES = ("x", "y")
@@ -70,6 +70,8 @@ End = float | Literal["auto"]
 
 def _ordered(limits: tuple[End, End, int]) -> tuple[End, End, int]:
     low, high, count = limits
+    if count > MOST_STEPS:
+        raise readers.refusal(f"at most {MOST_STEPS:,} steps")
     if low == "auto" or high == "auto":
         if low != high or count < 2:
             raise readers.refusal("[auto, auto, count] with a count from 2")

@@ -9,6 +9,9 @@ import yaml
 from landscape_lib.core.errors import InputError
 
 TOO_DEEP = "is nested too deeply, or an alias holds itself."
+LARGEST = 2**24  # bytes of a file that somebody may have written as a config
+MOST_NODES = 200_000  # values that it stands for: an alias counts as all that it repeats
+LONGEST_NUMBER = 4096  # bits; Python itself refuses to spell much longer ones
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,6 +30,22 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _refuse_bomb(node)
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if "\0" in node.value or any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise yaml.MarkedYAMLError(
+                problem="a text with a character that no file, name or page may hold (U+0000, or "
+                "half of a surrogate pair)",
+                problem_mark=node.start_mark,
+            )
+        return node
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: dict[tuple[str, str], yaml.Mark] = {}
@@ -43,7 +62,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep=deep)
+            found = super().construct_object(node, deep=deep)
+            if isinstance(found, int) and found.bit_length() > LONGEST_NUMBER:
+                raise OverflowError
+            return found
         except (ValueError, LookupError, AttributeError, OverflowError) as error:
             raise yaml.MarkedYAMLError(  # '!!int five' and the like
                 problem=f"{str(node.value)[:40]!r} is not a value of the type {node.tag!r}",
@@ -64,6 +86,34 @@ _Loader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+
+
+def _refuse_bomb(root: yaml.Node) -> None:
+    """Refuse a short text that stands for a tree which fills memory: aliases of aliases of aliases.
+
+    Raises:
+        RecursionError: If an alias holds itself.
+        yaml.MarkedYAMLError: If the tree is too large.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if sizes.get(id(node)) == 0:  # it holds itself
+            raise RecursionError
+        if id(node) not in sizes:
+            sizes[id(node)] = 0
+            inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+            parts = [
+                part for each in inner for part in (each if isinstance(each, tuple) else [each])
+            ]
+            sizes[id(node)] = 1 + sum(map(size, parts))
+        return sizes[id(node)]
+
+    if size(root) > MOST_NODES:
+        raise yaml.MarkedYAMLError(
+            problem=f"it stands for more than {MOST_NODES:,} values, with its aliases written out",
+            problem_mark=root.start_mark,
+        )
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -98,7 +148,13 @@ def understood(text: str, path: Path | str) -> dict[Any, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path}: is a device or a pipe; give the path of a config file.")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise InputError(f"{path}: has more than {LARGEST:,} bytes, which is no config.")
+        return content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; give the path of a config.") from error
     except IsADirectoryError as error:

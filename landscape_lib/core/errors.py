@@ -18,3 +18,7 @@ class PointTooSlowError(RuntimeError):
 
 class NoPointError(RuntimeError):
     """Say that not one point could be evaluated, so that nobody knows what there is to measure."""
+
+
+class DamagedFileError(RuntimeError):
+    """Say that a file cannot be trusted, and what to do.  Scripts exit with 2."""

@@ -4,17 +4,19 @@ import contextlib
 import errno
 import fcntl
 import glob
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from landscape_lib.core.errors import DisagreementError, InputError
+from landscape_lib.core.errors import DamagedFileError, DisagreementError, InputError
 
 Found = TypeVar("Found")
 
+_OWN = (InputError, DisagreementError, DamagedFileError)
 # Of a network file system: the server did it, but its answer was lost, and asked again it says so.
 _LOST = {errno.ENOENT, errno.ESTALE}
 # Of file systems that write the names of a folder by themselves.
@@ -70,7 +72,7 @@ def _of_the_system(error: BaseException | None) -> OSError | None:
     Matplotlib ends a PDF that breaks off with an error of zlib, torch a file with one of its own.
     What this library itself says of an error stays what it is.
     """
-    while error is not None and not isinstance(error, InputError | DisagreementError):
+    while error is not None and not isinstance(error, _OWN):
         if isinstance(error, OSError) and error.errno:
             return error
         error = error.__cause__ or error.__context__
@@ -171,3 +173,25 @@ def unstale(read: Callable[[], Found]) -> Found:
         if error.errno != errno.ESTALE:
             raise
         return read()
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; what cannot be read is a ``ValueError``.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: As ``understood_json``; or if it is not UTF-8.
+    """
+    return understood_json(unstale(lambda: Path(path).read_text(encoding="utf-8")))
+
+
+def understood_json(text: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        ValueError: If it is not JSON, or nested so deeply that nobody can have meant it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

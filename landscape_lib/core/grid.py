@@ -13,6 +13,8 @@ from landscape_lib.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
+MOST_STEPS = 10**6  # of an axis: nobody waits for more, and a stranger's file may claim them
+MOST_POINTS = 10**9  # of a grid: 8 GB for one metric
 COARSEST = 5  # steps that the coarsest lattice of an axis has, at least
 KNOWN_AXES = 16  # whose steps are remembered: those of a million take a third of a second
 
@@ -39,6 +41,8 @@ class Axis:
             raise InputError(f"An axis runs from {self.low} to {self.high}; both must be finite.")
         if self.count < 1:
             raise InputError(f"An axis has {self.count} steps; it needs at least 1.")
+        if self.count > MOST_STEPS:
+            raise InputError(f"An axis has {self.count:,} steps; at most {MOST_STEPS:,} are read.")
         if self.count > 1 and not self.low < self.high:
             raise InputError(
                 f"An axis runs from {self.low} to {self.high}; low must be below high."
@@ -155,6 +159,8 @@ class Grid:
         object.__setattr__(self, "axes", tuple(self.axes))
         if len(self.axes) not in (1, 2):
             raise InputError(f"A grid has {len(self.axes)} axes; it needs one or two.")
+        if self.size > MOST_POINTS:
+            raise InputError(f"A grid has {self.size:,} points; at most {MOST_POINTS:,} are read.")
 
     @property
     def shape(self) -> tuple[int, ...]:

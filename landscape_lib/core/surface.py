@@ -155,6 +155,8 @@ class Trajectory:
             found = getattr(self, name)
             if found is not None:
                 object.__setattr__(self, name, np.asarray(found, dtype=np.float64))
+        if not isinstance(self.name, str):
+            raise InputError(f"A trajectory is called {self.name!r}; wanted a text.")
         if self.alpha.ndim != 1 or self.alpha.shape != self.beta.shape:
             raise InputError(
                 f"A trajectory's alpha has shape {self.alpha.shape}, beta {self.beta.shape}; "

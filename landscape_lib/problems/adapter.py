@@ -1,6 +1,5 @@
 """How a LoRA adapter gets into the weights that it was trained for."""
 
-import json
 import logging
 import math
 import re
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def _pairs(names: Collection[str]) -> list[tuple[str, str, str]]:
 def _settings(folder: Path) -> Mapping[str, Any]:
     path = folder / SETTINGS
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); wanted the folder of a LoRA adapter, as peft's "

@@ -1,7 +1,6 @@
 """How the weights in a checkpoint find their way into a model, whatever they are wrapped in."""
 
 import importlib.util
-import json
 import logging
 import re
 import zipfile
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import read_json
 from landscape_lib.problems.adapter import SETTINGS, merge_adapter
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def _sharded(index: Path, *, mapped: bool) -> State:
         InputError: If the index is none, or a shard is missing or lacks what the index says.
     """
     try:
-        places = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        places = dict(read_json(index)["weight_map"])
     except (ValueError, KeyError, TypeError):
         raise InputError(
             f"{index}: it is no index of a sharded checkpoint; wanted a 'weight_map' from names of "

@@ -27,6 +27,8 @@ from landscape_lib.problems.source import (
     split_name,
     trees_hash,
 )
+from landscape_lib.steps.report import read_probe, reading
+from landscape_lib.steps.shapes import RoundShape, refuse_strange
 from landscape_lib.utils.hashing import HashCache, canonical, hash_text
 from landscape_lib.utils.pipeline import SCRIPTS
 from landscape_lib.utils.records import read_record
@@ -194,12 +196,10 @@ class Dependencies:
         folder = self.config.run(run).path("rounds")
         path = folder / f"{number}.json"
         self._bring(path)
-        try:
-            count = int(read_record(path)["shards"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{path}: it is damaged ({error}). Remove it and type the same command again."
-            ) from None
+        with reading(path, "choose_points"):
+            found = read_record(path)
+            refuse_strange(found, RoundShape)
+        count = int(found["shards"])
         shards = [(folder / f"{number}/{k}-of-{count}.h5").as_posix() for k in range(count)]
         return shards or None
 
@@ -301,14 +301,7 @@ class Dependencies:
         """
         path = self.config.run(run).path("probe.json")
         self._bring(path)
-        try:
-            return read_record(path)
-        except OSError:
-            return {}
-        except ValueError as error:
-            raise InputError(
-                f"{path}: it is damaged ({error}). Remove it and type the same command again."
-            ) from None
+        return read_probe(path) if path.exists() else {}
 
     def keys(self, run: str, key_file: str | None = None) -> list[str]:
         """Return the run's metric keys.

@@ -204,9 +204,32 @@ def _file(model: nn.Module, settings: DirectionSettings, axis: int) -> Direction
     directions = load_directions(str(settings.path), model)
     if axis >= len(directions):
         raise InputError(f"{settings.path}: it holds one direction, but the grid has two axes.")
+    _refuse_unfitting(model, directions[axis], settings)
     found = directions[axis]  # it may have been made orthogonal to what is no axis here
     told = {name: entry for name, entry in found.attributes.items() if name != "along"}
     return replace(found, attributes=told)
+
+
+def _refuse_unfitting(model: nn.Module, found: Direction, settings: DirectionSettings) -> None:
+    """Refuse a direction that was made for another network: what it moves must be there.
+
+    Raises:
+        InputError: If a tensor has another shape than the model's, or the model has none.
+    """
+    known = movable(model) | movable(model, "states")
+    there = {name: tuple(tensor.shape) for name, tensor in known.items()}
+    for name, tensor in zip(found.names, found, strict=True):
+        if there.get(name) != tuple(tensor.shape):
+            raise InputError(
+                f"{settings.path}: its tensor {name!r} has the shape {tuple(tensor.shape)}; the "
+                f"model's has {there.get(name, 'none of that name')}. It belongs to another "
+                "network."
+            )
+        if not tensor.is_floating_point():
+            raise InputError(
+                f"{settings.path}: its tensor {name!r} holds {tensor.dtype}; wanted floating-point "
+                "numbers."
+            )
 
 
 def _components(model: nn.Module, settings: Sequence[DirectionSettings]) -> dict[int, Direction]:

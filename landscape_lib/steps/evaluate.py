@@ -213,7 +213,7 @@ class Work:
         limits = self.bench.limits
         flight = Flight(journal.folder / f"{name}.flight", limits.seconds) if journal else None
         points = [tuple(point) for point in self.grid.points(indices).tolist()]
-        known = self._outcomes(journal, flight, points) if journal and flight else {}
+        known = self._outcomes(journal, flight, points, keys) if journal and flight else {}
         missing = [point for point in points if point not in known]
         found = len(points) - len(missing)
         already = f", {found} of them in the journal" if journal else ""
@@ -261,20 +261,22 @@ class Work:
         )
 
     def _outcomes(
-        self, journal: Journal, flight: Flight, points: Sequence[Point]
+        self, journal: Journal, flight: Flight, points: Sequence[Point], keys: Sequence[str]
     ) -> dict[Point, Outcome]:
         """Return what needs no evaluation: values, and failures that would end the process again.
 
         Other points that failed are tried again.
         """
         limits = self.bench.limits
-        known: dict[Point, Outcome] = {**self._known(journal, points)}
+        known: dict[Point, Outcome] = {**self._known(journal, points, keys)}
         note_crash(flight.crash(), journal, known.keys(), limits)
         return known | {p: why for p, why in journal.failures.items() if why.holds(limits)}
 
-    def _known(self, journal: Journal, points: Sequence[Point]) -> dict[Point, Values]:
+    def _known(
+        self, journal: Journal, points: Sequence[Point], keys: Sequence[str]
+    ) -> dict[Point, Values]:
         """Read the journal; standard errors of points that were evaluated without are missing."""
-        found = journal.read(points)
+        found = journal.read(points, keys)
         if not self.bench.standard_error and not self.bench.bootstrap:
             for point, values in found.items():
                 if any(map(is_beside, values)):

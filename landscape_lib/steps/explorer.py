@@ -1,6 +1,5 @@
 """How surfaces become the page to explore them with: one run's, or every run's of a config."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from landscape_lib.config import Config, Experiment
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.files import read_json
 from landscape_lib.core.gap import with_gaps
 from landscape_lib.steps.pictures import put_aside_comparisons
 from landscape_lib.steps.shown import shown_surface
@@ -66,7 +66,7 @@ def read_verdict(path: Path | str) -> Mapping[str, Any]:
         InputError: If there is none, or it is no JSON object.
     """
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: no verdict can be read from it ({error}).") from error
     if not isinstance(found, dict):

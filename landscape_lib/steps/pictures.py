@@ -16,7 +16,6 @@ from landscape_lib.core.gap import with_gaps
 from landscape_lib.core.surface import Surface
 from landscape_lib.steps.report import reading
 from landscape_lib.steps.shown import shown_surface
-from landscape_lib.utils.records import read_record
 from landscape_lib.utils.storage import load_ensemble, load_surface
 from landscape_lib.viz.names import SEEDS, SPECTRUM, file_name
 
@@ -65,13 +64,14 @@ def draw_persistence(experiment: Experiment, key: str, ending: str) -> Path:
 
 def draw_spectrum(experiment: Experiment, ending: str) -> Path:
     """Draw the Hessian's spectrum at the centre below ``figures/``; return its path."""
+    from landscape_lib.steps.verdict import read_centre
     from landscape_lib.viz.spectrum import plot_spectrum
 
     centre_path = experiment.path("centre.json")
+    centre = read_centre(centre_path)
     with reading(centre_path, "measure_centre"):
-        centre = read_record(centre_path)
         density = dict(centre["density"])
-        largest = list(centre["eigenvalues"].get("values", ()))
+        largest = list((centre.get("eigenvalues") or {}).get("values", ()))
     path = experiment.path("figures", f"{SPECTRUM}.{ending}")
     plot_spectrum(density, largest, path, look_of(experiment.figures))
     log.info("%s: the Hessian's spectrum drawn.", experiment.name)

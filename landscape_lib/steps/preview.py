@@ -94,7 +94,8 @@ def evaluated_so_far(experiment: Experiment) -> Surface:
         report["problem"]["fingerprint"], str(told["content"]), Plan(**report["plan"]).canonical()
     )
     points = map(tuple, experiment.grid.points().tolist())
-    known = Journal(experiment.path("journal", fingerprint)).read(points)
+    journal = Journal(experiment.path("journal", fingerprint))
+    known = journal.read(points, report["keys"])
     surface = partial_surface(experiment.grid, known, report["keys"])
     if surface is None:
         raise InputError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.plan import Plan
+from landscape_lib.steps.shapes import ProbeShape, refuse_strange
 from landscape_lib.utils.records import read_record
 
 
@@ -18,8 +19,8 @@ def read_probe(path: Path | str) -> dict[str, Any]:
     """
     with reading(path, "the probe"):
         found = read_record(path)
+        refuse_strange(found, ProbeShape)
         Plan(**found["plan"])
-        float(found["seconds_per_point"]), list(found["keys"]), dict(found["problem"])
     return found
 
 
@@ -38,7 +39,7 @@ def reading(path: Path | str, maker: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; run {maker} first.") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: it is damaged ({error}). Remove it and type the same command again."
         ) from None

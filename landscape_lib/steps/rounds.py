@@ -16,6 +16,7 @@ from landscape_lib.core.surface import Label, Surface, merge
 from landscape_lib.steps.dependencies import shard_count
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.report import read_probe, reading
+from landscape_lib.steps.shapes import RoundShape, refuse_strange
 from landscape_lib.utils.records import read_record, write_record
 from landscape_lib.utils.storage import load_shard
 
@@ -92,6 +93,7 @@ def read_round(path: Path | str) -> Chosen:
     """
     with reading(path, "choose_points"):
         told = read_record(path)
+        refuse_strange(told, RoundShape)
         found = told["round"] or {"indices": [], "why": ""}
         one = Round(tuple(int(index) for index in found["indices"]), str(found["why"]))
         return Chosen(int(told["number"]), int(told["shards"]), one)

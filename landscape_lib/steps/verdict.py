@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.config import Experiment
-from landscape_lib.core.errors import InputError
 from landscape_lib.core.files import write_text
+from landscape_lib.steps.report import reading
+from landscape_lib.steps.shapes import CentreShape, refuse_strange
 from landscape_lib.utils.records import read_record
 from landscape_lib.utils.storage import load_surface
 from landscape_lib.verdict.evidence import Evidence
@@ -41,12 +42,7 @@ def read_centre(path: Path) -> Mapping[str, Any]:
     Raises:
         InputError: If it is missing or damaged.
     """
-    try:
+    with reading(path, "measure_centre"):
         found = read_record(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; run measure_centre first.") from error
-    except ValueError:
-        found = {}
-    if found.get("format") != "landscape centre":
-        raise InputError(f"{path}: it is damaged. Remove it and type the same command again.")
+        refuse_strange(found, CentreShape)
     return found

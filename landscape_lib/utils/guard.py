@@ -1,6 +1,7 @@
 """What a file of arrays may not do, whoever wrote it: lead elsewhere, or exhaust memory."""
 
 import math
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ FILTERS = {  # of HDF5 itself and of h5py, so that no plugin is loaded to read a
     h5py.h5z.FILTER_LZF,
 }
 DENSEST = 1100  # bytes out of one that is stored: deflate packs no more than 1032 into one
+MOST_TEXT = 2**28  # bytes that entries of no fixed length may come to
+MEANT = "The file is damaged, or it was made to exhaust memory."
 FREE = 2**16  # bytes that may be asked for although nothing is stored: fill values of small arrays
 
 
@@ -77,27 +80,51 @@ def _refuse_dataset(dataset: h5py.Dataset, name: str, path: Path | str) -> None:
             "need a plugin. Save it packed with gzip, or not at all: h5repack -f NONE."
         )
     stored = dataset.id.get_storage_size()
-    if dataset.nbytes > DENSEST * stored + FREE:
+    room = DENSEST * stored + FREE
+    if dataset.nbytes > room:
         raise InputError(
             f"{path}: {name!r} claims {dataset.nbytes:,} bytes, but {stored:,} are stored, which "
-            "cannot hold them. The file is damaged, or it was made to exhaust memory."
+            f"cannot hold them. {MEANT}"
+        )
+    chunk = (
+        math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    )  # of 1 byte where there is none
+    if chunk > max(room, dataset.nbytes):
+        raise InputError(
+            f"{path}: {name!r} is stored in pieces of {chunk:,} bytes, each read whole, but "
+            f"{stored:,} are stored in all. {MEANT}"
+        )
+    if dataset.dtype.hasobject and dataset.size * os.path.getsize(path) > MOST_TEXT:
+        raise InputError(
+            f"{path}: {name!r} holds {dataset.size:,} texts or lists of any length, each of which "
+            f"may be as long as the file. {MEANT}"
         )
 
 
 def refuse_dense(archive: zipfile.ZipFile, path: Path | str) -> None:
     """Refuse an npz file whose arrays claim more than what is stored could hold.
 
+    Members that share what is stored count together: a file holds no more than its own size
+    unpacks to.
+
     Raises:
         InputError: If one does.
     """
+    total = 0
     for member in archive.infolist():
         claimed = max(member.file_size, _claimed(archive, member))
         if claimed > DENSEST * member.compress_size + FREE or claimed > member.file_size + FREE:
             raise InputError(
                 f"{path}: {member.filename!r} claims {claimed:,} bytes, but "
-                f"{member.compress_size:,} are stored, which cannot hold them. The file is "
-                "damaged, or it was made to exhaust memory."
+                f"{member.compress_size:,} are stored, which cannot hold them. {MEANT}"
             )
+        total += claimed
+    size = os.path.getsize(path)
+    if total > DENSEST * size + FREE:
+        raise InputError(
+            f"{path}: its members claim {total:,} bytes together, but the file has {size:,}, which "
+            f"cannot hold them. {MEANT}"
+        )
 
 
 def _claimed(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.files import unstale, write_text
+from landscape_lib.core.files import read_json, unstale, write_text
 
 SILLY = re.compile(r"\.nfs[0-9a-fA-F]{8,}")
 CACHE = Path(".snakemake") / "landscape-hashes.json"
@@ -58,7 +58,7 @@ class HashCache:
         self.path = path
         self._changed = False
         try:
-            self._known: dict[str, Any] = json.loads(path.read_text())
+            self._known: dict[str, Any] = read_json(path)
             if not isinstance(self._known, dict):
                 self._known = {}
         except (OSError, ValueError):

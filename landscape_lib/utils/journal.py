@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.failures import Failure
-from landscape_lib.core.files import sync_folder, unstale
+from landscape_lib.core.files import sync_folder, understood_json, unstale
 from landscape_lib.utils.hosts import name_for_files
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ def decode(line: bytes) -> tuple[Point, Values, str] | None:
         body = text[len('{"sum":"') + 16 + len('","point":') : -1]
         if text != f'{{"sum":"{_checksum(body)}","point":{body}}}':
             return None
-        point = json.loads(body)
+        point = understood_json(body)
         values = {sys.intern(key): float(value) for key, value in point["values"].items()}
         return tuple(float(step) for step in point["at"]), values, str(point["plan"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -70,10 +70,10 @@ def _decode_event(line: bytes) -> tuple[str, Point, Failure | None] | None:
         body = text[start + len(f'","{kind}":') : -1]
         if text != f'{{"sum":"{_checksum(body)}","{kind}":{body}}}':
             return None
-        told = json.loads(body)
+        told = understood_json(body)
         failure = Failure(**told["error"]) if kind == "failed" else None
         return kind, tuple(float(step) for step in told["at"]), failure
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, StopIteration):
         return None
 
 
@@ -169,6 +169,7 @@ class Journal:
         self._known: dict[Point, tuple[Values, Path]] = {}
         self._plan_names: dict[str, str] = {}  # one string for all points of a plan
         self._wanted: set[bytes] | None = None
+        self._keys: frozenset[str] = frozenset()
         self._read: dict[Path, int] = {}  # bytes of whole lines
         self._descriptor: int | None = None
         self.path = self._new_path()
@@ -176,7 +177,9 @@ class Journal:
         self._closing = threading.Event()
         self._syncer: threading.Thread | None = None
 
-    def read(self, points: Iterable[Point] | None = None) -> dict[Point, Values]:
+    def read(
+        self, points: Iterable[Point] | None = None, keys: Collection[str] = ()
+    ) -> dict[Point, Values]:
         """Read the lines of every writer.
 
         A damaged line is dropped, and only that; how many were is logged.  A point that failed is
@@ -186,11 +189,14 @@ class Journal:
             points: Those that are wanted.  Lines of others are told by their coordinates, and
                 passed over unread: each shard of a large grid meets the points of all shards
                 before it.  None: all that there are.
+            keys: The metric keys that are evaluated: a line without one of them is damaged, too,
+                whatever its checksum says.  Left out: any.
 
         Raises:
             DisagreementError: If two writers have different values of one point.
         """
         self._wanted = None if points is None else {_spelled(point) for point in points}
+        self._keys = frozenset(keys)
         self._known, self._read = {}, {}
         self.failures, self.deaths = {}, Counter()
         for path, dropped in self._look().items():
@@ -223,7 +229,7 @@ class Journal:
         for path in sorted(self.folder.glob("*.jsonl")):
             for line in self._new(path):
                 entry = decode(line)
-                if entry is None:
+                if entry is None or not self._keys <= entry[1].keys():
                     dropped[path] = dropped.get(path, 0) + (not self._took(line))
                     continue
                 point, values, plan = entry

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from landscape_lib.core.files import unstale, write_text
+from landscape_lib.core.files import read_json, write_text
 from landscape_lib.utils.hashing import hash_text
 
 CHECKSUM = "sha256"
@@ -23,7 +23,7 @@ def read_record(path: Path | str) -> dict[str, Any]:
         OSError: If there is no such file.
         ValueError: If it is no mapping, has no checksum, or is not what was written.
     """
-    found = json.loads(unstale(lambda: Path(path).read_text(encoding="utf-8")))
+    found = read_json(path)
     if not isinstance(found, dict):
         raise ValueError(f"wanted a JSON object, found a {type(found).__name__}")
     if found.pop(CHECKSUM, None) != _checksum(found):

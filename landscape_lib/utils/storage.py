@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +19,7 @@ import h5py
 import numpy as np
 
 from landscape_lib.core.ensemble import Ensemble
-from landscape_lib.core.errors import InputError
+from landscape_lib.core.errors import DamagedFileError, InputError
 from landscape_lib.core.files import unstale, whole_file
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import (
@@ -55,11 +57,11 @@ SEAL = b"\nSHA-256 of all before this line: "
 # systems cannot: it would not read a file there that is as good as any.
 READING: dict[str, Any] = {"rdcc_nbytes": 0, "locking": False}
 PIECE = 2**22  # bytes that are hashed at a time
+DAMAGED_NPZ = (  # what zipfile and numpy raise over bytes that are none, or changed ones
+    *(OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, SyntaxError),
+)
 MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04"}  # how their files begin
-
-
-class DamagedFileError(RuntimeError):
-    """Say that a file cannot be trusted, and what to do."""
 
 
 @contextmanager
@@ -394,7 +396,7 @@ def _npz(path: Path | str) -> dict[str, np.ndarray]:
             return dict(arrays)  # no pickles: they run code
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED_NPZ as error:
         raise InputError(f"{path}: it cannot be read as npz: {error}.") from error
 
 

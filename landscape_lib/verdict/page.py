@@ -5,6 +5,7 @@ from html import escape
 from landscape_lib.verdict.judge import Verdict
 
 MARKS = {"good": "✓", "note": "•", "warning": "!", "unknown": "?"}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 STYLE = """
 :root { color-scheme: light dark;
   --good: #1a7f37; --note: #0b62b5; --warning: #b42318; --unknown: #667085; }
@@ -35,6 +36,7 @@ def page(verdict: Verdict) -> str:
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>Verdict: {name}</title><style>{STYLE}</style></head><body>",
             f"<h1>Is this picture right? {name}</h1><p>{', '.join(counts)}.</p>",

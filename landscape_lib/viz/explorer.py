@@ -333,7 +333,7 @@ def _path(way: Trajectory) -> dict[str, Any]:
     """Return a training's steps [alpha, beta]; one that left all bounds has no place."""
     steps = np.column_stack([way.alpha, way.beta])
     placed = np.isfinite(steps).all(axis=1)
-    off = None if way.distance is None else way.distance[placed].tolist()
+    off = None if way.distance is None else [*map(_finite, way.distance[placed].tolist())]
     return {"name": way.name, "steps": steps[placed].tolist(), "off": off}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from landscape_lib import config
+from landscape_lib.core.errors import InputError
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.utils.records import read_record, write_record
 from tests.pipeline.conftest import new_project
@@ -79,24 +80,26 @@ def test_what_a_cluster_is_asked_for_follows_the_probe_and_is_no_reason_to_run_a
 
 
 @pytest.mark.parametrize(
-    ("report", "threads"),
+    ("plan", "threads"),
     [
         ({}, 1),
-        ({"plan": None}, 1),  # damaged: the shard will say so
-        ({"plan": {"device": "cpu", "threads": "many"}}, 1),
-        ({"plan": {"device": "cpu", "threads": 6}}, 6),
-        ({"plan": {"device": "cuda:1", "threads": 6}}, 1),  # four GPUs need no 24 cores
+        ({"device": "cpu", "threads": 6}, 6),
+        ({"device": "cuda:1", "threads": 6}, 1),  # four GPUs need no 24 cores
     ],
     ids=str,
 )
-def test_what_a_shard_keeps_busy_is_read_from_the_probe(tmp_path, monkeypatch, report, threads):
+def test_what_a_shard_keeps_busy_is_read_from_the_probe(tmp_path, monkeypatch, plan, threads):
     monkeypatch.chdir(new_project(tmp_path).folder)
     depends = Dependencies(config.load("config.yaml"))
     assert depends.threads("one") == 1  # nothing was probed yet
     path = tmp_path / "results" / "one" / "probe.json"
     path.parent.mkdir(parents=True)
+    report = {"keys": ["train_loss"], "plan": plan, "seconds_per_point": 1.0, "problem": {}}
     write_record(path, report)
     assert depends.threads("one") == threads
+    write_record(path, report | {"plan": {"device": "cpu", "threads": "many"}})
+    with pytest.raises(InputError, match=r"probe.json: it is damaged"):
+        Dependencies(config.load("config.yaml")).threads("one")
 
 
 def test_a_dry_run_knows_the_probes_cores_before_anything_ran(tmp_path):

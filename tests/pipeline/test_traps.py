@@ -106,7 +106,8 @@ def test_every_key_is_drawn_the_plain_ones_too_traps_32_and_40(tmp_path, monkeyp
     )
     (tmp_path / "results/own").mkdir(parents=True)
     keys = ["train_loss", "train_acc", "train_loss_own", "test_loss"]
-    write_record(tmp_path / "results/own/probe.json", {"keys": keys})
+    report = {"keys": keys, "plan": {}, "seconds_per_point": 1.0, "problem": {}}
+    write_record(tmp_path / "results/own/probe.json", report)
     targets = Dependencies(config.load("c.yaml")).targets("own")
     assert {f"results/own/paraview/{key}.vtp" for key in keys} <= set(targets)
     assert sum("/figures/" in target for target in targets) == 4 * len(keys) + 1  # the gap

@@ -137,3 +137,48 @@ def test_an_npz_file_that_claims_more_than_it_holds_is_refused(tmp_path):
     assert str(path) in str(refused.value)
     with zipfile.ZipFile(npz(tmp_path / "whole.npz", (4, 3), bytes(96))) as archive:
         refuse_dense(archive, path)
+
+
+def a_huge_piece(handle, name):
+    handle.create_dataset(name, (4, 3), float, chunks=(2**14, 2**13), maxshape=(None, None))
+    handle[name].id.write_direct_chunk((0, 0), b"\0" * 96)  # as a stranger's program could
+
+
+def texts_that_are_one_long_text(handle, name):
+    """Each of 20,000 entries could point to one text that is as long as the file."""
+    handle[name] = ["ab"] * 20_000
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (
+            a_huge_piece,
+            r"'/train_loss' is stored in pieces of 1,073,741,824 bytes, each read whole",
+        ),
+        (texts_that_are_one_long_text, "'/train_loss' holds 20,000 texts or lists of any length"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_takes_more_memory_than_it_claims_is_refused(surface, put, message):
+    path = surface(put)
+    assert path.stat().st_size < 10**6
+    with pytest.raises(InputError, match=message):
+        load_surface(path)
+
+
+def test_members_of_an_npz_file_that_share_their_bytes_count_together(tmp_path):
+    """As in zip bombs: each member alone could be true, all of them cannot."""
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(npz(path, (131_072,), bytes(2**20)), "a") as archive:
+        (one,) = archive.infolist()
+        for number in range(2000):
+            again = zipfile.ZipInfo(f"{number}.npy")
+            for name in ("header_offset", "CRC", "compress_size", "file_size", "compress_type"):
+                setattr(again, name, getattr(one, name))
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+        archive._didModify = True
+    assert path.stat().st_size < 10**6
+    with pytest.raises(InputError, match=r"members claim .* bytes together|cannot be read as npz"):
+        load_surface(path)

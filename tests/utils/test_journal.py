@@ -360,3 +360,27 @@ def test_what_is_wanted_is_found_beside_damage_and_damage_is_told(tmp_path, capl
     (tmp_path / "w.jsonl").write_bytes(lines[0] + glued + wrong + torn)
     assert set(Journal(tmp_path).read([(2.0, 0.5), (3.0, 0.5)])) == {(2.0, 0.5)}
     assert "2 damaged lines" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000,
+        '{"at":[0,0],"values":{"loss":1' + "0" * 400 + '},"plan":""}',
+        '{"at":[0,0],"values":{"loss":1' + "0" * 6000 + '},"plan":""}',
+        '{"at":0,"values":[],"plan":""}',
+    ],
+    ids=["nested", "large", "endless", "shapes"],
+)
+def test_nonsense_is_dropped_though_its_checksum_fits(body):
+    from landscape_lib.utils.journal import _checksum
+
+    assert decode(f'{{"sum":"{_checksum(body)}","point":{body}}}'.encode()) is None
+
+
+def test_a_line_without_a_metric_that_is_evaluated_is_dropped(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.append((0.0,), {"loss": 1.0}, "{}")
+        journal.append((1.0,), {"loss": 1.0, "acc": 2.0}, "{}")
+    assert set(Journal(tmp_path).read(keys=["loss", "acc"])) == {(1.0,)}
+    assert set(Journal(tmp_path).read(keys=["loss"])) == {(0.0,), (1.0,)}

@@ -326,7 +326,8 @@ def test_the_page_is_whole_has_no_script_and_escapes_names():
     assert key in shown
     assert "Is the gradient at the centre near zero?" in shown
     assert "Keskar et al. (2017)" in shown
-    assert "http" not in text
+    assert "http://" not in text
+    assert "https://" not in text
 
 
 def test_the_page_says_what_was_not_measured():

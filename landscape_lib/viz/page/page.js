@@ -275,7 +275,7 @@ function pointHeard([point]) {
   if (!point.data.mode) return said; // not of the training's path
   const way = state.run.told.trajectories[point.data.meta];
   const place = way.steps[point.pointNumber].map((step) => numberText(step)).join(", ");
-  const off = way.off ? `, ${numberText(way.off[point.pointNumber], 3)} off the plane` : "";
+  const off = way.off && way.off[point.pointNumber] !== null ? `, ${numberText(way.off[point.pointNumber], 3)} off the plane` : "";
   return `${way.name || "training"}, step ${point.pointNumber + 1} of ${way.steps.length}, at (${place})${off}\nnearest point measured: ${said}`;
 }
 
