@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from landscape_lib.core.grid import MOST_POINTS
 
-Name = Annotated[str, Field(min_length=1, max_length=300)]
+Name = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # which HDF5 can hold
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Row = list[float]
 T = TypeVar("T", bound="Shape")
@@ -32,10 +33,10 @@ class LabelShape(Shape):
     """What a metric is called."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    long_name: str
-    units: str = ""
-    goal: str = "min"
-    note: str = ""
+    long_name: Text
+    units: Text = ""
+    goal: Text = "min"
+    note: Text = ""
 
 
 class ProbeShape(Shape):

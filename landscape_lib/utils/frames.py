@@ -29,6 +29,7 @@ def users_place(error: BaseException) -> str:
 def is_users(name: str) -> bool:
     """Tell whether a file is neither Python's, nor a library's, nor ours."""
     path = Path(name)
+    compiled = path.suffix in {".pyx", ".pxi"}  # Cython names them from the folder it was run in
     library = "site-packages" in path.parts or "<" in name or path.is_relative_to(_STDLIB)
     ours = path.resolve().is_relative_to(_OURS) or path.resolve().parent == SCRIPTS
-    return not (library or ours)
+    return not (compiled or library or ours)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from landscape_lib.core.errors import DisagreementError
+from landscape_lib.core.errors import DamagedFileError, DisagreementError
 from landscape_lib.core.failures import Failure
 from landscape_lib.core.files import sync_folder, understood_json, unstale
 from landscape_lib.utils.hosts import name_for_files
@@ -193,7 +193,8 @@ class Journal:
                 whatever its checksum says.  Left out: any.
 
         Raises:
-            DisagreementError: If two writers have different values of one point.
+            DamagedFileError: If one writer has different values of one point.
+            DisagreementError: If two writers have.
         """
         self._wanted = None if points is None else {_spelled(point) for point in points}
         self._keys = frozenset(keys)
@@ -214,7 +215,8 @@ class Journal:
         """See what other writers have written since it was read; equal values are welcome.
 
         Raises:
-            DisagreementError: If two writers have different values of one point.
+            DamagedFileError: If one writer has different values of one point.
+            DisagreementError: If two writers have.
         """
         self._look()
 
@@ -222,7 +224,8 @@ class Journal:
         """Read what is new of every writer's lines; return how many were damaged, by file.
 
         Raises:
-            DisagreementError: If two writers have different values of one point.
+            DamagedFileError: If one writer has different values of one point.
+            DisagreementError: If two writers have.
         """
         dropped: dict[Path, int] = {}
         other: list[_Twice] = []
@@ -237,6 +240,12 @@ class Journal:
                 self.plans.setdefault(point, self._plan_names.setdefault(plan, plan))
                 if key := _differing(before, values):
                     other.append(_Twice(point, key, before[key], writer, values[key], path))
+        for one in other:
+            if one.writer == one.other_writer:  # which writes a point once
+                raise DamagedFileError(
+                    f"{one.writer}: it is damaged: it has two values of {one.key} at "
+                    f"{list(one.point)}. Remove it and type the same command again."
+                )
         if other:
             raise DisagreementError(_told_of(other, self.folder))
         return {path: count for path, count in dropped.items() if count}

@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.surface import Label, Surface, Trajectory
+from landscape_lib.verdict import page as verdict_page
 from landscape_lib.viz.explorer import Entry, write_explorer
 from tests.viz.test_explorer import EVIL, VERDICT
 
@@ -66,6 +67,11 @@ def show(chromium, tmp_path):
 
     def opened(*entries, deep=False, series="", **options):
         path = write_explorer(entries, tmp_path / "page.html", series=series)
+        page = at(path, deep=deep, **options)
+        page.wait_for_selector("#waiting", state="hidden")
+        return page
+
+    def at(path, deep=False, **options):
         options = {"viewport": {"width": 1300, "height": 900}, **options}
         page = chromium["deep" if deep else "flat"].new_page(**options)
         pages.append(page)
@@ -74,14 +80,14 @@ def show(chromium, tmp_path):
         page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
         page.on("request", lambda r: asked(r.url))
         page.goto(path.as_uri())
-        page.wait_for_selector("#waiting", state="hidden")
         return page
 
     def asked(url):
-        if url.split(":")[0] not in {"blob", "data"} and not url.endswith("page.html"):
+        own = url.endswith(("page.html", "verdict.html"))
+        if url.split(":")[0] not in {"blob", "data"} and not own:
             troubles.append(url)
 
-    opened.troubles = troubles
+    opened.troubles, opened.at = troubles, at
     yield opened
     for page in pages:
         page.close()
@@ -340,6 +346,25 @@ def test_a_strangers_names_are_shown_and_never_run(show):
     assert page.evaluate("window.hacked") is None
     head = downloaded(page)[1][0]
     assert head == ["alpha", "beta", EVIL, "'=1+1"]
+
+
+def test_a_strangers_names_are_shown_and_never_run_in_a_film_and_on_a_verdict(show, tmp_path):
+    labels = {EVIL: Label(EVIL, EVIL)}
+    moments = [Entry(EVIL * n, Surface(GRID, {EVIL: BOWL}, labels=labels)) for n in (1, 2)]
+    film = show(*moments, series=EVIL)
+    assert film.locator("#title").inner_text() == f"{EVIL}: {EVIL}"
+    row = {"id": EVIL, "state": "note", "title": EVIL, "found": EVIL, "why": EVIL, "do": EVIL}
+    number = dict.fromkeys(("name", "key", "units", "definition", "source"), EVIL) | {"value": 1.5}
+    path = tmp_path / "verdict.html"
+    path.write_text(
+        verdict_page.page({"run": EVIL, "checks": [row], "numbers": [number]}), encoding="utf-8"
+    )
+    found = show.at(path)
+    assert found.locator("h1").inner_text().count(EVIL) == 1
+    assert found.locator("body").inner_text().count(EVIL) >= 6
+    for shown in (film, found):
+        assert shown.locator("img").count() == 0
+        assert shown.evaluate("window.hacked") is None
 
 
 def test_the_policy_stops_requests_and_scripts_that_would_be_tried(show):

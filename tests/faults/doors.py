@@ -328,7 +328,11 @@ def a_command(draw: random.Random) -> tuple[str, list[str]]:
     words = [*start, *nonsense.words(draw, options)]
     if name == "new":  # writes where it is told to
         words = [word for word in words if word.startswith("-") or word in {"results", ""}]
-    return name, ["results/own/log" if word == "x.h5" else word for word in words]
+    words = ["results/own/log" if word == "x.h5" else word for word in words]
+    for place, word in enumerate(words):  # what somebody asks for lies where they say
+        if place and words[place - 1] == "--out" and "/" not in word and not word.startswith("-"):
+            words[place] = f"results/{word}"
+    return name, words
 
 
 def spawned(draw: random.Random, folder: Path) -> str:

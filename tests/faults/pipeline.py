@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import yaml
 
-from landscape_lib.utils.journal import LINES, decode
+from landscape_lib.utils.journal import LINES, _decode_event, decode
 
 REPO = Path(__file__).resolve().parents[2]
 FREE = {"date", "host", "versions"}  # of a surface's attributes: what another run may say
@@ -148,9 +148,12 @@ class Pipeline:
         return sorted(self.folder.glob("results/own/journal/*/*.jsonl"))
 
     def lines(self) -> Counter[tuple[float, ...] | None]:
-        """Return how often each point is in the journals; None stands for damaged lines."""
+        """Return how often each point's values are in the journals; None: damaged lines.
+
+        Lines that tell of a process that died hold no values.
+        """
         lines = [line for path in self.journals() for line in LINES.split(path.read_bytes())]
-        entries = [decode(line) for line in lines if line]
+        entries = [decode(line) for line in lines if line and _decode_event(line) is None]
         return Counter(entry[0] if entry else None for entry in entries)
 
     def files(self) -> set[str]:

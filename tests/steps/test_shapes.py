@@ -24,6 +24,8 @@ PROBE = {
         (read_probe, PROBE, {"keys": []}),
         (read_probe, PROBE, {"seconds_per_point": float("nan")}),
         (read_probe, PROBE, {"plan": []}),
+        (read_probe, PROBE, {"keys": ["a\0b"]}),
+        (read_probe, PROBE, {"labels": {"train_loss": {"long_name": "a", "units": "\0"}}}),
         (read_probe, PROBE, {"labels": {"train_loss": {"units": 1}}}),
         (read_centre, RECORDS["centre.json"], {"gradient": {"norm": 1.0}}),
         (read_centre, RECORDS["centre.json"], {"format": "another"}),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape_lib.core.errors import DisagreementError
+from landscape_lib.core.errors import DamagedFileError, DisagreementError
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.utils import journal
 from landscape_lib.utils.journal import Journal, decode, encode
@@ -384,3 +384,13 @@ def test_a_line_without_a_metric_that_is_evaluated_is_dropped(tmp_path):
         journal.append((1.0,), {"loss": 1.0, "acc": 2.0}, "{}")
     assert set(Journal(tmp_path).read(keys=["loss", "acc"])) == {(1.0,)}
     assert set(Journal(tmp_path).read(keys=["loss"])) == {(0.0,), (1.0,)}
+
+
+def test_one_writer_that_has_two_values_of_a_point_is_damaged(tmp_path):
+    """Nobody writes a point twice: a checksum that fits is no proof."""
+    lines = [encode((0.5,), {"a": value}, "{}") for value in (1.0, 1.0, 2.0)]
+    (tmp_path / "w.jsonl").write_bytes(b"".join(lines[:2]))
+    assert Journal(tmp_path).read() == {(0.5,): {"a": 1.0}}
+    (tmp_path / "w.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(DamagedFileError, match=r"w.jsonl: it is damaged: it has two values of a"):
+        Journal(tmp_path).read()

@@ -3,6 +3,7 @@ import functools
 import logging
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 

@@ -20,7 +20,7 @@ rule make_explorer:
         content=on_explorer,
     shell:
         "python {params.scripts:q}/make_explorer.py --config {params.config:q} --run {wildcards.run}"
-        " --verdict {input.verdict} --out {output} --log {log}"
+        " --verdict {input.verdict:q} --out {output:q} --log {log:q}"
 
 
 rule make_all_explorer:
@@ -37,4 +37,4 @@ rule make_all_explorer:
         content=DEPENDS.explorer(SHOWN[0]),
     shell:
         "python {params.scripts:q}/make_all_explorer.py --config {params.config:q}"
-        " --out {output} --log {log}"
+        " --out {output:q} --log {log:q}"
