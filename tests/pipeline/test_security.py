@@ -191,7 +191,9 @@ def test_nothing_of_a_config_reaches_a_shell_but_names_that_are_quoted():
         unquoted |= set(re.findall(r"\{([a-z_.]+)\}", "".join(lines)))
     names = {"wildcards.run", "wildcards.key", "wildcards.format"}
     names |= {"wildcards.k", "wildcards.n", "wildcards.round", "params.n", "params.points"}
-    assert unquoted <= names
+    files = {"output", "log", "input.verdict"}
+    files |= {f"output.{name}" for name in ("directions", "model", "verdict", "page")}
+    assert unquoted <= names | files
 
 
 def test_a_result_replaces_a_link_and_is_never_written_through_it(tmp_path):

@@ -3,7 +3,6 @@ import functools
 import logging
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 

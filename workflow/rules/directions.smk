@@ -21,7 +21,7 @@ rule make_directions:
         content=on_directions,
     shell:
         "python {params.scripts:q}/make_directions.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output.directions:q} --log {log:q}"
+        " --out {output.directions} --log {log}"
 
 
 # Where trainings walked is a matter of pictures: nothing that evaluates depends on it, except the
@@ -41,4 +41,4 @@ rule project_trajectory:
         content=on_trajectory,
     shell:
         "python {params.scripts:q}/project_trajectory.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"

@@ -17,7 +17,7 @@ checkpoint probe:
         content=on_problem,
     shell:
         "python {params.scripts:q}/probe.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"
 
 
 # Only where the config says 'auto' for the ends of an axis.
@@ -42,7 +42,7 @@ rule choose_range:
         content=on_range,
     shell:
         "python {params.scripts:q}/choose_range.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"
 
 
 # probe.json and directions.h5 are ancient: their dates do not count.  What matters of them comes
@@ -70,7 +70,7 @@ rule evaluate_shard:
         points="",
     shell:
         "python {params.scripts:q}/evaluate_shard.py --config {params.config:q} --run {wildcards.run}"
-        " {params.points} --shard {wildcards.k} --of {wildcards.n} --out {output:q} --log {log:q}"
+        " {params.points} --shard {wildcards.k} --of {wildcards.n} --out {output} --log {log}"
 
 
 # An adaptive grid is evaluated in rounds: each one's points are chosen from what those before it
@@ -90,7 +90,7 @@ checkpoint choose_points:
         content=on_points,
     shell:
         "python {params.scripts:q}/choose_points.py --config {params.config:q} --run {wildcards.run}"
-        " --round {wildcards.round} --out {output:q} --log {log:q}"
+        " --round {wildcards.round} --out {output} --log {log}"
 
 
 use rule evaluate_shard as evaluate_round with:
@@ -109,7 +109,7 @@ use rule evaluate_shard as evaluate_round with:
         scripts=the_scripts,
         config=the_config,
         content=on_shard,
-        points=lambda wildcards, input: f"--points {shlex.quote(str(input.points))}",
+        points=lambda wildcards, input: f"--points {input.points}",
 
 
 rule merge_shards:
@@ -129,4 +129,4 @@ rule merge_shards:
         n=lambda wildcards, input: len(input.shards),
     shell:
         "python {params.scripts:q}/merge_shards.py --config {params.config:q} --run {wildcards.run}"
-        " --of {params.n} --out {output:q} --log {log:q}"
+        " --of {params.n} --out {output} --log {log}"

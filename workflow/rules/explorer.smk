@@ -20,7 +20,7 @@ rule make_explorer:
         content=on_explorer,
     shell:
         "python {params.scripts:q}/make_explorer.py --config {params.config:q} --run {wildcards.run}"
-        " --verdict {input.verdict:q} --out {output:q} --log {log:q}"
+        " --verdict {input.verdict} --out {output} --log {log}"
 
 
 rule make_all_explorer:
@@ -37,4 +37,4 @@ rule make_all_explorer:
         content=DEPENDS.explorer(SHOWN[0]),
     shell:
         "python {params.scripts:q}/make_all_explorer.py --config {params.config:q}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"

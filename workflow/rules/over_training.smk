@@ -24,7 +24,7 @@ rule plot_over_training:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_over_training.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule explore_over_training:
@@ -46,7 +46,7 @@ rule explore_over_training:
         content=on_explorer,
     shell:
         "python {params.scripts:q}/explore_over_training.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"
 
 
 rule export_over_training:
@@ -64,4 +64,4 @@ rule export_over_training:
         content=on_paraview,
     shell:
         "python {params.scripts:q}/export_over_training.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --log {log:q}"
+        " --key={params.key:q} --log {log}"

@@ -14,7 +14,7 @@ rule preview:
         scripts=SCRIPTS,
         config=CONFIG,
     shell:
-        "python {params.scripts:q}/preview.py --config {params.config:q} --log {log:q}"
+        "python {params.scripts:q}/preview.py --config {params.config:q} --log {log}"
 
 
 rule plot_surface:
@@ -41,7 +41,7 @@ rule plot_surface:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule plot_curve:
@@ -64,7 +64,7 @@ rule plot_curve:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_surface.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule plot_persistence:
@@ -87,7 +87,7 @@ rule plot_persistence:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_persistence.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule plot_curves:
@@ -109,7 +109,7 @@ rule plot_curves:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_curves.py --config {params.config:q} --run {wildcards.run}"
-        " --format {wildcards.format} --log {log:q}"
+        " --format {wildcards.format} --log {log}"
 
 
 rule plot_gap:
@@ -132,7 +132,7 @@ rule plot_gap:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_gap.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule plot_spectrum:
@@ -154,7 +154,7 @@ rule plot_spectrum:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_spectrum.py --config {params.config:q} --run {wildcards.run}"
-        " --format {wildcards.format} --log {log:q}"
+        " --format {wildcards.format} --log {log}"
 
 
 rule compare_runs:
@@ -177,7 +177,7 @@ rule compare_runs:
         content=on_comparison,
     shell:
         "python {params.scripts:q}/compare_runs.py --config {params.config:q}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"
 
 
 rule export_vtp:
@@ -194,7 +194,7 @@ rule export_vtp:
         content=on_paraview,
     shell:
         "python {params.scripts:q}/export_vtp.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --log {log:q}"
+        " --key={params.key:q} --log {log}"
 
 
 rule export_flat:
@@ -211,7 +211,7 @@ rule export_flat:
         content=on_flat,
     shell:
         "python {params.scripts:q}/export_flat.py --config {params.config:q} --run {wildcards.run}"
-        " --log {log:q}"
+        " --log {log}"
 
 
 rule export_trajectory:
@@ -229,4 +229,4 @@ rule export_trajectory:
         content=on_paraview,
     shell:
         "python {params.scripts:q}/export_trajectory.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --log {log:q}"
+        " --key={params.key:q} --log {log}"

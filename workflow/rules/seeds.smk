@@ -14,7 +14,7 @@ rule merge_seeds:
         members=lambda wildcards: DEPENDS.config.run(wildcards.run).members,
     shell:
         "python {params.scripts:q}/merge_seeds.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"
 
 
 rule plot_seeds:
@@ -37,4 +37,4 @@ rule plot_seeds:
         content=on_figures,
     shell:
         "python {params.scripts:q}/plot_seeds.py --config {params.config:q} --run {wildcards.run}"
-        " --key={params.key:q} --format {wildcards.format} --log {log:q}"
+        " --key={params.key:q} --format {wildcards.format} --log {log}"

@@ -14,4 +14,4 @@ rule train_model:
         content=on_training,
     shell:
         "python {params.scripts:q}/train_model.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output.model:q} --log {log:q}"
+        " --out {output.model} --log {log}"

@@ -20,7 +20,7 @@ rule measure_centre:
         content=on_centre,
     shell:
         "python {params.scripts:q}/measure_centre.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output:q} --log {log:q}"
+        " --out {output} --log {log}"
 
 
 rule make_verdict:
@@ -44,4 +44,4 @@ rule make_verdict:
         content=on_verdict,
     shell:
         "python {params.scripts:q}/make_verdict.py --config {params.config:q} --run {wildcards.run}"
-        " --out {output.verdict:q} --page {output.page:q} --log {log:q}"
+        " --out {output.verdict} --page {output.page} --log {log}"
