@@ -4,8 +4,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
-
 SHARE = 0.5  # of the available memory that data may fill; the rest is the model's and others'
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _EVENTS = ("memory.events", "memory.oom_control")  # of version 2 and version 1
@@ -75,6 +73,8 @@ def boot(root: Path = Path("/")) -> str:
 
 def lacks_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out, on the CPU or on a GPU."""
+    import torch  # Snakemake's own process, which reads counters here, does without
+
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or any(text in str(error) for text in _NO_MEMORY)
 

@@ -1,8 +1,11 @@
 """Several shards at once, each in a process of its own, are one surface."""
 
+import os
+import re
 import subprocess
+import sys
 
-from tests.pipeline.conftest import datasets
+from tests.pipeline.conftest import REPO, datasets
 from tests.pipeline.test_interrupt import SIZE, SURFACE, wait_for
 
 
@@ -27,3 +30,15 @@ def test_four_processes_at_once_give_the_bytes_of_one(probed, finished):
     assert len({*probed.folder.glob("results/one/journal/*/*.jsonl")}) == 4
     ours, wanted = (datasets(project.folder / SURFACE) for project in (probed, finished))
     assert ours == wanted
+
+
+def test_the_snakefile_is_read_without_torch():
+    """Which takes two seconds and half a gigabyte in every start of Snakemake, dry ones too."""
+    text = (REPO / "workflow/rules/common.smk").read_text()
+    imports = re.findall(r"^(?:from landscape_lib.*|import landscape_lib.*)$", text, re.MULTILINE)
+    assert len(imports) > 5
+    code = "\n".join(["import sys", *imports, "print('torch' in sys.modules)"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
