@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape_lib.adaptive.filling import Space, fill
 from landscape_lib.config import Config, Experiment
-from landscape_lib.core.errors import InputError
+from landscape_lib.core.errors import DamagedFileError, DisagreementError, InputError
 from landscape_lib.core.grid import Grid
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, metrics_of
@@ -74,9 +74,9 @@ def preview_all(config: Config) -> None:
     for experiment in config.runs.values():
         try:
             preview(experiment)
-        except InputError as error:
+        except (InputError, DamagedFileError, DisagreementError) as error:
             reasons.append(str(error))
-            log.info("%s", error)
+            log.log(logging.INFO if isinstance(error, InputError) else logging.WARNING, "%s", error)
     if len(reasons) == len(config.runs):
         raise InputError("No run has anything to show yet.")
 

@@ -1,11 +1,13 @@
 """What is evaluated so far can be seen, and looking at it changes nothing."""
 
+import shutil
 import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.steps import preview as step
@@ -13,6 +15,7 @@ from landscape_lib.steps.directions import make_directions
 from landscape_lib.steps.merge import merge_shards
 from landscape_lib.steps.preview import interpolated, preview
 from landscape_lib.steps.probe import probe
+from landscape_lib.utils.journal import decode, encode
 from landscape_lib.utils.storage import load_surface
 from scripts import evaluate_shard
 from scripts import merge_shards as merging
@@ -124,6 +127,22 @@ def test_where_there_is_nothing_to_show_it_says_so(probed, capsys):
     assert previewing.main(["--config", "config.yaml", "--run", "other"]) == 2
     assert "there is no run 'other'" in capsys.readouterr().err
     assert not Path("results/own/preview.h5").exists()
+
+
+def test_a_run_whose_journal_is_damaged_keeps_no_other_from_its_preview(probed, capsys):
+    assert evaluate(stop=60, number=signal.SIGTERM) == 128 + signal.SIGTERM
+    Path("results/own/preview.h5").unlink()
+    shutil.copytree("results/own", "results/other")
+    (own,) = yaml.safe_load(Path("config.yaml").read_text())["runs"].values()
+    Path("config.yaml").write_text(yaml.safe_dump({"runs": {"own": own, "other": own}}))
+    (journal,) = probed.path("journal").rglob("*.jsonl")
+    point, values, plan = decode(journal.read_bytes().splitlines()[0])
+    with journal.open("ab") as handle:
+        handle.write(encode(point, dict.fromkeys(values, 7.0), plan))
+    assert previewing.main(["--config", "config.yaml"]) == 0
+    assert "it is damaged: it has two values of" in capsys.readouterr().err
+    assert not Path("results/own/preview.h5").exists()
+    assert Path("results/other/preview.h5").exists()
 
 
 def test_what_goes_wrong_with_a_picture_at_the_end_costs_neither_exit_code_nor_points(
