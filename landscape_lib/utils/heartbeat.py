@@ -133,22 +133,15 @@ def tell(beat: Beat | None) -> None:
     in_group = {file: count for file, count in more.items() if not file.endswith(MACHINE)}
     if in_group:
         log.warning(
-            "%s Memory ran out: since it began, the kernel ended %d process%s of its memory group "
-            "for lack of memory (%s). What helps: %s.",
-            said,
-            sum(in_group.values()),
-            "" if sum(in_group.values()) == 1 else "es",
-            ", ".join(in_group),
-            HELPS,
+            "%s Memory ran out: since it began, the kernel ended %s of its memory group for lack "
+            "of memory (%s). What helps: %s.",
+            *(said, _processes(in_group), ", ".join(in_group), HELPS),
         )
     elif more:
         log.warning(
-            "%s Since it began, the kernel ended %d process%s on this machine for lack of memory; "
-            "this may be one. If so, what helps: %s.",
-            said,
-            sum(more.values()),
-            "" if sum(more.values()) == 1 else "es",
-            HELPS,
+            "%s Since it began, the kernel ended %s on this machine for lack of memory; this may "
+            "be one. If so, what helps: %s.",
+            *(said, _processes(more), HELPS),
         )
     elif beat.near:
         log.warning(
@@ -175,6 +168,11 @@ def _memory(beat: Beat) -> str:
         f"kernel or kill -9. It was last heard at {beat.at}, when it had had up to "
         f"{_mib(beat.peak)} of memory{left}. What it finished is kept."
     )
+
+
+def _processes(counted: dict[str, int]) -> str:
+    count = sum(counted.values())
+    return f"{count} process{'' if count == 1 else 'es'}"
 
 
 def _mib(size: int) -> str:
