@@ -170,6 +170,7 @@ class PretendedGpu:
             wait_stream=lambda other: None,
             wait_event=lambda event: None,
             synchronize=lambda: self.wait("a stream"),
+            is_capturing=lambda: self.capturing is not None,
             record_event=lambda: SimpleNamespace(synchronize=self._arrived),
         )
 
@@ -391,6 +392,8 @@ def pretended_gpu() -> Iterator[PretendedGpu]:
         for name, stands in gpu.functions().items():
             stack.enter_context(mock.patch.object(torch.cuda, name, stands))
         stack.enter_context(mock.patch.object(Tensor, "record_stream", _used_on))
+        here = gpu.functions()["current_stream"]
+        stack.enter_context(mock.patch.object(torch.accelerator, "current_stream", here))
         stack.enter_context(_Operations(gpu))
         stack.enter_context(_Calls(gpu))
         yield gpu

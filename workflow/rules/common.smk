@@ -173,11 +173,22 @@ def of_run(run, file):
     return placed([DEPENDS.config.run(run).path(file).as_posix()])
 
 
+# Where a checkpoint is met by a job that comes into the DAG only after another checkpoint, Snakemake
+# never asks that job again.  Hence whatever leads to a run's surface, at any depth, settles it.
+def settle(*runs):
+    """Wait for what decides which jobs lead to surfaces: probes, and rounds of adaptive grids."""
+    for run in runs:
+        checkpoints.probe.get(run=run)
+        if DEPENDS.config.run(run).refinement:
+            rounds_of(run)
+
+
 def targets_of(run):
     """Return a run's input function: one a run, so that a failing probe stops its own run only."""
+    experiment = DEPENDS.config.run(run)
 
     def targets(wildcards):
-        checkpoints.probe.get(run=run)
+        settle(run, *experiment.frames, *experiment.members)
         return placed(or_stop(DEPENDS.targets, run))
 
     return targets
@@ -185,8 +196,7 @@ def targets_of(run):
 
 def comparison_targets(wildcards):
     """Return the pictures of several runs: an input function of their own, as each run has."""
-    for run in DEPENDS.config.compared:
-        checkpoints.probe.get(run=run)
+    settle(*DEPENDS.config.compared)
     return placed(or_stop(DEPENDS.comparison_targets))
 
 
@@ -256,8 +266,7 @@ def trajectory_of(wildcards):
 def moments_of(wildcards):
     """Return the surfaces of a run's moments of training, once all their probes are there."""
     frames = DEPENDS.config.run(wildcards.run).frames
-    for frame in frames:
-        checkpoints.probe.get(run=frame)
+    settle(*frames)
     return [path for frame in frames for path in of_run(frame, "surface.h5")]
 
 
@@ -267,12 +276,13 @@ def sheets_of(wildcards):
         DEPENDS.config.run(wildcards.run).frames,
         f"paraview/{wildcards.key}.vtp",
     )
+    settle(*frames)
     return [path for frame in frames for path in of_run(frame, sheet)]
 
 
 def surface_of(wildcards):
     """Return the run's surface, unless it has no such metric: then say so before computing."""
-    checkpoints.probe.get(run=wildcards.run)
+    settle(wildcards.run)
     or_stop(DEPENDS.keys, wildcards.run, wildcards.key)
     return of_run(wildcards.run, "surface.h5")
 
@@ -280,12 +290,14 @@ def surface_of(wildcards):
 def members_of(wildcards):
     """Return the surfaces of a run's seeds, its own first."""
     members = DEPENDS.config.run(wildcards.run).members
+    settle(*members)
     return [path for member in members for path in of_run(member, "surface.h5")]
 
 
 def seeds_of(wildcards):
     """Return the file of a run's seeds, unless the run has no such metric."""
     surface_of(wildcards)
+    members_of(wildcards)
     return of_run(wildcards.run, "seeds.h5")
 
 
@@ -341,15 +353,13 @@ def minutes_of_centre(wildcards, attempt):
 
 def surfaces_with(wildcards):
     """Return the surfaces of the runs that have a metric, where they are two or more."""
-    for run in DEPENDS.config.compared:
-        checkpoints.probe.get(run=run)
+    settle(*DEPENDS.config.compared)
     return placed(or_stop(DEPENDS.sharing, wildcards.key))
 
 
 def every_surface(wildcards):
     """Return every run's surface, trajectories and verdict, once all probes are there: nothing waits in vain."""
-    for run in SHOWN:
-        checkpoints.probe.get(run=run)
+    settle(*SHOWN)
     shown = [run for run in SHOWN if DEPENDS.config.run(run).trajectories]
     wanted = [(run, file) for run in SHOWN for file in ("surface.h5", "verdict.json")]
     wanted += [(run, "trajectory.json") for run in shown]
