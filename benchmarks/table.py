@@ -109,10 +109,14 @@ def keep(
     told: str = TOLD,
 ) -> None:
     """Write sections to the file; those of other rows that it has stay there."""
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    parts = re.split(r"^## (.+)\n", old, flags=re.MULTILINE)[1:]
-    kept = {name: f"## {name}\n{body}" for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    kept |= sections
+    kept = sections_of(path) | sections
     bodies = [kept[name].rstrip() for name in order if name in kept]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join([title, told, *bodies]) + "\n", encoding="utf-8")
+
+
+def sections_of(path: Path) -> dict[str, str]:
+    """Return the sections of a file by the names of their rows; none where there is no file."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    parts = re.split(r"^## (.+)\n", old, flags=re.MULTILINE)[1:]
+    return {name: f"## {name}\n{body}" for name, body in zip(parts[::2], parts[1::2], strict=True)}

@@ -25,9 +25,9 @@ import torch
 
 from benchmarks import library
 from benchmarks.children import environment
-from benchmarks.gpu import bounds, exactness, idle, memory, rows
+from benchmarks.gpu import bounds, exactness, goals, idle, memory, rows
 from benchmarks.gpu.scale import Scale
-from benchmarks.table import REPO, Table, keep, machine, section
+from benchmarks.table import REPO, Table, keep, machine, section, sections_of
 
 RESULTS = REPO / "benchmarks" / "RESULTS-gpu.md"
 TITLE = "# What was measured on a GPU"
@@ -37,6 +37,7 @@ TOLD = (
 )
 WHOLE_S = 480.0
 TESTS, TESTS_S = "tests", 180.0
+GOALS = "goals"
 
 Row = Callable[[Scale], list[Table]]
 ROWS: dict[str, tuple[str, float, Row]] = {  # what it is, and the seconds it may take
@@ -113,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     failed = tested(out, command, about) if args.tests else 0
     end = time.monotonic() + args.seconds
     names = args.only.split(",") if args.only else list(ROWS)
+    sections: dict[str, str] = {}
     for number, name in enumerate(names):
         start = time.perf_counter()
         tables, reason = measured(name, replace(scale, until=until(name, end)))
@@ -120,12 +122,27 @@ def main(argv: list[str] | None = None) -> int:
         told = section(name, tables, command, time.perf_counter() - start, about)
         told += f"\n**Not measured:** {reason}\n" if reason else ""
         say(told.rstrip())
-        if out:
-            keep(out, {name: told}, [TESTS, *ROWS], TITLE, TOLD)
+        sections[name] = told
+        _keep(out, {name: told})
         if reason and args.device == "cuda" and not works():
             again(names[number + 1 :], args, end - time.monotonic())
             break
+    _tell_goals(out, sections)
     return 1 if failed else 0
+
+
+def _keep(out: Path | None, sections: dict[str, str]) -> None:
+    if out:
+        keep(out, sections, [GOALS, TESTS, *ROWS], TITLE, TOLD)
+
+
+def _tell_goals(out: Path | None, sections: dict[str, str]) -> None:
+    """Put the goals of all rows into one table: of those measured now, and of those kept."""
+    kept = sections_of(out) if out else {}
+    every = {**kept, **sections}
+    table = goals.together(every[name] for name in ROWS if name in every)
+    say(table.markdown().rstrip())
+    _keep(out, {GOALS: f"## {GOALS}\n\n{table.markdown()}"})
 
 
 def tested(out: Path | None, command: str, about: str) -> int:
@@ -152,8 +169,7 @@ def tested(out: Path | None, command: str, about: str) -> int:
     failed = [line for line in lines[:-1] if line.startswith(("FAILED", "ERROR"))]
     body = section(TESTS, [], command, time.perf_counter() - start, about)
     told = "\n".join([body, "```", *failed, *lines[-1:], "```", ""])
-    if out:
-        keep(out, {TESTS: told}, [TESTS, *ROWS], TITLE, TOLD)
+    _keep(out, {TESTS: told})
     return int(code != 0)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from benchmarks.gpu.cases import Case
 from benchmarks.gpu.scale import Scale, best_of
 from benchmarks.table import Table
 from landscape_lib.core.plan import Plan
@@ -50,6 +51,18 @@ def product_rate(scale: Scale, precision: str) -> tuple[float, float]:
         out = torch.empty(size, size, dtype=kind, device=scale.device)
         seconds = best_of(scale.device, ROUNDS, partial(torch.mm, *factors, out=out))
     return 2 * size**3 / seconds, _error(out[:rows], exact)
+
+
+def samples_that_memory_allows(case: Case, precision: str, copied: float) -> float:
+    """Return the samples a second at which activations are written and read once, and no more.
+
+    Args:
+        case: The network.
+        precision: In which it is evaluated.
+        copied: Bytes a second that a copy reads and writes.
+    """
+    size = 2 if precision == "bf16" else 4
+    return copied / (2 * size * case.activations())
 
 
 def _error(found: Tensor, exact: Tensor) -> float:

@@ -63,6 +63,20 @@ class Case:
             torch.backends.mha.set_fastpath_enabled(fast)
         return counter.get_total_flops()
 
+    def activations(self) -> int:
+        """Return the numbers that convolutions and matrix products of one sample write."""
+        net, found = copy.deepcopy(self.net).to("meta"), [0]
+
+        def count(module: nn.Module, given: Any, outputs: Tensor) -> None:
+            found[0] += outputs.numel()
+
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.register_forward_hook(count)
+        with torch.no_grad():
+            net(self.inputs[:1].to("meta"))
+        return found[0]
+
 
 def _built(scale: Scale, name: str, build: Callable[[], nn.Module], inputs: Tensor) -> Case:
     with torch.random.fork_rng(devices=[]):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from benchmarks.gpu import cases
+from benchmarks.gpu.goals import reached
 from benchmarks.gpu.ours import Ours, square
 from benchmarks.gpu.scale import PRECISIONS, Scale
 from benchmarks.table import Table
@@ -21,6 +22,7 @@ NOTE = (
     "Allowed to a plan, beside the plain model of its precision: 1e-5 in float32, 1e-3 in TF32, "
     "8e-3 in bf16."
 )
+GOALS = {"float32": "1e-05", "tf32": "told", "bf16": "told"}
 LOSSES = ("train_loss_ce", "train_loss_smooth_l1")
 ACCURACY = "train_loss_acc"
 
@@ -43,4 +45,9 @@ def row(scale: Scale) -> list[Table]:
         line = [f"{found.points}", f"{worst:.1e}", f"{middle:.1e}", f"{accuracy:.2f}"]
         lines.append([precision, *line, found.spelled()])
     note = NOTE.format(name=case.name, images=case.count, seed=scale.seed, side=grid.axes[0].count)
-    return [Table("Errors against float64", HEADER, lines, note)]
+    goals = [
+        [f"{line[0]} against float64: worst loss", GOALS[line[0]], line[2], "rounding"]
+        for line in lines
+        if line[2]
+    ]
+    return [Table("Errors against float64", HEADER, lines, note), reached(*goals)]

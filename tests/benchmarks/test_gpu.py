@@ -2,16 +2,18 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import bounds, cases, idle, process, rows
+from benchmarks.gpu import bounds, cases, goals, idle, process, rows
 from benchmarks.gpu.__main__ import ROWS, WHOLE_S, OutOfTimeError, at_most, main, measured
 from benchmarks.gpu.ours import Ours, square
 from benchmarks.gpu.scale import Scale
 from benchmarks.networks import Transformer
+from tests.pretended_gpu import pretended_gpu
 
 TINY = Scale("cpu", True, 3, time.monotonic() + 3600)
 
@@ -30,11 +32,53 @@ def test_a_row_measures_what_its_table_says(name, monkeypatch):
     for table in tables:
         assert len(table.rows) >= 1
         assert "nan" not in table.markdown()
-        assert table.note
+        assert table.note or table.title == goals.TITLE
     if name == "first-look":
         assert [options["precision"] for options in asked] == ["float32", "bf16"]
         assert "a CPU multiplies no TF32" in tables[0].markdown()
         assert [line[1] for line in tables[0].rows] == ["3", "all", rows.NO_TF32, "all"]
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "idle"])
+def test_a_row_is_measured_on_a_pretended_gpu(name, monkeypatch):
+    """All but the profiler's, which asks the driver."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a real GPU: uv run python -m benchmarks.gpu --tiny")
+    monkeypatch.setattr(rows, "child", lambda module, **options: process.surface(options))
+    with pretended_gpu():
+        tables, reason = measured(name, replace(TINY, device="cuda"))
+    assert not reason
+    told = "\n".join(table.markdown() for table in tables)
+    assert "no TF32" not in told
+    assert "no GPU" not in told
+    assert "nan" not in told
+    if name == "memory":
+        exact, half = (float(line[3]) for line in tables[0].rows)
+        assert 4 <= exact < 4.6
+        assert 4.5 <= half < 5.7
+
+
+def test_goals_of_all_rows_stand_in_one_table_also_of_rows_measured_before(tmp_path, capsys):
+    out = tmp_path / "found.md"
+    words = ["--device", "cpu", "--tiny", "--out", str(out)]
+    assert main([*words, "--only", "memory"]) == 0
+    assert main([*words, "--only", "errors"]) == 0
+    told = out.read_text()
+    every = told[told.index("### All goals") : told.index("## errors")]
+    assert "| float32 against float64: worst loss | 1e-05 " in every
+    assert "| memory in float32: times the model " in every
+    assert told.index("## goals") < told.index("## errors") < told.index("## memory")
+    assert "memory in bf16" in capsys.readouterr().out.rpartition("### All goals")[2]
+
+
+def test_memory_allows_as_many_samples_as_activations_are_copied():
+    """Of ResNet-56 by hand: stem, three stages of nine blocks, two shortcuts, classes."""
+    case = cases.resnet56(Scale("cpu"), 4)
+    stages = 16 * 32**2, 32 * 16**2, 64 * 8**2
+    assert case.activations() == stages[0] + 18 * sum(stages) + stages[1] + stages[2] + 10
+    allowed = bounds.samples_that_memory_allows(case, "float32", 8e12)
+    assert allowed == pytest.approx(1e12 / case.activations())
+    assert bounds.samples_that_memory_allows(case, "bf16", 8e12) == 2 * allowed
 
 
 def test_a_process_says_what_it_wrote():
