@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import library
 from benchmarks.children import environment
-from benchmarks.gpu import bounds, exactness, goals, idle, memory, rows
+from benchmarks.gpu import bounds, exactness, goals, idle, memory, real, rows
 from benchmarks.gpu.scale import Scale
 from benchmarks.table import REPO, Table, keep, machine, section, sections_of
 
@@ -42,14 +42,15 @@ GOALS = "goals"
 Row = Callable[[Scale], list[Table]]
 ROWS: dict[str, tuple[str, float, Row]] = {  # what it is, and the seconds it may take
     "bounds": ("copy, and matrix products in float32, TF32, bf16", 20, bounds.row),
-    "first-look": ("ResNet-56, 5,000 images, 11 x 11, beside the textbook", 100, rows.first_look),
+    "first-look": ("ResNet-56, 5,000 images, 11 x 11, beside the textbook", 85, rows.first_look),
     "paper": ("ResNet-56, 50,000 images, a part of 51 x 51", 110, rows.papers_surface),
     "resnet50": ("ResNet-50, 2,000 images of 224 x 224, bf16", 45, rows.resnet50),
-    "transformer": ("an encoder of 86 M parameters, bf16", 60, rows.transformer),
+    "transformer": ("an encoder of 86 M parameters, bf16", 50, rows.transformer),
     "small": ("MLP and small CNN on digits: points a minute", 40, rows.small_networks),
     "idle": ("how long the GPU waits, by torch's profiler", 40, idle.row),
-    "errors": ("float32, TF32, bf16 against float64 over a grid", 50, exactness.row),
+    "errors": ("float32, TF32, bf16 against float64 over a grid", 40, exactness.row),
     "memory": ("the most memory that a model takes", 20, memory.row),
+    "real": ("a network trained on Fashion-MNIST, its surface", 35, real.row),
 }
 
 
@@ -93,6 +94,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--tests", action="store_true", help="first the tests that only a GPU can run (two minutes)"
     )
+    found.add_argument(
+        "--data",
+        type=Path,
+        default=REPO / "data",
+        help="the folder with FashionMNIST/raw (default: data)",
+    )
     found.add_argument("--seconds", type=float, default=WHOLE_S, help="for all rows together")
     return found
 
@@ -109,8 +116,14 @@ def main(argv: list[str] | None = None) -> int:
     about = chip(args.device)
     say(about)
     command = shlex.join(["uv", "run", "python", "-m", "benchmarks.gpu", *words])
-    scale = Scale(args.device, args.tiny, secrets.randbelow(2**31))
     out = args.out or (None if args.tiny else RESULTS)
+    scale = Scale(
+        args.device,
+        args.tiny,
+        secrets.randbelow(2**31),
+        data=args.data,
+        picture=out.with_suffix(".png") if out else None,
+    )
     failed = tested(out, command, about) if args.tests else 0
     end = time.monotonic() + args.seconds
     names = args.only.split(",") if args.only else list(ROWS)
@@ -189,6 +202,7 @@ def again(names: list[str], args: argparse.Namespace, left_s: float) -> None:
         words = ["--only", ",".join(names), "--seconds", f"{left_s:.0f}"]
         words += ["--tiny"] if args.tiny else []
         words += ["--out", str(args.out)] if args.out else []
+        words += ["--data", str(args.data)]
         command = [sys.executable, "-m", "benchmarks.gpu", *words]
         subprocess.run(command, cwd=REPO, env=environment(), check=False)
 

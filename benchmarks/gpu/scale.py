@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -19,12 +20,16 @@ class Scale:
         tiny: Whether all is of a toy's size.
         seed: Of random inputs; another one at every run.
         until: When the row must be done, on ``time.monotonic``.
+        data: The folder with Fashion-MNIST.
+        picture: Where the picture of a real surface goes; None draws none.
     """
 
     device: str = "cuda"
     tiny: bool = False
     seed: int = 0
     until: float = field(default=float("inf"))
+    data: Path = Path("data")
+    picture: Path | None = None
 
     def left(self) -> float:
         """Return the seconds that the row may still take."""

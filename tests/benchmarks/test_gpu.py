@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import bounds, cases, goals, idle, process, rows
+from benchmarks.gpu import bounds, cases, goals, idle, process, real, rows
 from benchmarks.gpu.__main__ import ROWS, WHOLE_S, OutOfTimeError, at_most, main, measured
 from benchmarks.gpu.ours import Ours, square
 from benchmarks.gpu.scale import Scale
 from benchmarks.networks import Transformer
+from tests.examples.test_examples import write_fashion
 from tests.pretended_gpu import pretended_gpu
 
 TINY = Scale("cpu", True, 3, time.monotonic() + 3600)
@@ -56,6 +57,26 @@ def test_a_row_is_measured_on_a_pretended_gpu(name, monkeypatch):
         exact, half = (float(line[3]) for line in tables[0].rows)
         assert 4 <= exact < 4.6
         assert 4.5 <= half < 5.7
+
+
+def test_a_real_surface_is_that_of_a_network_that_was_trained(tmp_path):
+    write_fashion(tmp_path, pack=True)
+    picture = tmp_path / "picture.png"
+    scale = Scale("cpu", True, 3, time.monotonic() + 30, data=tmp_path, picture=picture)
+    scale = replace(scale, until=time.monotonic() + 8)
+    (table,) = real.row(scale)
+    told = dict(zip(table.header, table.rows[0], strict=True))
+    assert told["points"] == "all"
+    assert float(told["epochs"]) >= 64
+    assert float(told["loss at the centre"]) < 1.2  # four images; a guess among ten has 2.30
+    assert "[picture.png](picture.png)" in table.note
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_there_is_no_fashion_mnist_it_is_said_how_to_get_it(tmp_path):
+    (table,) = real.row(replace(TINY, data=tmp_path))
+    assert "apt-get download dataset-fashion-mnist" in table.rows[0][0]
+    assert table.note == "Nothing was measured."
 
 
 def test_goals_of_all_rows_stand_in_one_table_also_of_rows_measured_before(tmp_path, capsys):
@@ -202,8 +223,9 @@ def test_a_gpu_that_answers_no_more_is_asked_by_another_process(monkeypatch):
     monkeypatch.setattr(command.subprocess, "run", lambda words, **named: seen.append(words))
     monkeypatch.setattr(torch.cuda, "empty_cache", broken)
     assert not command.works()
-    args = command.parser().parse_args(["--tiny", "--out", "found.md"])
+    args = command.parser().parse_args(["--tiny", "--out", "found.md", "--data", "mine"])
     command.again(["idle", "errors"], args, 61.4)
     command.again([], args, 61.4)
     told = ["--only", "idle,errors", "--seconds", "61", "--tiny", "--out", "found.md"]
+    told += ["--data", "mine"]
     assert [words[2:] for words in seen] == [["benchmarks.gpu", *told]]
