@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from landscape_lib.core.direction import create_random_direction
-from landscape_lib.core.folding import fold
+from landscape_lib.core.folding import FoldedLayer, fold
 from landscape_lib.core.perturbation import excursion
 from landscape_lib.problems.digits import ResidualNet
 from landscape_lib.problems.resnet import ResNet
@@ -96,7 +97,7 @@ def test_a_folded_network_is_the_network_wherever_it_is_moved(name, layout):
 def test_every_norm_of_a_resnet_is_folded_shortcuts_included():
     model = ResNet(14)
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    assert len(fold(model)._layers) == norms == 15
+    assert len(fold(model).layers) == norms == 15
 
 
 def shared_norm():
@@ -152,4 +153,56 @@ def test_folding_leaves_the_mode_as_it_was():
 
 
 def test_the_references_network_is_folded():
-    assert len(fold(reference.digits_model())._layers) == 2
+    assert len(fold(reference.digits_model()).layers) == 2
+
+
+class Many(nn.Module):
+    """Layers of every kind that is folded, one beside the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.pairs = nn.ModuleList()
+        kinds = {
+            nn.Conv1d: nn.BatchNorm1d,
+            nn.Conv2d: nn.BatchNorm2d,
+            nn.Conv3d: nn.BatchNorm3d,
+        }
+        for bias in (True, False):
+            for affine in (True, False):
+                for layer, norm in kinds.items():
+                    self._add(layer(2, 3, 3, bias=bias), norm(3, affine=affine, eps=0.1))
+                self._add(nn.Linear(4, 3, bias=bias), nn.BatchNorm1d(3, affine=affine, eps=0.3))
+
+    def _add(self, layer, norm):
+        self.pairs.append(nn.Sequential(layer, norm))
+
+    def forward(self, x):
+        return [pair(x) for pair in self.pairs]  # nobody calls it: shapes differ
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, "mixed"])
+def test_layers_that_are_folded_together_have_the_bits_of_torchs_own_folding(kind):
+    torch.manual_seed(0)
+    net = stirred(Many())
+    if kind == "mixed":
+        for layer, _ in net.pairs:
+            layer.bfloat16()
+    else:
+        net.to(kind)
+    folded = fold(net)
+    with torch.no_grad():
+        for tensor in (*net.parameters(), *net.buffers()):
+            if tensor.is_floating_point():
+                tensor.add_(torch.rand_like(tensor))
+    folded.refresh()
+    layers = [m for m in folded.graph.modules() if isinstance(m, FoldedLayer)]
+    assert len(layers) == 16
+    for (layer, norm), found in zip(net.pairs, layers, strict=True):
+        fuse = fuse_linear_bn_weights if isinstance(layer, nn.Linear) else fuse_conv_bn_weights
+        affine = (
+            (torch.ones(3), torch.zeros(3)) if norm.weight is None else (norm.weight, norm.bias)
+        )
+        told = (norm.running_mean, norm.running_var, norm.eps, *affine)
+        weight, bias = fuse(layer.weight, layer.bias, *told)
+        assert torch.equal(found.weight, weight)
+        assert torch.equal(found.bias, bias)
