@@ -47,6 +47,7 @@ from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
 from landscape_lib.steps.verify import chosen, compared, refuse_another_problem
+from landscape_lib.utils.locks import alone
 from landscape_lib.utils.signals import Stops
 from landscape_lib.viz.names import SEEDS, file_name
 
@@ -515,16 +516,17 @@ class LossLandscape:
         """
         last, directions = self._last()
         found: dict[str, Surface] = {}
-        own = {name: entry.clone() for name, entry in self.net.state_dict().items()}
-        try:
-            for number, (name, state) in enumerate(states_of(checkpoints, self.net).items()):
-                weights = state.state_dict() if isinstance(state, nn.Module) else dict(state)
-                self.net.load_state_dict(fitted(weights, self.net, name))
-                folder = Path(f"{self.surf_file}_over_training")
-                place = Place(folder / f"{number:02d}.h5") if save else None
-                found[name] = self._surface(last.grid, directions, place)
-        finally:
-            self.net.load_state_dict(own)
+        with alone():
+            own = {name: entry.clone() for name, entry in self.net.state_dict().items()}
+            try:
+                for number, (name, state) in enumerate(states_of(checkpoints, self.net).items()):
+                    weights = state.state_dict() if isinstance(state, nn.Module) else dict(state)
+                    self.net.load_state_dict(fitted(weights, self.net, name))
+                    folder = Path(f"{self.surf_file}_over_training")
+                    place = Place(folder / f"{number:02d}.h5") if save else None
+                    found[name] = self._surface(last.grid, directions, place)
+            finally:
+                self.net.load_state_dict(own)
         self._moments = by_moment(list(found), list(found.values()))
         return {name: self._result(surface) for name, surface in self._moments.items()}
 
@@ -572,7 +574,7 @@ class LossLandscape:
         surface, directions = self._last()
         precision = self.precision or self._exact().precision
         name = Path(self.surf_file).name
-        with _speaking():
+        with alone(), _speaking():
             bench = lambda: self._bench(precision, save=False)  # noqa: E731
             found = judged(bench, wishes, directions, surface, name)
         write_text(f"{self.surf_file}_verdict.html", page(found))
@@ -608,7 +610,7 @@ class LossLandscape:
             raise InputError(f"{self.surf_file}: it does not say how its points were evaluated.")
         indices = chosen(surface, points, seed)
         told = wanted.get("evaluation", {})
-        with _speaking():
+        with alone(), _speaking():
             bench = self._bench(
                 plans[0].precision,
                 save=bool(wanted.get("code", True)),
@@ -647,7 +649,7 @@ class LossLandscape:
         told = {"eigenvalues": eigenvalues, "samples": samples, "trace": True, "density": True}
         wishes = _asked("spectrum", **told)
         plan = self._exact()
-        with _speaking():
+        with alone(), _speaking():
             found = spectrum(lambda: self._bench(plan.precision, save=False), wishes, plan)
         drawn = found["density"], found["eigenvalues"].get("values", ())
         plot_spectrum(*drawn, Path(f"{self.surf_file}_spectrum.pdf"))
@@ -1019,7 +1021,7 @@ class LossLandscape:
                 f"eigenvectors={tuple(numbers.values())}: wanted two different ones, a plane."
             )
         plan = self._exact()
-        with _speaking():
+        with alone(), _speaking():
             bench = self._bench(plan.precision, save=False)
             found = hessian_directions(bench, plan, numbers, samples)
         return {axis: _in_layers(direction, layers) for axis, direction in found.items()}
@@ -1059,7 +1061,7 @@ class LossLandscape:
             name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
         plan = self._exact()
-        with _speaking():
+        with alone(), _speaking():
             bench = self._bench(plan.precision, save=save)
             folder = Place(Path(self.surf_file)).journal if save else None
             return bent(bench, plan, chord, asked, folder)
@@ -1094,7 +1096,7 @@ class LossLandscape:
         refinement: Refinement | None = None,
     ) -> Surface:
         precision, save = self.precision or self._exact().precision, place is not None
-        with _speaking():
+        with alone(), _speaking():
             return compute(
                 lambda: self._bench(precision, save=save, **asked),
                 self._wishes(precision, **asked),

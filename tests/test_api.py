@@ -8,6 +8,8 @@ import random
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -463,6 +465,27 @@ def everything(model):
         ),
         "torch": (torch.get_num_threads(), torch.get_default_dtype(), *backends),
     }
+
+
+def test_of_two_threads_each_computes_what_it_computes_alone_and_everything_comes_back():
+    """The metric draws random numbers, and hands over to the other thread at every batch."""
+
+    def drops_out(net, dataloader, use_cuda):
+        time.sleep(0.01)
+        outputs = [nn.functional.dropout(net(inputs), 0.5) for inputs, _ in dataloader]
+        return {"sum": float(torch.cat(outputs).detach().sum())}
+
+    def values(net):
+        landscape = LossLandscape(net, data(), drops_out)
+        return landscape.compute_1d(xrange=(-1, 1, 5), save=False)["losses"]["sum"]
+
+    nets = [small_net(seed) for seed in range(2)]
+    alone = [values(net) for net in nets]
+    before = [everything(net) for net in nets], sys.stdout, sys.stderr
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(values, nets))
+    assert [one.tobytes() for one in found] == [one.tobytes() for one in alone]
+    assert ([everything(net) for net in nets], sys.stdout, sys.stderr) == before
 
 
 class Stop(Exception):

@@ -1,5 +1,6 @@
 """What a first batch that cannot be evaluated tells about data, model and metrics."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,8 +66,21 @@ def blamed_on_the_metric(key: str, outputs: Any, targets: Any) -> Iterator[None]
 
 
 def is_a_points(error: Exception) -> bool:
-    """Tell whether an exception may be one point's alone: no wrong input, no lack of memory."""
-    return not isinstance(error, InputError) and not _of_the_machine(error)
+    """Tell whether an exception may be one point's alone.
+
+    Wrong input, a lack of memory, and a name that is missing in our own code are not.
+    """
+    return not (isinstance(error, InputError) or _of_the_machine(error) or _our_mistake(error))
+
+
+def _our_mistake(error: Exception) -> bool:
+    """Tell whether our code names what is not there: then it is no value that it was given."""
+    ours = __name__.partition(".")[0]
+    innermost = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    if not any(frame.f_globals.get("__name__", "").startswith(f"{ours}.") for frame in innermost):
+        return False
+    of_ours = type(getattr(error, "obj", None)).__module__.startswith(f"{ours}.")
+    return isinstance(error, NameError) or (isinstance(error, AttributeError) and of_ours)
 
 
 def _of_the_machine(error: Exception) -> bool:

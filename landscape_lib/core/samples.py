@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.handing import Form, Handed
-from landscape_lib.core.randomness import fixed_randomness
+from landscape_lib.core.randomness import fixed_randomness, generators_kept
 from landscape_lib.core.reading import Reading, one_thread
 from landscape_lib.core.shelf import Shelf
 
@@ -133,7 +133,7 @@ def gather(data: Any, name: str = "data", folder: Path | None = None) -> Samples
 
 
 def _read(loader: Any, name: str, folder: Path | None) -> Shelf:
-    with fixed_randomness(), ExitStack() as stack:
+    with fixed_randomness(), generators_kept(loader), ExitStack() as stack:
         if isinstance(loader, DataLoader) and _has_indices(loader):
             stack.enter_context(one_thread())
             loader = Reading(loader, name)

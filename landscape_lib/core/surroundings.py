@@ -1,5 +1,6 @@
 """What others' code may change around itself: settings of torch, numpy and the process."""
 
+import operator
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data._utils import signal_handling
 
 SIGNALS = tuple(
     getattr(signal, name)
@@ -27,11 +29,13 @@ class Setting:
     Attributes:
         read: Returns it, as something that can be compared.
         write: Puts it back.
+        same: Tells whether what is found now needs no putting back.
         imports: Whether importing a module may add to it for good.
     """
 
     read: Callable[[], Any]
     write: Callable[[Any], None]
+    same: Callable[[Any, Any], bool] = operator.eq
     imports: bool = False
 
 
@@ -69,9 +73,18 @@ def _handlers() -> tuple[Any, ...]:
 def _write_handlers(handlers: tuple[Any, ...]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # where Python sets none
-    for number, handler in zip(SIGNALS, handlers, strict=True):
-        if handler is not None and signal.getsignal(number) is not handler:
+    for number, now, handler in zip(SIGNALS, _handlers(), handlers, strict=True):
+        if handler is not None and now is not handler and not _is_torchs(now):
             signal.signal(number, handler)
+
+
+def _same_handlers(now: tuple[Any, ...], found: tuple[Any, ...]) -> bool:
+    return all(map(lambda one, other: one == other or _is_torchs(one), now, found))
+
+
+def _is_torchs(handler: Any) -> bool:
+    """Tell whether a handler watches over workers of loaders: torch sets it once for good."""
+    return getattr(handler, "__module__", "") == signal_handling.__name__
 
 
 def _write_filters(wanted: list[Any]) -> None:
@@ -172,7 +185,7 @@ SETTINGS: Mapping[str, Setting] = {
     "os.environ": Setting(_environment, _write_environment, imports=True),
     "sys.path": Setting(_path, _write_path, imports=True),
     "sys.stdout or sys.stderr": Setting(lambda: (sys.stdout, sys.stderr), _write_streams),
-    "signal handlers": Setting(_handlers, _write_handlers),
+    "signal handlers": Setting(_handlers, _write_handlers, _same_handlers),
     "the filters of warnings": Setting(
         lambda: list(warnings.filters), _write_filters, imports=True
     ),
@@ -200,7 +213,7 @@ class Surroundings:
         changed = []
         for name, setting in SETTINGS.items():
             now = setting.read()
-            if now == self._found[name]:
+            if setting.same(now, self._found[name]):
                 continue
             if imported and setting.imports:
                 self._found[name] = now

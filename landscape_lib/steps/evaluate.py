@@ -345,7 +345,14 @@ class _Shrinking:
         self._bench, self._stops = bench, stops
         self.plan = self.read_of = plan  # read_of: with which the values read last were evaluated
         self.plans: set[str] = set()
-        self._evaluate = self._evaluator()  # now: it lays the model out, before it is moved about
+        self._evaluate: Evaluator | WithCurvature | None = None
+        self._built()  # now: it lays the model out, before it is moved about
+
+    def _built(self) -> Evaluator | WithCurvature:
+        """Return what evaluates with the plan of now; where it was given up, build it anew."""
+        if self._evaluate is None:
+            self._evaluate = self._evaluator()
+        return self._evaluate
 
     def _evaluator(self) -> Evaluator | WithCurvature:
         while True:
@@ -367,7 +374,7 @@ class _Shrinking:
 
     @property
     def runs_ahead(self) -> bool:
-        return self._evaluate.runs_ahead
+        return self._evaluate is not None and self._evaluate.runs_ahead
 
     def __call__(self, model: nn.Module) -> Values:
         return self.launch(model, [()], lambda point: None)()[0]
@@ -380,18 +387,18 @@ class _Shrinking:
                 return self._begun(model, points, go)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
-            del self._evaluate  # what it holds on a GPU is room for the next one
+            self._evaluate = None  # what it holds on a GPU is room for the next one
             self._make_room()
-            self._evaluate = self._evaluator()
             to_eval(model)  # a metric that was stopped halfway may have changed the mode
 
     def _begun(
         self, model: nn.Module, points: Sequence[Point], go: Callable[[Point], None]
     ) -> Read:
         """Begin with points, all that are asked for, in groups of the plan of now."""
+        evaluate = self._built()  # may shrink the plan
         size, plan = self.plan.points_at_once, self.plan
         reads = [
-            self._evaluate.launch(model, points[start : start + size], go, self._stops.check)
+            evaluate.launch(model, points[start : start + size], go, self._stops.check)
             for start in range(0, len(points), size)
         ]
         self.plans.add(plan.canonical())

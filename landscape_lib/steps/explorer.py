@@ -48,7 +48,8 @@ def make_all_explorer(config: Config, out: Path | str) -> None:
     log.info("%s: %d runs written.", out, len(runs))
     # here, since no picture of several runs is drawn where none of their metrics is shared
     compared = [entry.surface for entry in entries if entry.name in config.compared]
-    put_aside_comparisons(config.results / "comparison", compared)
+    formats = config.comparison.formats
+    put_aside_comparisons(config.results / "comparison", compared, formats)
 
 
 def first_colours(experiment: Experiment) -> str:

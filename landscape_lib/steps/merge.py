@@ -10,7 +10,7 @@ from landscape_lib.config import Experiment
 from landscape_lib.core.errors import DisagreementError
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.surface import Label, Surface, merge
-from landscape_lib.steps.dependencies import film_targets, picture_targets
+from landscape_lib.steps.dependencies import film_targets, picture_targets, seeds_targets
 from landscape_lib.steps.extent import with_range
 from landscape_lib.steps.provenance import run_provenance
 from landscape_lib.steps.report import read_probe
@@ -32,6 +32,7 @@ FOLDERS = (
     "over_training",
     "paraview/over_training",
 )
+FILES = ("seeds.h5", "over_training.html")
 
 
 def shard_paths(experiment: Experiment, of: int) -> list[Path]:
@@ -93,13 +94,19 @@ def _refuse_other_problem(
 
 
 def _put_aside(experiment: Experiment, surface: Surface) -> None:
-    """Move to ``stale/`` what shows another surface: a vanished metric, other kinds, formats."""
-    targets = picture_targets(experiment, surface.keys) + film_targets(experiment, surface.keys)
-    wanted = {Path(target) for target in targets}
-    for folder in FOLDERS:
-        for path in sorted(experiment.path(folder).glob("*.*")):
-            if path not in wanted and path.suffix[1:] in ENDINGS:
-                aside = experiment.path("stale", folder, path.name)
-                aside.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(aside)
-                log.warning("%s is no picture of this surface; moved to %s.", path, aside)
+    """Move to ``stale/`` what shows another surface: a vanished metric, other kinds, formats.
+
+    Likewise seeds and frames of a run that has none any more.
+    """
+    keys = surface.keys
+    targets = [*picture_targets(experiment, keys), *film_targets(experiment, keys)]
+    wanted = {Path(target) for target in (*targets, *seeds_targets(experiment))}
+    drawn = [path for folder in FOLDERS for path in sorted(experiment.path(folder).glob("*.*"))]
+    found = [path for path in drawn if path.suffix[1:] in ENDINGS]
+    found += [path for path in map(experiment.path, FILES) if path.exists()]
+    for path in found:
+        if path not in wanted:
+            aside = experiment.path("stale") / path.relative_to(experiment.folder)
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(aside)
+            log.warning("%s does not belong to this surface; moved to %s.", path, aside)

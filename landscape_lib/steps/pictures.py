@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -111,21 +111,31 @@ def compare(config: Config, key: str, ending: str) -> Path:
     settings = config.comparison
     plot_comparison(found, key, path, look_of(settings), settings.groups)
     log.info("%s: %s of %s.", path, key, ", ".join(found))
-    put_aside_comparisons(folder, surfaces.values())
+    put_aside_comparisons(folder, surfaces.values(), settings.formats)
     return path
 
 
-def put_aside_comparisons(folder: Path, surfaces: Iterable[Surface]) -> None:
-    """Move to ``stale/`` what shows a metric that no two of the runs compared share any more."""
+def put_aside_comparisons(
+    folder: Path, surfaces: Iterable[Surface], formats: Sequence[str]
+) -> None:
+    """Move to ``stale/`` what shows a metric that no two of the runs compared share any more.
+
+    Likewise what is in a format that is not asked for any more.
+    """
     counts = Counter(key for surface in surfaces for key in surface.keys)
-    wanted = {file_name(key) for key, count in counts.items() if count > 1}
+    shared = [file_name(key) for key, count in counts.items() if count > 1]
+    wanted = {f"{name}.{ending}" for name in shared for ending in formats}
     for path in sorted(folder.glob("*.*")):
-        if path.stem not in wanted and path.suffix[1:] in FORMATS:
+        if path.name not in wanted and path.suffix[1:] in FORMATS:
             aside = folder / "stale" / path.name
             aside.parent.mkdir(exist_ok=True)
             with suppress(FileNotFoundError):  # another job was faster
                 path.replace(aside)
-                log.warning("%s: no two runs share this metric; moved to %s.", path, aside)
+                log.warning(
+                    "%s: no two runs share this metric, or this format is not asked for; moved to "
+                    "%s.",
+                    *(path, aside),
+                )
 
 
 def look_of(figures: FigureSettings) -> "Look":

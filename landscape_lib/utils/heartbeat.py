@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from landscape_lib.core.memory import (
     available_memory,
@@ -19,6 +20,7 @@ from landscape_lib.core.memory import (
     memory_limit,
     peak_memory,
 )
+from landscape_lib.utils.locks import not_in_children
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +83,11 @@ def heartbeat(path: Path, what: str) -> Iterator[None]:
         path: The file; it is gone after the block.
         what: What the work is called in messages.
     """
-    descriptor = _take(path)
-    if descriptor is None:
+    handle = _take(path)
+    if handle is None:
         yield
         return
+    descriptor = handle.fileno()
     over = threading.Event()
     began = ended_for_memory()
 
@@ -97,14 +100,15 @@ def heartbeat(path: Path, what: str) -> Iterator[None]:
         tell(_parse(os.pread(descriptor, 65536, 0)))
         _write(descriptor, _now(what, began))
         thread.start()
-        yield
+        with not_in_children(handle):
+            yield
     finally:
         over.set()
         if thread.ident is not None:
             thread.join()
         with suppress(OSError):
             path.unlink()
-        os.close(descriptor)
+        handle.close()
 
 
 def tell_of_killed(folder: Path) -> None:
@@ -199,18 +203,19 @@ def _now(what: str, ended: dict[str, int]) -> Beat:
     )
 
 
-def _take(path: Path) -> int | None:
+def _take(path: Path) -> IO[bytes] | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
     except OSError:
         return None
+    handle = os.fdopen(descriptor, "r+b", buffering=0)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # another process is at it, or there are no locks
-        os.close(descriptor)
+        handle.close()
         return None
-    return descriptor
+    return handle
 
 
 def _write(descriptor: int, beat: Beat) -> None:

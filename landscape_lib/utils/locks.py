@@ -1,8 +1,9 @@
-"""How two processes that want the same shard take turns."""
+"""How two processes that want the same shard take turns, and two threads that compute."""
 
 import fcntl
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO, Any
 log = logging.getLogger(__name__)
 
 _held: set[IO[Any]] = set()
+_computing = threading.RLock()
 
 
 @contextmanager
@@ -24,6 +26,8 @@ def not_in_children(handle: IO[Any]) -> Iterator[None]:
 
 
 def _let_go() -> None:
+    global _computing  # noqa: PLW0603  (whoever holds it may be no thread of the child)
+    _computing = threading.RLock()
     for handle in _held:
         handle.close()
     _held.clear()
@@ -50,3 +54,20 @@ def turn(path: Path, what: str) -> Iterator[None]:
         except OSError as error:
             log.warning("No file locks here (%s); do not start %s twice.", error.strerror, what)
         yield
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Compute while no other thread of this process does; wait for it, and say so.
+
+    What is lent meanwhile belongs to the whole process: random states, output streams, settings
+    of torch.
+    """
+    lock = _computing
+    if not lock.acquire(blocking=False):
+        log.warning("Another thread of this process is still computing; waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -30,6 +30,10 @@ class Capped:
         self._left = 0
         return len(text)
 
+    def lift(self) -> None:
+        """Let everything through from now on: who keeps this stream is no metric any more."""
+        self._left = sys.maxsize
+
     def writelines(self, lines: Any) -> None:
         """Write texts."""
         for line in lines:
@@ -43,16 +47,20 @@ class Capped:
 def capped_output(what: str, most: int = MOST) -> Iterator[None]:
     """Let others' code print so much and no more; say at the end how much was dropped.
 
-    What C code writes past Python is not seen.
+    What C code writes past Python is not seen.  A stream that somebody keeps, as the handler of a
+    logger does, lets everything through afterwards.
     """
     before = sys.stdout, sys.stderr
-    mine = tuple(None if stream is None else Capped(stream, most) for stream in before)
-    sys.stdout, sys.stderr = mine
+    out, err = (None if stream is None else Capped(stream, most) for stream in before)
+    mine = [stream for stream in (out, err) if stream is not None]
+    sys.stdout, sys.stderr = out, err
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
-        dropped = sum(stream.dropped for stream in mine if stream is not None)
+        for stream in mine:
+            stream.lift()
+        dropped = sum(stream.dropped for stream in mine)
         if dropped:
             log.warning(
                 "%s: model or metrics printed %s letters more than the %s that are let through; "

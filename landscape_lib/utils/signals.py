@@ -1,12 +1,14 @@
-"""How a program ends when it is told to."""
+"""How a program ends when it is told to, and how the alarm is lent."""
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SOON_S = 1e-3
 
 
 class Stopped(BaseException):
@@ -67,6 +69,24 @@ def stops() -> Iterator[Stops]:
 
 
 @contextmanager
+def alarm_lent(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle SIGALRM; give handler and timer back, the timer with what is left of its time.
+
+    Whoever set it is not rung meanwhile: if its time is up, then right afterwards.
+    """
+    left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    began, before = time.monotonic(), signal.signal(signal.SIGALRM, handler)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if left:
+            left -= time.monotonic() - began
+            signal.setitimer(signal.ITIMER_REAL, max(left, SOON_S), interval)
+
+
+@contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Raise ``TimeoutError`` in what takes longer; without a limit outside the main thread.
 
@@ -79,13 +99,9 @@ def within(seconds: float) -> Iterator[None]:
     def late(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"it took more than {seconds:g} s")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
+    with alarm_lent(late):
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def exit_code(number: int) -> int:

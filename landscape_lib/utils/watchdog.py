@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Self, TypeVar
+
+from landscape_lib.utils.signals import alarm_lent
 
 Found = TypeVar("Found")
 
@@ -53,9 +55,7 @@ class Watchdog:
         self._armed, self._armed_for = -math.inf, 0.0
         self._closed = False
         self._watcher = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._before: signal.Handlers | Callable[[int, FrameType | None], object] | int | None = (
-            None
-        )
+        self._alarm = ExitStack()
         self._tee: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +64,7 @@ class Watchdog:
 
     def __enter__(self) -> Self:
         if self._in_main:
-            self._before = signal.signal(signal.SIGALRM, self._late)
+            self._alarm.enter_context(alarm_lent(self._late))
         if self._trace is not None and (tee := shutil.which("tee")):
             command = [tee, "-a", os.fspath(self._trace)]
             with suppress(OSError):
@@ -79,9 +79,7 @@ class Watchdog:
             self._closed, self._started = True, None
             self._turn.notify()
         faulthandler.cancel_dump_traceback_later()
-        if self._in_main:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
+        self._alarm.close()
         self._watcher.join()
         if self._tee is not None and self._tee.stdin is not None:
             self._tee.stdin.close()

@@ -1,5 +1,7 @@
 """A newcomer's mistakes in data, model and labels end in a message that says what to do."""
 
+import types
+
 import pytest
 import torch
 from PIL import Image
@@ -8,6 +10,7 @@ from torchvision.datasets import FakeData
 from torchvision.transforms import ToTensor
 
 from landscape_lib import InputError
+from landscape_lib.core.blame import is_a_points
 from landscape_lib.core.evaluator import Evaluator, prepare
 from landscape_lib.core.plan import Plan
 
@@ -94,6 +97,38 @@ def test_a_metric_that_cannot_judge_is_named():
         InputError, match=r"'train_loss_iou' cannot judge.*returned float32\[4, 3\]"
     ):
         evaluated(nn.Linear(2, 3), (torch.zeros(4, 2), torch.arange(4) % 3), {"iou": pixels})
+
+
+class Forgetful:
+    """Asks for what was never set."""
+
+    def asks(self):
+        return self.forgotten
+
+    def names(self):
+        return forgotten  # noqa: F821
+
+
+def raised_by(work, module):
+    """Return what a function raises, when its module and its class are of that name."""
+    own = types.FunctionType(work.__code__, {"__name__": module})
+    kind = type("Forgetful", (), {"__module__": module})
+    with pytest.raises((AttributeError, NameError)) as raised:
+        own(kind())
+    return raised.value
+
+
+@pytest.mark.parametrize("work", [Forgetful.asks, Forgetful.names])
+def test_a_name_that_our_own_code_lacks_is_no_mistake_of_a_points(work):
+    assert not is_a_points(raised_by(work, "landscape_lib.steps.evaluate"))
+    assert is_a_points(raised_by(work, "own"))
+
+
+def test_a_value_that_lacks_what_our_code_asks_of_it_is_a_points():
+    asks = types.FunctionType(Forgetful.asks.__code__, {"__name__": "landscape_lib.core"})
+    with pytest.raises(AttributeError, match="'int' object has no attribute") as raised:
+        asks(3)
+    assert is_a_points(raised.value)
 
 
 def test_a_lack_of_memory_is_no_mistake_of_the_users():

@@ -11,7 +11,15 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 from landscape_lib.core import reading
 from landscape_lib.core.samples import gather
@@ -128,6 +136,61 @@ def test_a_sampler_that_draws_is_asked_before_anything_else_draws(at_once):
     assert sorted(sampled(0)[0].tolist()) == list(range(5, 20))
     assert torch.equal(sampled(0)[0], sampled(2)[0])
     assert torch.equal(sampled(0)[1], sampled(2)[1])
+
+
+class Shuffled(Sampler):
+    """Shuffles with a generator of its own, as people write it."""
+
+    def __init__(self, generator, shuffle):
+        self.generator, self.shuffle = generator, shuffle
+
+    def __iter__(self):
+        order = list(range(N))
+        self.shuffle(order)
+        yield from order
+
+
+def torchs():
+    own = torch.Generator().manual_seed(3)
+    return lambda: own.get_state().tolist(), SubsetRandomSampler(range(5, 20), generator=own)
+
+
+def numpys():
+    own = np.random.default_rng(3)
+    return lambda: own.bit_generator.state, Shuffled(own, own.shuffle)
+
+
+def pythons():
+    own = random.Random(3)
+    return own.getstate, Shuffled(own, own.shuffle)
+
+
+@pytest.mark.parametrize("kind", [torchs, numpys, pythons])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_samplers_own_generator_is_given_back_and_asked_for_the_same_order_again(kind, nested):
+    state, sampler = kind()
+    settings = (
+        {"batch_sampler": BatchSampler(sampler, 4, drop_last=False)}
+        if nested
+        else {"sampler": sampler, "batch_size": 4}
+    )
+    data, before = TensorDataset(torch.arange(N)), state()
+    ours = [columns(DataLoader(data, **settings))[0] for _ in range(2)]
+    assert state() == before
+    wanted = torch.cat([batch for (batch,) in DataLoader(data, **settings)])
+    assert all(torch.equal(one, wanted) for one in ours)
+    assert state() != before  # theirs goes on
+
+
+def test_a_loaders_own_generator_is_given_back():
+    class Counted(IterableDataset):
+        def __iter__(self):
+            yield from torch.arange(N)
+
+    own = torch.Generator().manual_seed(3)
+    before = own.get_state()
+    gather(DataLoader(Counted(), batch_size=4, generator=own))
+    assert torch.equal(own.get_state(), before)
 
 
 def test_samples_without_batches_and_names_for_indices_are_read_as_well(at_once):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.evaluator import measure
@@ -149,3 +151,31 @@ def test_a_folder_that_is_gone_is_no_reason_to_stop(tmp_path, monkeypatch):
     os.chdir("/")
     (tmp_path / "gone").rmdir()
     assert here.put_back() == ["the current directory"]
+
+
+def test_the_handler_that_torch_sets_for_its_workers_stays(monkeypatch):
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        here = Surroundings()
+        list(DataLoader(range(4), num_workers=1))
+        torchs = signal.getsignal(signal.SIGCHLD)
+        assert torchs is not signal.SIG_DFL
+        assert here.put_back() == []
+        MISDEEDS["signal handlers"]()
+        assert here.put_back() == ["signal handlers"]
+        assert signal.getsignal(signal.SIGCHLD) is torchs
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_handler_of_the_metrics_own_in_that_place_does_not():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        here = Surroundings()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        assert here.put_back() == ["signal handlers"]
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import time
 
 import numpy as np
 import pytest
@@ -59,11 +60,11 @@ class Lacking:
         return outputs.sum(1)
 
 
-def bench_of(metric, count=20):
+def bench_of(metric, count=20, **settings):
     torch.manual_seed(0)
     data = (torch.randn(count, 2), torch.arange(count) % 3)
     problem = Problem(nn.Linear(2, 3), data, {"sum": metric})
-    return lay_out("own", problem, code="", args={}, wishes=EvaluationSettings())
+    return lay_out("own", problem, code="", args={}, wishes=EvaluationSettings(**settings))
 
 
 GRID = Grid((Axis(-1, 1, 3),))
@@ -74,8 +75,8 @@ ERRORS = [
 ]
 
 
-def work_of(metric, batch_size):
-    bench = bench_of(metric)
+def work_of(metric, batch_size, **settings):
+    bench = bench_of(metric, **settings)
     directions = [create_random_direction(bench.problem.model, seed=0)]
     return Work(bench, Plan(batch_size=batch_size), directions, GRID, Stops())
 
@@ -103,6 +104,27 @@ def test_where_memory_runs_out_half_the_batch_goes_on_and_is_recorded(
         "Out of memory with batches of 8; going on with 4.",
     ]
     assert shard.fingerprint == work.fingerprint
+
+
+def test_a_point_that_is_late_while_a_smaller_batch_is_laid_out_costs_itself_alone():
+    metric = Lacking(99, MemoryError())
+
+    def lacking_then_late(outputs, targets):
+        calls = len(metric.sizes)
+        metric.most = 15 if calls == 3 else 99  # one to settle, two batches of the first point
+        if calls == 4:  # the second point, for which all is laid out anew
+            metric.sizes.append(0)
+            time.sleep(60)
+        return metric(outputs, targets)
+
+    wanted = work_of(Lacking(99, MemoryError()), 16).evaluate(range(3), "own")
+    work = work_of(lacking_then_late, 16, on_error="nan", seconds_per_point=1.0)
+    shard = work.evaluate(range(3), "own")
+    assert [failure["kind"] for failure in shard.failures] == ["PointTooSlowError"]
+    assert shard.failed.tolist() == [1]
+    np.testing.assert_allclose(
+        shard.values["train_loss_sum"][[0, 2]], wanted.values["train_loss_sum"][[0, 2]], rtol=1e-6
+    )
 
 
 def test_a_point_that_is_read_later_is_recorded_with_its_own_plan(monkeypatch, tmp_path):

@@ -59,15 +59,16 @@ def test_all_runs_are_in_one_page_in_the_configs_order(folder):
     np.testing.assert_array_equal(found.values(1, "train_loss"), [[1, 2], [3, 4], [5, 6]])
 
 
-def test_pictures_of_metrics_that_no_two_runs_share_any_more_are_put_aside(folder):
+def test_pictures_of_several_runs_that_nobody_asks_for_any_more_are_put_aside(folder):
     """No picture of several runs may be drawn then, which would put them aside itself."""
     place = folder / "results/comparison"
     place.mkdir()
-    for name in ("train_loss", "train_loss_gone"):
-        (place / f"{name}.pdf").write_text("")
+    names = ["train_loss.pdf", "train_loss.png", "train_loss_gone.pdf"]
+    for name in names:
+        (place / name).write_text("")
     assert call("make_all_explorer") == 0
-    assert [path.name for path in sorted(place.glob("*.pdf"))] == ["train_loss.pdf"]
-    assert (place / "stale/train_loss_gone.pdf").exists()
+    assert [path.name for path in place.glob("*.*")] == names[:1]
+    assert sorted(path.name for path in (place / "stale").iterdir()) == names[1:]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,13 @@ def test_a_run_with_seeds_keeps_every_member_and_draws_mean_and_spread(quadratic
     assert plot_seeds.main([*here, f"--key={KEY}", "--format", "png"]) == 0
     drawn = Path("results/own/figures") / f"{KEY}_seeds.png"
     assert drawn.stat().st_size > 10_000
+    quadratic()
+    Path("results/own/over_training.html").touch()
+    to_surface("own", shards=1)
+    assert not Path("results/own/seeds.h5").exists()
+    aside = Path("results/own/stale")
+    found = {path.relative_to(aside).as_posix() for path in aside.rglob("*.*")}
+    assert found == {"seeds.h5", "over_training.html", f"figures/{KEY}_seeds.png"}
 
 
 def test_seeds_are_targets_of_their_run_and_no_comparison_of_it(quadratic, monkeypatch):

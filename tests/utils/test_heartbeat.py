@@ -1,6 +1,7 @@
 """A process that was killed can't say so; the next one does, and tells knowledge from guesses."""
 
 import dataclasses
+import json
 import logging
 import os
 import platform
@@ -50,6 +51,31 @@ def beat(**changed):
         ended=ended_for_memory(),
     )
     return dataclasses.replace(plain, **changed)
+
+
+FORKS = """
+child = os.fork()
+if not child:
+    import time
+    os.closerange(0, 3)
+    time.sleep(60)
+    os._exit(0)
+os.write(1, str(child).encode())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_child_that_a_metric_forked_keeps_nobody_from_telling(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "0-of-2.alive"
+    done = child(path, FORKS)
+    try:
+        with heartbeat(path, "own shard 1 of 2"):
+            assert json.loads(path.read_bytes())["pid"] == os.getpid()
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+    assert "own shard 1 of 2: the last process at it" in caplog.text
+    assert not path.exists()
 
 
 def test_a_process_that_was_killed_is_told_of_once_and_without_a_word_of_settings(tmp_path, caplog):

@@ -1,5 +1,7 @@
 """What metrics print is let through up to a limit, and what is dropped is counted."""
 
+import io
+import logging
 import sys
 
 import pytest
@@ -38,3 +40,14 @@ def test_a_program_without_a_terminal_stays_without_one(monkeypatch):
     with capped_output("own"):
         print("to nobody")
         assert sys.stdout is None
+
+
+def test_who_keeps_a_stream_prints_what_it_likes_afterwards(monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    with capped_output("own", most=10):
+        kept = logging.StreamHandler(sys.stdout).stream
+        kept.write("123456789012345")
+    kept.write("3" * 7)
+    kept.write("4" * 9)
+    assert out.getvalue() == "1234567890" + "3" * 7 + "4" * 9

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from landscape_lib.utils.signals import STOPS, Stopped, exit_code, stops, within
+from landscape_lib.utils.watchdog import Watchdog
 
 
 @pytest.mark.parametrize("number", STOPS)
@@ -77,3 +78,44 @@ def test_what_takes_too_long_is_ended_and_nothing_rings_afterwards():
         pass
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.fixture
+def rings():
+    """Set the alarm as others do, and note when it rings."""
+    found = []
+    before = signal.signal(signal.SIGALRM, lambda *_: found.append(time.monotonic()))
+    yield found
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def lends_and_returns():
+    with within(20):
+        time.sleep(0.2)
+
+
+def raises_too_late():
+    with pytest.raises(TimeoutError), within(0.2):
+        time.sleep(20)
+
+
+def watches():
+    with Watchdog(20.0, lambda: None) as watchdog:
+        watchdog.watch(lambda: time.sleep(0.2))
+
+
+@pytest.mark.parametrize("work", [lends_and_returns, raises_too_late, watches])
+def test_an_alarm_that_somebody_set_rings_when_it_was_to_or_right_afterwards(work, rings):
+    signal.setitimer(signal.ITIMER_REAL, 30, 7)
+    work()
+    left, interval = signal.getitimer(signal.ITIMER_REAL)
+    assert 20 < left <= 29.81
+    assert interval == 7
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    work()
+    ended = time.monotonic()
+    while not rings and time.monotonic() < ended + 5:
+        time.sleep(0.01)
+    assert rings[0] >= ended - 0.1  # not in the middle of it
+    assert len(rings) == 1
