@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_lib.core.precision import Types, named_tensors
+from landscape_lib.core.ties import ties
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named
 
@@ -157,8 +158,9 @@ def lay_out_weights(
 
     A model that is spread over devices stays where it is.
     Tensors of four dimensions, the weights of convolutions, are laid out channels last or not.
-    Complex tensors and counters keep their type.
+    Complex tensors and counters keep their type.  What is tied stays tied.
     """
+    tied = ties(dict(named_tensors(model)))
     here = torch.device(device).type == "cpu" and all(t.is_cpu for *_, t in slots(model))
     if not here and not is_spread(model):
         model.to(device)
@@ -169,6 +171,10 @@ def lay_out_weights(
             tensor.data = tensor.data.to(wanted)
         if tensor.ndim == 4 and tensor.layout == torch.strided:
             tensor.data = tensor.data.contiguous(memory_format=layout)
+    there = dict(named_tensors(model))
+    for name, tie in tied.items():
+        if there[name] is not there[tie.name]:
+            there[name].data = tie.of(there[tie.name].data)
 
 
 @contextmanager

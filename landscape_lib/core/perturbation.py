@@ -337,7 +337,7 @@ def set_states(
     base = [states[name] for name in moving]
     _write(moving, base, moves if directions is not None else None, step)
     for name, entry in own.items():
-        if name not in moving and isinstance(entry, Tensor):
+        if isinstance(entry, Tensor) and not entry.is_floating_point():  # else written or tied
             entry.copy_(states[name])
     if directions is None:
         return
