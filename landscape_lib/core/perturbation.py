@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_lib.core.bend import steps_along, straightened
-from landscape_lib.core.direction import DIR_TYPES, Direction, movable
+from landscape_lib.core.direction import DIR_TYPES, Direction, get_states, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.holdings import Holdings
 from landscape_lib.core.lending import can_be_written, slots
@@ -288,6 +288,20 @@ def excursion(
             trip.restore()
         except BaseException:  # Ctrl-C in the middle of it: the model must not stay half moved
             trip.restore()
+            raise
+
+
+@contextmanager
+def states_kept(model: nn.Module) -> Iterator[None]:
+    """Let others' weights into a model, and put its own back whatever happens."""
+    own = get_states(model)
+    try:
+        yield
+    finally:
+        try:
+            model.load_state_dict(own)
+        except BaseException:  # Ctrl-C in the middle of it
+            model.load_state_dict(own)
             raise
 
 
