@@ -27,6 +27,7 @@ from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid, Refinement
+from landscape_lib.core.perturbation import states_kept
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
 from landscape_lib.core.samples import Samples, as_batches
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
@@ -47,6 +48,7 @@ from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
 from landscape_lib.steps.trajectory import states_of
 from landscape_lib.steps.verify import chosen, compared, refuse_another_problem
+from landscape_lib.utils.fingerprint import hash_model
 from landscape_lib.utils.locks import alone
 from landscape_lib.utils.signals import Stops
 from landscape_lib.viz.names import SEEDS, file_name
@@ -486,9 +488,10 @@ class LossLandscape:
             the way that the plane shows.  Kept in ``surf_file`` where the surface is.
 
         Raises:
-            InputError: If there is no surface yet, or a checkpoint is of another network.
+            InputError: If there is no surface yet, its directions were not kept, the model is no
+                longer the one at its centre, or a checkpoint is of another network.
         """
-        self.surface, directions = self._last()
+        self.surface, directions = self._centred()
         self.directions = list(directions)
         (way,) = self._projected(directions, {name: checkpoints})
         self._show([*(one for one in self.surface.trajectories if one.name != name), way])
@@ -516,17 +519,13 @@ class LossLandscape:
         """
         last, directions = self._last()
         found: dict[str, Surface] = {}
-        with alone():
-            own = {name: entry.clone() for name, entry in self.net.state_dict().items()}
-            try:
-                for number, (name, state) in enumerate(states_of(checkpoints, self.net).items()):
-                    weights = state.state_dict() if isinstance(state, nn.Module) else dict(state)
-                    self.net.load_state_dict(fitted(weights, self.net, name))
-                    folder = Path(f"{self.surf_file}_over_training")
-                    place = Place(folder / f"{number:02d}.h5") if save else None
-                    found[name] = self._surface(last.grid, directions, place)
-            finally:
-                self.net.load_state_dict(own)
+        with alone(), states_kept(self.net):
+            for number, (name, state) in enumerate(states_of(checkpoints, self.net).items()):
+                weights = state.state_dict() if isinstance(state, nn.Module) else dict(state)
+                self.net.load_state_dict(fitted(weights, self.net, name))
+                folder = Path(f"{self.surf_file}_over_training")
+                place = Place(folder / f"{number:02d}.h5") if save else None
+                found[name] = self._surface(last.grid, directions, place)
         self._moments = by_moment(list(found), list(found.values()))
         return {name: self._result(surface) for name, surface in self._moments.items()}
 
@@ -564,14 +563,15 @@ class LossLandscape:
             source; ``suggested_range``.
 
         Raises:
-            InputError: If there is no surface yet, or its directions were not kept.
+            InputError: If there is no surface yet, its directions were not kept, or the model is no
+                longer the one at its centre.
         """
         from landscape_lib.core.files import write_text
         from landscape_lib.verdict.judge import as_json
         from landscape_lib.verdict.page import page
 
         wishes = _asked("verdict", eigenvalues=eigenvalues, trace=trace, samples=samples)
-        surface, directions = self._last()
+        surface, directions = self._centred()
         precision = self.precision or self._exact().precision
         name = Path(self.surf_file).name
         with alone(), _speaking():
@@ -1167,14 +1167,28 @@ class LossLandscape:
         names = {f"{split}_loss": "losses", f"{split}_acc": "accuracies"}
         return {name: values[key] for key, name in names.items() if key in values}
 
+    def _centred(self) -> tuple[Surface, Sequence[Direction]]:
+        """Return the last surface and its directions, which start at the model as it is now.
+
+        Raises:
+            InputError: If there are none, or they start at other weights.
+        """
+        surface, directions = self._last()
+        then = recorded_problem(surface).get("model")
+        if then is not None and then != hash_model(self.net):
+            raise InputError(
+                "The model is not the one at the centre of the last surface: it was trained on, or "
+                f"another one's surface lies in {self.surf_file}. Give it those weights again, or "
+                "compute anew; compute_over_training() evaluates other weights in the same plane."
+            )
+        return surface, directions
+
     def _last(self) -> tuple[Surface, Sequence[Direction]]:
         """Return the last surface and its directions: of this object, else from their files.
 
         Raises:
-            InputError: If there are none.
+            InputError: If there are none, or the directions are not the surface's.
         """
-        from landscape_lib.utils.storage import load_directions, load_surface
-
         if self.surface is not None and self.directions is not None:
             return self.surface, self.directions
         place = Place(Path(self.surf_file))
@@ -1183,7 +1197,7 @@ class LossLandscape:
                 f"{place.surface} and {place.directions} are not both there: call compute_1d() or "
                 "compute_2d() first."
             )
-        return load_surface(place.surface), load_directions(place.directions, self.net)
+        return self._loaded(place)
 
     def _held(self) -> tuple[Surface, Sequence[Direction]]:
         """Return what the files hold; what was computed last where there are none.
@@ -1191,18 +1205,28 @@ class LossLandscape:
         Raises:
             InputError: If there is neither, or the directions are not the surface's.
         """
-        from landscape_lib.utils.storage import content_hash, load_directions, load_surface
-
         place = Place(Path(self.surf_file))
         if not place.surface.exists():
             return self._last()
-        surface = load_surface(place.surface)
         if not place.directions.exists():
             raise InputError(f"{place.directions} is not there: the surface's directions are gone.")
+        return self._loaded(place)
+
+    def _loaded(self, place: Place) -> tuple[Surface, Sequence[Direction]]:
+        """Read a surface and its directions.
+
+        Raises:
+            InputError: If they do not belong together.
+        """
+        from landscape_lib.utils.storage import content_hash, load_directions, load_surface
+
+        surface = load_surface(place.surface)
         directions = load_directions(place.directions, self.net)
         if content_hash(directions) != surface.attributes.get("directions"):
             raise InputError(
-                f"{place.directions}: these are not the directions of {place.surface}."
+                f"{place.directions}: these are not the directions of {place.surface}. One of the "
+                "two was written and the other was not, or moved: type the call that computed it "
+                "again."
             )
         return surface, directions
 

@@ -1,5 +1,6 @@
 """The interface of the library: as users of the earlier one write it, and right."""
 
+import copy
 import doctest
 import inspect
 import json
@@ -1175,16 +1176,103 @@ def test_a_verdict_is_returned_written_and_leaves_the_model_alone(tmp_path):
     assert unsaved.verdict()["checks"] == found["checks"]
 
 
-def test_a_verdict_of_a_model_that_changed_since_says_so(tmp_path):
-    model = small_net()
-    landscape = LossLandscape(model, loader(), surf_file=tmp_path / "own.h5")
-    landscape.compute_1d(xrange=(-1, 1, 5))
-    with torch.no_grad():
-        next(model.parameters()).mul_(3)
-    found = landscape.verdict(eigenvalues=0, trace=False)
-    assert next(c["state"] for c in found["checks"] if c["id"] == "centre") == "warning"
+def test_a_surface_of_other_weights_is_neither_judged_nor_walked_in(tmp_path):
+    model, path = small_net(), tmp_path / "own.h5"
+    landscape = LossLandscape(model, loader(), surf_file=path)
+    landscape.compute_2d((-1, 1, 4), (-1, 1, 3))
     with pytest.raises(InputError, match="eigenvalues"):
         landscape.verdict(eigenvalues=-1)
+    own = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        next(model.parameters()).mul_(3)
+    other = LossLandscape(small_net(), loader(), surf_file=path)
+    torch.nn.init.ones_(next(other.net.parameters()))
+    told = "The model is not the one at the centre of the last surface.*compute anew"
+    for one in (landscape, other):
+        with pytest.raises(InputError, match=told):
+            one.verdict(eigenvalues=0, trace=False)
+        with pytest.raises(InputError, match=told):
+            one.add_trajectory([own])
+    assert len(landscape.compute_over_training([own], save=False)) == 1  # that is what it is for
+    model.load_state_dict(own)
+    assert landscape.add_trajectory([own]).alpha.tolist() == [0.0]
+
+
+def test_directions_that_were_written_without_their_surface_are_not_taken_for_its(
+    tmp_path, monkeypatch
+):
+    model, path = small_net(), tmp_path / "own.h5"
+    landscape = LossLandscape(model, loader(), surf_file=path)
+    landscape.compute_2d((-1, 1, 5), (-1, 1, 3), seed=0)
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landscape_lib.steps.landscape.save_surface", full)
+        with pytest.raises(OSError, match="No space left"):
+            landscape.compute_2d((-1, 1, 5), (-1, 1, 3), seed=1)
+    again = LossLandscape(model, loader(), surf_file=path)
+    told = "these are not the directions of .*type the call that computed it again"
+    for call in (again.verdict, again.verify, lambda: again.add_trajectory([model.state_dict()])):
+        with pytest.raises(InputError, match=told):
+            call()
+    again.compute_2d((-1, 1, 5), (-1, 1, 3), seed=1)
+    fresh = LossLandscape(model, loader(), surf_file=path)
+    way = create_random_direction(model, seed=1, axis=0)
+    there = dict(model.state_dict())
+    there |= {n: there[n] + 0.5 * d for n, d in zip(way.names, way, strict=True)}
+    assert fresh.add_trajectory([there]).alpha[0] == pytest.approx(0.5, abs=1e-6)
+
+
+class Remembering(nn.Module):
+    """Has a state that is no tensor, as modules that scale numbers in eight bits have."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.note = {"steps": 1}
+
+    def forward(self, inputs):
+        return self.linear(inputs)
+
+    def get_extra_state(self):
+        return self.note
+
+    def set_extra_state(self, state):
+        self.note = state
+
+
+def test_a_state_that_is_no_tensor_is_carried_along():
+    torch.manual_seed(0)
+    model = Remembering()
+    landscape = LossLandscape(model, (torch.randn(9, 4), torch.arange(9) % 3))
+    landscape.compute_1d(xrange=(-1, 1, 3), save=False, dir_type="states")
+    later = copy.deepcopy(model.state_dict())
+    later["_extra_state"]["steps"] = 2
+    found = landscape.compute_over_training([later], save=False)
+    assert len(found) == 1
+    assert model.note == {"steps": 1}
+
+
+def test_ctrl_c_while_a_checkpoint_is_taken_out_leaves_the_models_own_weights(monkeypatch):
+    model = small_net()
+    own = copy.deepcopy(model.state_dict())
+    landscape = LossLandscape(model, loader())
+    landscape.compute_1d(xrange=(-1, 1, 3), save=False)
+    other = {name: entry + 1 for name, entry in own.items()}
+    load, calls = nn.Module.load_state_dict, []
+
+    def interrupted(net, state, *given, **named):
+        calls.append(state)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return load(net, state, *given, **named)
+
+    monkeypatch.setattr(nn.Module, "load_state_dict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        landscape.compute_over_training([other], save=False)
+    assert all(torch.equal(entry, own[name]) for name, entry in model.state_dict().items())
 
 
 # ------------------------------------------------------------------------ where training walked

@@ -18,6 +18,7 @@ from landscape_lib.core.metrics import WeightDecay, penalty_of
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
 from landscape_lib.core.sampling import standard_error
+from landscape_lib.core.ties import ties
 
 PROBABILITIES = (nn.NLLLoss, nn.BCELoss, nn.KLDivLoss)
 
@@ -112,9 +113,11 @@ class Objective:
     ) -> None:
         self.model, self.key, self.samples = model, key, samples
         self.batch_size, self.of = batch_size, of or samples.count
-        self.names = tuple(movable(model))
-        self._shapes = [weight.shape for weight in movable(model).values()]
-        self.device = next(iter(movable(model).values())).device
+        moving = movable(model)
+        self.names = tuple(moving)
+        self._shapes = [weight.shape for weight in moving.values()]
+        self.device = next(iter(moving.values())).device
+        self._tied = ties(dict(model.named_parameters()))  # other tensors in the same memory
         with self._reading(), torch.no_grad():
             outputs, targets = self._forward({}, samples.cut(batch_size)[0])
             meter = meters_for(metrics, "train", outputs, targets).get(key)
@@ -263,10 +266,15 @@ class Objective:
             yield
 
     def _leaves(self) -> list[Tensor]:
-        moving = movable(self.model).values()
-        return [weight.detach().clone().requires_grad_() for weight in moving]
+        return [weight.detach().clone().requires_grad_() for weight in self._weights()]
+
+    def _weights(self) -> list[Tensor]:
+        own = dict(self.model.named_parameters())
+        return [own[name] for name in self.names]
 
     def _judge(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Tensor, Any]:
+        tied = {n: t.of(weights[t.name]) for n, t in self._tied.items() if t.name in weights}
+        weights = {**weights, **tied}
         return self._weighed(*self._forward(weights, batch), self._penalty_at(weights))
 
     def _forward(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Any, Any]:
@@ -288,10 +296,9 @@ class Objective:
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         parts = vector.split([shape.numel() for shape in self._shapes])
-        weights = movable(self.model).values()
         return [
             part.reshape(weight.shape).to(weight.device, weight.dtype)
-            for part, weight in zip(parts, weights, strict=True)
+            for part, weight in zip(parts, self._weights(), strict=True)
         ]
 
 

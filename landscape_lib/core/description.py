@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from landscape_lib.core.direction import PARAMETERS_ONLY, Direction, movable
 from landscape_lib.core.filters import chosen, filters_of
+from landscape_lib.core.ties import ties
 
 MATCHING = frozenset({"filter", "layer", "weight", "scaled"})  # rules under which zero stays zero
 
@@ -93,10 +94,7 @@ def _still(
 
 def _shared_names(model: nn.Module) -> dict[str, list[str]]:
     """Return for the first name of every tied parameter its other names."""
-    first: dict[int, str] = {}
     others: dict[str, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) in first:
-            others.setdefault(first[id(parameter)], []).append(name)
-        first.setdefault(id(parameter), name)
+    for name, tie in ties(dict(model.named_parameters(remove_duplicate=False))).items():
+        others.setdefault(tie.name, []).append(name)
     return others

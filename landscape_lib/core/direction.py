@@ -13,6 +13,8 @@ from torch.nn.parameter import is_lazy
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.filters import Filters, chosen, filters_of
+from landscape_lib.core.lending import can_be_written
+from landscape_lib.core.ties import refuse_overlaps, ties
 
 DIR_TYPES = ("weights", "states")
 BLOCK = 2**20  # entries in float64 at a time: a working copy stays in the cache
@@ -121,13 +123,14 @@ def movable(model: nn.Module, dir_type: str = "weights") -> dict[str, Tensor]:
 
     ``weights``: every floating-point parameter.  ``states``: every floating-point entry of the
     state_dict, running statistics among them; counters stay.  A tied tensor comes once, under
-    its first name.
+    its first name; tied are also two that are one piece of memory (see ``core.ties``).
 
     Returns:
         The model's own tensors, not copies.
 
     Raises:
-        InputError: If the type is unknown, or a parameter is complex or not yet initialised.
+        InputError: If the type is unknown, or a parameter is complex, sparse, expanded or not yet
+            initialised, or shares a part of its memory with another.
     """
     _refuse_unknown("dir_type", dir_type, DIR_TYPES)
     if dir_type == "weights":
@@ -148,6 +151,25 @@ def movable(model: nn.Module, dir_type: str = "weights") -> dict[str, Tensor]:
             found[name] = tensor
     if not found:
         raise InputError("The model has no floating-point parameter, so nothing can move.")
+    return _each_once(found)
+
+
+def _each_once(entries: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what is tied to an entry before it.
+
+    Raises:
+        InputError: If an entry cannot be written to, or overlaps another.
+    """
+    fixed = next((name for name, tensor in entries.items() if not can_be_written(tensor)), None)
+    if fixed is not None:
+        raise InputError(
+            f"Parameter {fixed!r} is sparse or expanded: not every entry is a number of its own in "
+            "memory, so it cannot move. Make it a plain tensor, as nn.Parameter(weight.to_dense()) "
+            "or nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))."
+        )
+    tied = ties(entries)
+    found = {name: tensor for name, tensor in entries.items() if name not in tied}
+    refuse_overlaps(found)
     return found
 
 

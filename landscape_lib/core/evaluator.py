@@ -322,7 +322,7 @@ class Evaluator:
                 self._statistics.estimate(model, pause)
             self._take(place)
         if self._replays is not None:
-            self._replays.reading(tuple(tensor.data_ptr() for *_, tensor in slots(model)))
+            self._replays.reading(tuple(tensor.data_ptr() for tensor in slots(model)))
         alone = self._together is None
         return {key: c[0] if alone else torch.stack(c) for key, c in columns.items()}
 
@@ -532,7 +532,7 @@ class Evaluator:
             ),
             "the model lies on several devices": is_spread(model),
             "the model has sparse tensors": any(
-                tensor.layout != torch.strided for *_, tensor in slots(model)
+                tensor.layout != torch.strided for tensor in slots(model)
             ),
         }
         return next((reason for reason, found in reasons.items() if found), "")

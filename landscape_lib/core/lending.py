@@ -8,21 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape_lib.core.holdings import Holdings
 from landscape_lib.core.precision import Types, named_tensors
+from landscape_lib.core.ties import ties
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named
 
 
-def slots(model: nn.Module) -> list[tuple[dict[str, Any] | None, str, Tensor]]:
-    """Every place in the model that holds a tensor: (registry, name, tensor).
-
-    Where torch keeps the places itself, as of TorchScript, the registry is None.
-    """
+def slots(model: nn.Module) -> list[Tensor]:
+    """Return the tensor in every place of the model that holds one: a tied one as often."""
     return [
-        (registry if isinstance(registry, dict) else None, name, tensor)
+        tensor
         for module in model.modules()
         for registry in (module._parameters, module._buffers)
-        for name, tensor in registry.items()
+        for _, tensor in registry.items()  # TorchScript's has no values()
         if tensor is not None
     ]
 
@@ -157,9 +156,10 @@ def lay_out_weights(
 
     A model that is spread over devices stays where it is.
     Tensors of four dimensions, the weights of convolutions, are laid out channels last or not.
-    Complex tensors and counters keep their type.
+    Complex tensors and counters keep their type.  What is tied stays tied.
     """
-    here = torch.device(device).type == "cpu" and all(t.is_cpu for *_, t in slots(model))
+    tied = ties(dict(named_tensors(model)))
+    here = torch.device(device).type == "cpu" and all(t.is_cpu for t in slots(model))
     if not here and not is_spread(model):
         model.to(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -169,22 +169,27 @@ def lay_out_weights(
             tensor.data = tensor.data.to(wanted)
         if tensor.ndim == 4 and tensor.layout == torch.strided:
             tensor.data = tensor.data.contiguous(memory_format=layout)
+    there = dict(named_tensors(model))
+    for name, tie in tied.items():
+        if there[name] is not there[tie.name]:
+            there[name].data = tie.of(there[tie.name].data)
 
 
 @contextmanager
 def borrowed(model: nn.Module) -> Iterator[None]:
     """Lend a model for moving to another device or type; give it its own storages back.
 
-    Gradients are taken off meanwhile, or they would be moved and converted too.  Values and modes
-    are not looked after here: ``excursion`` does.
+    Gradients are taken off meanwhile, or they would be moved and converted too.  What its modules
+    hold is put back by identity, also what a forward pass leaves: attributes, buffers that it
+    registers.  Values are not looked after here: ``excursion`` does.
     """
-    held = [(registry, name, tensor, tensor.data) for registry, name, tensor in slots(model)]
+    holdings = Holdings(model)
+    held = [(tensor, tensor.data) for tensor in slots(model)]
     grads = [(tensor, tensor.grad) for tensor in model.parameters()]
 
     def give_back() -> None:
-        for registry, name, tensor, data in held:
-            if registry is not None:
-                registry[name] = tensor  # buffers are replaced by ``model.to``, parameters filled
+        holdings.put_back()  # buffers are replaced by ``model.to``, parameters filled
+        for tensor, data in held:
             tensor.grad = None
             tensor.data = data
         for tensor, grad in grads:

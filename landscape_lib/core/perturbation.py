@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from landscape_lib.core.bend import steps_along, straightened
-from landscape_lib.core.direction import DIR_TYPES, Direction, movable
+from landscape_lib.core.direction import DIR_TYPES, Direction, get_states, movable
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.lending import can_be_written, slots, to_eval
+from landscape_lib.core.holdings import Holdings
+from landscape_lib.core.lending import can_be_written, slots
 from landscape_lib.core.room import fits, needs
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,12 @@ class Excursion:
         self.model = model
         self._clamped: int | Tensor = 0
         self._modes = [(module, module.training) for module in model.modules()]
+        self._scripted = [module for module, _ in self._modes if "training" not in vars(module)]
+        self._holdings = Holdings(model, training=False)
+        self._told: set[str] = set()
         self._flags = [(tensor, tensor.requires_grad) for tensor in model.parameters()]
         self._grads = [(tensor, tensor.grad) for tensor in model.parameters()]
-        self._slots = slots(model)
-        every = {id(tensor): tensor for _, _, tensor in self._slots}
+        every = {id(tensor): tensor for tensor in slots(model)}
         self._tensors = [tensor for tensor in every.values() if can_be_written(tensor)]
         self._data = [tensor.data for tensor in self._tensors]
         self._directions = tuple(directions)
@@ -96,13 +99,14 @@ class Excursion:
         if len(steps) != len(self._directions):
             raise InputError(f"{len(steps)} steps for {len(self._directions)} directions.")
         self._undo(self._before)  # the others are written anyway
-        to_eval(self.model)
+        for module in self._scripted:
+            module.training = False
         self._steps.take(steps_along(self._directions, steps))
         self._clamped = self._clamped + _hold(self._variances)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put back values, storages, buffers, modes, gradients and ``requires_grad``."""
+        """Put back values, storages, buffers, modes, gradients, hooks and attributes."""
         self._undo(list(zip(self._data, self._saved, strict=True)))
         for module, training in self._modes:
             module.training = training
@@ -115,11 +119,9 @@ class Excursion:
         Args:
             values: Pairs of the model's own memory and what was there.
         """
-        for registry, name, tensor in self._slots:
-            if registry is not None and registry.get(name) is not tensor:
-                registry[name] = tensor
-        for tensor, _ in self._grads:
-            tensor.grad = None  # the model's own are out of reach of a metric that goes backward
+        self._tell(self._holdings.put_back())
+        for parameter, _ in self._grads:
+            parameter.grad = None  # the model's own are out of reach of a metric that goes backward
         for tensor, data in zip(self._tensors, self._data, strict=True):
             tensor.data = data
         for tensor, wanted in self._flags:
@@ -127,6 +129,18 @@ class Excursion:
         if values:
             own, saved = map(list, zip(*values, strict=True))
             torch._foreach_copy_(own, saved, non_blocking=True)
+
+    def _tell(self, changed: set[str]) -> None:
+        """Say, of hooks and submodules once each, that somebody changed them: he may need them."""
+        new = sorted(changed - self._told)
+        self._told |= changed
+        if new:
+            log.warning(
+                "Model or metrics changed the model's %s while a point was evaluated. These are "
+                "put back after every point, so that no point depends on those before it; change "
+                "them around your own lines alone, at every point.",
+                " and ".join(new),
+            )
 
 
 class _Resident:
@@ -277,6 +291,20 @@ def excursion(
             raise
 
 
+@contextmanager
+def states_kept(model: nn.Module) -> Iterator[None]:
+    """Let others' weights into a model, and put its own back whatever happens."""
+    own = get_states(model)
+    try:
+        yield
+    finally:
+        try:
+            model.load_state_dict(own)
+        except BaseException:  # Ctrl-C in the middle of it
+            model.load_state_dict(own)
+            raise
+
+
 @torch.no_grad()
 def set_weights(
     net: nn.Module,
@@ -337,7 +365,7 @@ def set_states(
     base = [states[name] for name in moving]
     _write(moving, base, moves if directions is not None else None, step)
     for name, entry in own.items():
-        if name not in moving and isinstance(entry, Tensor):
+        if isinstance(entry, Tensor) and not entry.is_floating_point():  # else written or tied
             entry.copy_(states[name])
     if directions is None:
         return

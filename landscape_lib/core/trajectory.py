@@ -96,7 +96,9 @@ def project_snapshots(
         InputError: If a snapshot is of another network, or holds NaN or infinity, or the directions
             are zero or parallel.
     """
-    entries = {**movable(model, "states"), **movable(model)}
+    entries = movable(model)
+    if not entries.keys() >= set(directions[0].names):
+        entries = movable(model, "states") | entries
     weights = {entry: entries[entry] for entry in directions[0].names}
     states = _checked(weights, snapshots)
     with one_thread():

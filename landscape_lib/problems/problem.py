@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.spec import is_said
@@ -47,6 +49,7 @@ class Problem:
         if is_said(self.metrics):
             object.__setattr__(self, "metrics", metrics_from(self.metrics))
         _refuse_empty(self.model)
+        _refuse_inference(self.model)
         if isinstance(self.metrics, Mapping) and not self.metrics:
             raise InputError("Problem.metrics is an empty dict; name at least one metric.")
         if not (isinstance(self.metrics, Mapping) or callable(self.metrics)):
@@ -84,3 +87,19 @@ def _refuse_empty(model: nn.Module) -> None:
         f"Problem.model has no numbers for {len(empty)} of its tensors ({', '.join(empty[:3])}"
         f"{', ...' if len(empty) > 3 else ''}): {remedy}."
     )
+
+
+def _refuse_inference(model: nn.Module) -> None:
+    """Refuse a model that torch lets nobody write to.
+
+    Raises:
+        InputError: If a tensor was made in inference mode, and this is not it.
+    """
+    named = [*model.named_parameters(), *model.named_buffers()]
+    sealed = [n for n, tensor in named if not is_lazy(tensor) and tensor.is_inference()]
+    if sealed and not torch.is_inference_mode_enabled():
+        raise InputError(
+            f"Problem.model: {sealed[0]!r} was made in torch.inference_mode(), and cannot be "
+            "written to outside of it. Build, load and first call the model under torch.no_grad() "
+            "or as it is."
+        )

@@ -216,7 +216,9 @@ def _refuse_unfitting(model: nn.Module, found: Direction, settings: DirectionSet
     Raises:
         InputError: If a tensor has another shape than the model's, or the model has none.
     """
-    known = movable(model) | movable(model, "states")
+    known = movable(model)
+    if not known.keys() >= set(found.names):
+        known = known | movable(model, "states")
     there = {name: tuple(tensor.shape) for name, tensor in known.items()}
     for name, tensor in zip(found.names, found, strict=True):
         if there.get(name) != tuple(tensor.shape):

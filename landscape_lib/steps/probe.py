@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from landscape_lib.config import EvaluationSettings, Experiment
 from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import PointTooSlowError
@@ -204,7 +206,8 @@ def _memory_mb(bench: Bench) -> float:
 
     The probe holds the samples and tries every plan along one direction; a shard has two.
     """
-    state = sum(t.numel() * t.element_size() for t in bench.problem.model.state_dict().values())
+    states = bench.problem.model.state_dict().values()
+    state = sum(t.numel() * t.element_size() for t in states if isinstance(t, Tensor))
     return round((peak_memory() + 2 * state) / 1e6, 1)
 
 

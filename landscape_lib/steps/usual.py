@@ -96,7 +96,7 @@ class _Watch(TorchFunctionMode):  # one that sees what torch does inside would i
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._weights = {_place(weight) for *_, weight in slots(model)}
+        self._weights = {_place(weight) for weight in slots(model)}
         self.widest = 0
 
     def __torch_function__(

@@ -52,10 +52,15 @@ def hash_model(model: nn.Module) -> str:
     """
     every = {**model.state_dict(), **dict(model.named_parameters()), **dict(model.named_buffers())}
     state = {
-        name: hash_tensor(entry) if isinstance(entry, Tensor) else repr(entry)
+        name: hash_tensor(entry) if isinstance(entry, Tensor) else _spelled(entry)
         for name, entry in every.items()
     }
-    return hash_text(canonical([re.sub(r" at 0x[0-9a-f]+", "", repr(model)), list(state.items())]))
+    return hash_text(canonical([_spelled(model), list(state.items())]))
+
+
+def _spelled(thing: Any) -> str:
+    """Return how something prints itself, without where in memory it is."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
 
 
 def hash_samples(samples: Samples) -> str:

@@ -55,6 +55,14 @@ def test_what_accelerate_has_offloaded_is_refused(tmp_path):
             LossLandscape(offloaded, data())
 
 
+def test_a_model_that_was_made_in_inference_mode_is_refused_outside_of_it():
+    with torch.inference_mode():
+        net = network()
+        assert Problem(net, data()).model is net
+    with pytest.raises(InputError, match=r"'0\.weight' was made in torch\.inference_mode\(\)"):
+        Problem(net, data())
+
+
 def test_a_model_that_was_built_empty_is_refused():
     with torch.device("meta"):
         net = network()

@@ -64,6 +64,9 @@ def everything(net):
         "bits": [(n, t.dtype, t.shape, t.detach().numpy().tobytes()) for n, t in tensors],
         "storage": [(id(t), t.data_ptr(), t.stride()) for _, t in tensors],
         "modes": [module.training for module in net.modules()],
+        "modules": [id(module) for module in net.modules()],
+        "hooks": [len(module._forward_hooks) for module in net.modules()],
+        "attributes": [(list(vars(module)), vars(module).get("eps")) for module in net.modules()],
         "flags": [t.requires_grad for _, t in tensors],
         "grads": [
             None if t.grad is None else (id(t.grad), t.grad.numpy().tobytes()) for _, t in tensors
@@ -149,6 +152,31 @@ def freezes(net):
     net.requires_grad_(False)
 
 
+def swaps_a_module(net):
+    net[3] = nn.Linear(6, 4)
+
+
+def adds_a_module(net):
+    net.append(nn.Tanh())
+
+
+def hooks_itself_in(net):
+    net[0].register_forward_hook(lambda module, given, outputs: 2 * outputs)
+
+
+def sets_an_attribute(net):
+    net[1].eps = 7.0
+
+
+def registers_a_buffer(net):
+    net[0].register_buffer("more", torch.ones(2))
+
+
+def deletes_a_parameter(net):
+    del net[0].bias
+    net[0].bias = None
+
+
 def draws(net):
     random.random()
     np.random.rand()  # noqa: NPY002
@@ -169,6 +197,12 @@ MISDEEDS = [
     goes_backward,
     zeroes_gradients,
     freezes,
+    swaps_a_module,
+    adds_a_module,
+    hooks_itself_in,
+    sets_an_attribute,
+    registers_a_buffer,
+    deletes_a_parameter,
     draws,
 ]
 
