@@ -1458,6 +1458,45 @@ def test_curvature_of_custom_metrics_stands_beside_them_and_is_resumed(caplog):
     assert "6 points, 0 of them in the journal" in caplog.text  # other samples, other numbers
 
 
+class Centred(nn.Module):
+    """Subtracts a constant, has a norm that can be folded, and is scaled by a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+        self.register_buffer("k", torch.tensor(0.3))
+
+    def forward(self, inputs):
+        return self.net(inputs - torch.tensor([0.5, 0.4, 0.3, 0.2])) * self.k.exp()
+
+
+def test_the_same_call_finds_its_points_where_forward_has_constants(caplog):
+    caplog.set_level(logging.INFO)
+    model = Centred()
+    held = set(vars(model))
+    landscape = LossLandscape(model, data(100))
+    first = landscape.compute_1d(xrange=(-1, 1, 9))
+    assert '"fold": true' in landscape.surface.attributes["plans"][0]
+    assert set(vars(model)) == held
+    again = landscape.compute_1d(xrange=(-1, 1, 9))
+    assert "9 points, 9 of them in the journal" in caplog.text
+    assert first["losses"].tobytes() == again["losses"].tobytes()
+    assert landscape.verify().agrees
+
+
+def test_a_step_to_another_model_is_that_model_where_a_buffer_is_computed_with():
+    model, other = Centred(), Centred()
+    other.k.fill_(2.0)
+    landscape = LossLandscape(model, data(100))
+    found = landscape.compute_1d(
+        "target", (0, 1, 9), target_model=other, dir_type="states", save=False
+    )
+    assert '"fold": true' in landscape.surface.attributes["plans"][0]
+    inputs, targets = data(100)
+    wanted = nn.functional.cross_entropy(other.eval()(inputs), targets)
+    assert found["losses"][-1] == pytest.approx(wanted.item(), rel=1e-5)
+
+
 def test_the_spectrum_is_measured_and_drawn_and_leaves_the_model_alone():
     model = small_net().train()
     before = {name: entry.clone() for name, entry in model.state_dict().items()}

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -19,6 +18,7 @@ from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
 from landscape_lib.core.sampling import standard_error
 from landscape_lib.core.ties import ties
+from landscape_lib.core.together import called_with, slot_names
 
 PROBABILITIES = (nn.NLLLoss, nn.BCELoss, nn.KLDivLoss)
 
@@ -282,7 +282,8 @@ class Objective:
         inputs, named, targets = split_batch(copied(batch))
         if not weights:
             return self.model(*inputs, **named), targets
-        return functional_call(self.model, dict(weights), inputs, named), targets
+        own = {slot: weights[name] for slot, name in slot_names(self.model, weights).items()}
+        return called_with(self.model, own, inputs, named), targets
 
     def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
         total, weight, *_ = self._meter.judge(outputs, self._meter.known(outputs, targets))

@@ -576,7 +576,8 @@ class Evaluator:
             if self._folded is None:
                 raise InputError(
                     "The plan folds batch norms, but this model has none that can be folded, or "
-                    "cannot be traced. Set fold: false in evaluation.plan."
+                    "cannot be traced so that it follows its weights. Set fold: false in "
+                    "evaluation.plan."
                 )
             self._call, network = self._folded, self._folded.graph
         if self.plan.points_at_once > 1:

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from landscape_lib.core.lending import in_eval_mode
+from landscape_lib.core.tracing import trace
 
 _NORM_OF: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv1d: nn.BatchNorm1d,
@@ -170,19 +170,14 @@ def fold(model: nn.Module) -> Folded | None:
     may be traced wrongly.
 
     Returns:
-        None where nothing can be folded, or the model cannot be traced.
+        None where nothing can be folded, or the model cannot be traced, or its graph would not
+        follow the weights; see ``core.tracing``.
     """
-    try:
-        with in_eval_mode(model):
-            graph = fx.Tracer().trace(model)
-    except Exception:  # whatever a forward may do that cannot be traced
+    traced = trace(model)
+    if traced is None:
         return None
+    graph, root = traced.graph, traced.held
     modules = dict(model.named_modules())
-    root: dict[str, Any] = {
-        node.target: _attribute(model, node.target)
-        for node in graph.nodes
-        if node.op in {"call_module", "get_attr"}
-    }
     layers: list[FoldedLayer] = []
     for node in list(graph.nodes):
         if _is_foldable(node, graph, modules):
@@ -194,10 +189,6 @@ def fold(model: nn.Module) -> Folded | None:
         return None
     _work_in_place(graph, modules, root)
     return Folded(fx.GraphModule(root, graph), layers)
-
-
-def _attribute(model: nn.Module, name: str) -> Any:
-    return operator.attrgetter(name)(model)
 
 
 def _is_foldable(node: fx.Node, graph: fx.Graph, modules: dict[str, nn.Module]) -> bool:

@@ -1,5 +1,8 @@
 """How a model is lent, and given back as it was: modes, buffers, device, type, storages."""
 
+import copy
+import operator
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -12,6 +15,7 @@ from landscape_lib.core.holdings import Holdings
 from landscape_lib.core.precision import Types, named_tensors
 from landscape_lib.core.ties import ties
 
+_CONTAINERS = {dict, OrderedDict, defaultdict, list, deque, set, tuple}
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named
 
 
@@ -63,6 +67,41 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, values in kept:
                 buffer.copy_(values)
+
+
+@contextmanager
+def attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back what a ``forward`` hangs on modules, and does to their lists, dicts and sets.
+
+    The values of tensors are not looked after here.
+    """
+    kept = _contents(model)
+    try:
+        yield
+    finally:
+        for held, content in kept:
+            if not _is_same(held, content):
+                held.clear()
+                (held.extend if isinstance(held, list | deque) else held.update)(content)
+
+
+def _contents(model: nn.Module) -> list[tuple[Any, Any]]:
+    """Return every container that modules hold, themselves included, and copies of them."""
+    found: dict[int, tuple[Any, Any]] = {}
+    waiting: list[Any] = [vars(module) for module in model.modules()]
+    while waiting:
+        held = waiting.pop()
+        if id(held) not in found:
+            found[id(held)] = (held, copy.copy(held))
+            inside = held.values() if isinstance(held, dict) else held
+            waiting += [thing for thing in inside if type(thing) in _CONTAINERS]
+    return [(held, content) for held, content in found.values() if not isinstance(held, tuple)]
+
+
+def _is_same(held: Any, content: Any) -> bool:
+    if isinstance(held, dict):
+        return _is_same([*held, *held.values()], [*content, *content.values()])
+    return len(held) == len(content) and all(map(operator.is_, held, content))
 
 
 def batch_norms(model: nn.Module) -> list[nn.Module]:

@@ -1,14 +1,14 @@
 """Several points of a landscape evaluated in one pass, for networks too small to fill a machine."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from landscape_lib.core.precision import Types, cast_types
+from landscape_lib.core.precision import Types, cast_types, named_tensors
 
 Sums = dict[str, list[Tensor]]
 
@@ -34,6 +34,7 @@ class Together:
         types = cast_types(network, cast)
         self._own = _named(network, types)
         self._rows = {n: _rows(tensor, count, types[n]) for n, tensor in self._own.items()}
+        self._names = slot_names(network, types)
 
     @torch.no_grad()
     def take(self, place: int) -> None:
@@ -57,7 +58,8 @@ class Together:
         """
 
         def at_one(tensors: dict[str, Tensor]) -> Sums:
-            return sums(functional_call(self._network, tensors, inputs, dict(named)))
+            own = {slot: tensors[name] for slot, name in self._names.items()}
+            return sums(called_with(self._network, own, inputs, named))
 
         with warnings.catch_warnings():  # that some operation is slow: the plan's search times it
             warnings.filterwarnings("ignore", "There is a performance drop")
@@ -82,6 +84,8 @@ class Cast:
             if tensor.dtype != types[name]
         }
         self._cast = {n: torch.empty_like(t, dtype=kind) for n, t in self._own.items()}
+        names = slot_names(network, self._cast)
+        self._slots = {slot: self._cast[name] for slot, name in names.items()}
         self.refresh()
 
     @torch.no_grad()
@@ -92,7 +96,42 @@ class Cast:
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """Return what the network returns with rounded weights."""
-        return functional_call(self._network, self._cast, inputs, named)
+        return called_with(self._network, self._slots, inputs, named)
+
+
+def slot_names(network: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Return every place in a network of the tensors of these names, and the name it goes by.
+
+    A module that is registered several times is one place, by its first name; a tensor of several
+    modules has one in each.
+    """
+    own = dict(named_tensors(network))
+    known = {id(own[name]): name for name in names}
+    every = (
+        place
+        for prefix, module in network.named_modules()
+        for kind in (module.named_parameters, module.named_buffers)
+        for place in kind(prefix, recurse=False, remove_duplicate=False)
+    )
+    return {slot: known[id(tensor)] for slot, tensor in every if id(tensor) in known}
+
+
+def called_with(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    inputs: tuple[Any, ...],
+    named: Mapping[str, Any],
+) -> Any:
+    """Call a network with other tensors in its places, and put its own back.
+
+    Args:
+        network: As it is.
+        tensors: By place, see ``slot_names``.  Torch may not look for places itself: it would take
+            a module that is registered twice for two, and put back what it had put there.
+        inputs: The network's arguments.
+        named: Its keyword arguments.
+    """
+    return functional_call(network, dict(tensors), inputs, dict(named), tie_weights=False)
 
 
 def _named(network: nn.Module, types: Types) -> dict[str, Tensor]:

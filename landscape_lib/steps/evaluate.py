@@ -311,7 +311,9 @@ class Work:
         if apart > agreement(used, FAR):
             log.warning(
                 "At %s, %s differs by %.1e between this plan and the plain model: so far from the "
-                "centre, rounding decides that much. Use 'precision: float64' if it matters.",
+                "centre, rounding decides that much, or the plan does not compute what the model "
+                "does. If it matters, use 'precision: float64'; where they differ all the same, "
+                "'plan: plain'.",
                 self.grid.points([shard.indices[far]])[0].tolist(),
                 key,
                 apart,

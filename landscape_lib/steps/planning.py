@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from landscape_lib.config import EvaluationSettings
-from landscape_lib.core.direction import create_random_direction, no_direction
+from landscape_lib.core.direction import Direction, create_random_direction, no_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, Values, disagreement, measure
 from landscape_lib.core.failures import Limits
@@ -31,6 +31,8 @@ from landscape_lib.utils.records import read_record, write_record
 log = logging.getLogger(__name__)
 
 AGREEMENT = 1e-5  # relative, in float32; what rounds more has more
+LOOSE = 1e-3  # the same of a plan that is only asked whether it moves as the plain model does
+NEAR = 0.1  # so far from the centre it is asked: rounding is hardly worse there
 SHARE = 0.05  # of the estimated run that the search may cost
 TINY_S = 20.0  # a run that is estimated to last less is not worth a search
 TINY_GPU_S = 2.0  # the same on a GPU, and the seconds that a search there may always take
@@ -81,7 +83,7 @@ def _taken_over(bench: Bench, wishes: EvaluationSettings, others: Plan | None) -
     if others is None or wishes.plan != "auto":
         return None
     base = others.plain()
-    right = others == base or agrees(bench.first(CHECKED), others, base, [0.0])
+    right = others == base or _is_right(bench.first(CHECKED), others, base)
     return others if right else None
 
 
@@ -106,8 +108,8 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     trusted after it agreed with the plain model at the centre, and at weights moved by
     filter-normalized noise as far as 1 and as the grid's farthest corner: to 1e-5, or to what the
     precision rounds, or, where rounding alone moves the plain model by more, as near to float64 as
-    the plain model.  Tiny runs do without a search: they take the usual plan,
-    trusted after it agreed at the centre on a few samples.
+    the plain model.  Tiny runs do without a search: they take the usual plan, trusted after it
+    agreed at the centre on a few samples, and where it folds norms, nearly so a step away.
 
     Raises:
         InputError: If the settings' ``plan:`` cannot be read.
@@ -137,7 +139,7 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
 
 
 def _usual(bench: Bench, base: Plan, grid: Grid) -> Plan:
-    """Return the usual plan where it pays for its check, on a few samples at the centre."""
+    """Return the usual plan where it pays for its check, on a few samples."""
     if PAYS * CHECKED > grid.size * bench.samples_per_point:
         return base
     plan = usual_plan(bench, base)
@@ -147,11 +149,21 @@ def _usual(bench: Bench, base: Plan, grid: Grid) -> Plan:
     if size is None:  # cut unlike the plain model's: does a metric depend on the batch?
         size = 2 * CHECKED // 3 if bench.batch_size >= CHECKED else CHECKED
     try:
-        same = agrees(bench.first(CHECKED), replace(plan, batch_size=size), base, [0.0])
+        same = _is_right(bench.first(CHECKED), replace(plan, batch_size=size), base)
     except Exception as error:
         log.info("This plan does not run (%s): %s", _first_line(error), plan.canonical())
         return base
     return plan if same else base
+
+
+def _is_right(few: Bench, plan: Plan, plain: Plan) -> bool:
+    """Tell whether a plan agrees at the centre; where it folds norms, a small step away as well.
+
+    There every weight and statistic has moved: what a folded network holds for good has not.
+    """
+    if not plan.fold:
+        return agrees(few, plan, plain, [0.0])
+    return agrees(few, plan, plain, [0.0, NEAR], "states")
 
 
 def _distances(grid: Grid) -> list[float]:
@@ -304,13 +316,22 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
-def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) -> bool:
+def agrees(
+    bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float], dir_type: str = "weights"
+) -> bool:
     """Tell whether a plan gives the plain model's values, and log what differs where not.
 
     Where a plan evaluates several points at once, each must have the same bits whatever the others
     are: else values would depend on how the grid was cut into shards.  Where it replays CUDA
     graphs, each must have the bits that it has without: else they would depend on how many came
     before.
+
+    Args:
+        bench: The problem.
+        plan: Asked about.
+        plain: That of the plain model.
+        distances: Where, from the centre.
+        dir_type: Along what; of ``states``, values away from the centre need only be near.
     """
     if plan.graph and not _replays_the_same(bench, plan, max(distances)):
         log.warning("Replaying CUDA graphs changes bits: this plan is dropped: %s", plan)
@@ -318,11 +339,14 @@ def agrees(bench: Bench, plan: Plan, plain: Plan, distances: Sequence[float]) ->
     if plan.points_at_once > 1 and not _keeps_points_apart(bench, plan, max(distances)):
         log.warning("The bits of a point depend on its neighbours: this plan is dropped: %s", plan)
         return False
-    found, wanted = (values_along(bench, bench.evaluator(p), distances) for p in (plan, plain))
+    found, wanted = (
+        values_along(bench, bench.evaluator(p), distances, dir_type) for p in (plan, plain)
+    )
     for distance, one, other in zip(distances, found, wanted, strict=True):
         key, apart = disagreement(one, other, bench.counted(other))
-        if apart <= agreement(plan, AGREEMENT) or _as_near_to_the_truth(
-            bench, plain, distance, one, other
+        exact = LOOSE if distance and dir_type == "states" else AGREEMENT
+        if apart <= agreement(plan, exact) or _as_near_to_the_truth(
+            bench, plain, ([distance], dir_type), one, other
         ):
             continue
         log.warning(
@@ -341,7 +365,7 @@ def _keeps_points_apart(bench: Bench, plan: Plan, reach: float) -> bool:
     """Evaluate two groups of points, then some of them among others, and one alone."""
     evaluator, model, count = bench.evaluator(plan), bench.problem.model, plan.points_at_once
     direction = create_random_direction(model, seed=0)
-    grid = Grid((Axis(-reach, reach, 2 * count),))
+    grid = Grid((Axis(-(reach or 1.0), reach or 1.0, 2 * count),))
 
     def values(indices: range) -> dict[str, np.ndarray]:
         guarded = Guarded(evaluator, Limits(bench.limits.on_error))
@@ -370,27 +394,34 @@ def _replays_the_same(bench: Bench, plan: Plan, reach: float) -> bool:
 
 
 def _as_near_to_the_truth(
-    bench: Bench, plain: Plan, distance: float, found: Values, other: Values
+    bench: Bench, plain: Plan, place: tuple[list[float], str], found: Values, other: Values
 ) -> bool:
     """Tell whether a plan is as near to float64 as the plain model: then rounding is all it is."""
     if plain.precision == "float64":
         return False
     exact = bench.evaluator(replace(plain, precision="float64"))
-    (truth,) = values_along(bench, exact, [distance])
+    (truth,) = values_along(bench, exact, *place)
     bench.evaluator(plain)  # puts the model back into its type
     counted = bench.counted(truth)
     own = disagreement(other, truth, counted)[1]
     return disagreement(found, truth, counted)[1] <= agreement(plain, AGREEMENT) + 2 * own
 
 
-def values_along(bench: Bench, evaluator: Evaluates, distances: Sequence[float]) -> list[Values]:
+def values_along(
+    bench: Bench,
+    evaluator: Evaluates,
+    distances: Sequence[float],
+    dir_type: str = "weights",
+) -> list[Values]:
     """Evaluate at distances from the centre along one filter-normalized random direction.
+
+    Of type ``weights`` it leaves biases and norms; of ``states`` it moves all that can move.
 
     Where the problem's ``limits`` say so, what fails away from the first of them is NaN.
     """
     limits = Limits(bench.limits.on_error)
     model = bench.problem.model
-    direction = create_random_direction(model, seed=0) if any(distances) else no_direction(model)
+    direction = _noise(model, dir_type) if any(distances) else no_direction(model)
     found: list[Values] = []
     for step in distances:
         guarded = Guarded(evaluator, limits if found else Limits())
@@ -398,3 +429,12 @@ def values_along(bench: Bench, evaluator: Evaluates, distances: Sequence[float])
         shard = measure(model, guarded, *place, keys=tuple(found[0]) if found else ())
         found.append({key: float(values[0]) for key, values in shard.values.items()})
     return found
+
+
+def _noise(model: nn.Module, dir_type: str) -> Direction:
+    if dir_type == "states":
+        try:
+            return create_random_direction(model, "states", None, seed=0)
+        except InputError:  # as a complex buffer, where only weights can move
+            pass
+    return create_random_direction(model, seed=0)

@@ -333,3 +333,15 @@ def test_outputs_that_are_no_tensors_have_no_zero():
     assert ours.derivatives().value > 0
     with pytest.raises(UnmeasurableError, match="no tensors that could be set to zero"):
         ours.value_of_zero()
+
+
+def test_a_module_that_is_registered_twice_keeps_its_own_tensors():
+    torch.manual_seed(1)
+    block = nn.Linear(5, 5)
+    net = nn.Sequential(block, block, nn.Tanh(), block, nn.Linear(5, 4)).double()
+    before = [id(parameter) for parameter in net.parameters()]
+    found = objective(net, DATA, nn.CrossEntropyLoss()).derivatives()
+    loss = functional.cross_entropy(net(DATA[0].double()), DATA[1])
+    wanted = torch.autograd.grad(loss, list(net.parameters()))
+    torch.testing.assert_close(found.gradient, torch.cat([g.flatten() for g in wanted]))
+    assert [id(parameter) for parameter in net.parameters()] == before

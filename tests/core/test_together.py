@@ -1,5 +1,7 @@
 """Several points in one pass have their own values, and bits that no other point changes."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,9 @@ from landscape_lib.core.direction import create_random_direction
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, measure, prepare
 from landscape_lib.core.grid import Axis, Grid
+from landscape_lib.core.lending import slots
 from landscape_lib.core.plan import Plan
-from landscape_lib.core.together import Together
+from landscape_lib.core.together import Cast, Together
 from landscape_lib.problems.resnet import ResNet
 
 GRID = Grid((Axis(-1, 1, 5), Axis(-0.5, 1, 3)))
@@ -33,6 +36,23 @@ class Words(nn.Module):
         return self.out(self.block(self.embedding(ids)).mean(1))
 
 
+class Shared(nn.Module):
+    """One module registered three times, and one of its tensors in another module."""
+
+    def __init__(self):
+        super().__init__()
+        block = nn.Linear(8, 8)
+        self.first, self.blocks = nn.Linear(192, 8), nn.ModuleList([block, block, block])
+        self.tied, self.out = nn.Linear(8, 8), nn.Linear(8, 4)
+        self.tied.weight = block.weight
+
+    def forward(self, inputs):
+        outputs = self.first(inputs.flatten(1))
+        for layer in (*self.blocks, self.tied):
+            outputs = layer(outputs).tanh()
+        return self.out(outputs)
+
+
 def mlp():
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Tanh(), nn.Linear(8, 4))
 
@@ -40,6 +60,7 @@ def mlp():
 MODELS = {
     "mlp": (mlp, lambda: torch.randn(23, 3, 8, 8)),
     "resnet": (lambda: ResNet(8, width=4), lambda: torch.randn(23, 3, 8, 8)),
+    "shared": (Shared, lambda: torch.randn(23, 3, 8, 8)),
     "transformer": (Words, lambda: torch.randint(0, 7, (23, 5))),
 }
 
@@ -90,6 +111,20 @@ def test_any_part_of_the_grid_gives_the_same_bits(data):
     part = evaluated(name, METRICS["loss"], plan, some)
     for key, values in part.items():
         assert values.tobytes() == whole[key][some].tobytes()
+
+
+def test_a_module_that_is_registered_twice_keeps_its_own_tensors():
+    model, _, (inputs, _) = case("shared")
+    wanted, before = model(inputs), [id(tensor) for *_, tensor in slots(model)]
+    together, cast = Together(model, 3), Cast(model, torch.bfloat16)
+    for place in range(3):
+        together.take(place)
+    (found,) = together.judge((inputs,), {}, lambda outputs: {"out": [outputs]})["out"]
+    torch.testing.assert_close(found, wanted.expand(3, -1, -1))
+    rounded = copy.deepcopy(model).bfloat16()
+    assert torch.equal(cast(inputs.bfloat16()), rounded(inputs.bfloat16()))
+    assert [id(tensor) for *_, tensor in slots(model)] == before
+    assert all(tensor.dtype == torch.float32 for *_, tensor in slots(model))
 
 
 def test_every_finished_group_is_recorded_before_the_next_begins():

@@ -206,6 +206,40 @@ def test_short_runs_are_not_searched_and_take_the_usual_plan(monkeypatch):
     assert agrees(bench, usual, Plan(threads=1), [0.0, 1.0, 1.5])
 
 
+class Featured(nn.Module):
+    """Keeps its features where a metric finds them; a folded network's are those of before."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.out, self.features = nn.Linear(4, 10), None
+        self.register_buffer("k", torch.tensor(0.3))
+
+    def forward(self, x):
+        self.features = self.net(x).mean((2, 3))
+        return self.out(self.features) * self.k.exp()
+
+
+def test_the_usual_plan_moves_as_the_plain_model_does(caplog):
+    model = Featured().eval()
+    found = {"ce": nn.CrossEntropyLoss(), "size": lambda outputs, targets: model.features.norm()}
+    short, few = Grid((Axis(-1, 1, 11),)), wishes(batch_size=80)
+    assert choose_plan(bench_of(model=model), few, short).fold
+    assert not choose_plan(bench_of(found, model), few, short).fold
+    assert "size differs by" in caplog.text
+    assert "0.1 from the centre: this plan is dropped" in caplog.text
+
+
+def test_the_plan_of_another_model_is_taken_over_where_it_is_right():
+    short = Grid((Axis(-1, 1, 3),))
+    for other in (Plan(threads=1, points_at_once=4), Plan(threads=1, fold=True)):
+        assert settled_plan(bench_of(), wishes(), short, None, other) == other
+    model = Featured().eval()
+    size = {"size": lambda outputs, targets: model.features.norm()}
+    plan = settled_plan(bench_of(size, model), wishes(), short, None, Plan(threads=1, fold=True))
+    assert plan == Plan(threads=1)
+
+
 def test_the_budget_ends_the_search(long, monkeypatch):
     timed = []
     long(lambda plan: timed.append(plan) or 1.0)
