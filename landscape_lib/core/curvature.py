@@ -116,14 +116,20 @@ class Objective:
         self._shapes = [weight.shape for weight in movable(model).values()]
         self.device = next(iter(movable(model).values())).device
         with self._reading(), torch.no_grad():
-            outputs, targets = self._forward({}, samples.cut(batch_size)[0])
-            meter = meters_for(metrics, "train", outputs, targets).get(key)
+            outputs, targets = self._forward(samples.cut(batch_size)[0])
+            meter = meters_for(model, metrics, "train", outputs, targets).get(key)
         self._penalty = _penalty(metrics, key)
         if meter is None or getattr(meter, "finish", None) is not None:
             raise UnmeasurableError(f"{key} is no mean over samples")
         if isinstance(meter, AccuracyMeter) or not isinstance(meter, LossMeter | FunctionMeter):
             raise UnmeasurableError(f"{key} is counted, not averaged: it has no derivative")
+        if any(isinstance(part, nn.Parameter) for part in meter.held):
+            raise UnmeasurableError(
+                f"{key} holds weights of the model in a list of its own, where they cannot be "
+                "differentiated by; it can if it holds the model, or a module of it"
+            )
         self._meter = meter
+        self._whole = _Judged(model, self._judge_outputs)
         self._summed = getattr(meter, "reduction", None) == "sum"
 
     @property
@@ -211,7 +217,7 @@ class Objective:
             penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
-                outputs, targets = self._forward({}, batch)
+                outputs, targets = self._forward(batch)
                 part, share = self._weighed(outputs, targets, penalty)
                 whole, count = whole + float(part), count + float(share)
                 for alone in _one_by_one(outputs, targets):
@@ -248,7 +254,7 @@ class Objective:
             penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
-                outputs, targets = self._forward({}, batch)
+                outputs, targets = self._forward(batch)
                 if not any(map(_is_real, tree_leaves(outputs))):
                     raise UnmeasurableError("outputs are no tensors that could be set to zero")
                 part, share = self._weighed(tree_map(_zeros, outputs), targets, penalty)
@@ -267,20 +273,29 @@ class Objective:
         return [weight.detach().clone().requires_grad_() for weight in moving]
 
     def _judge(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Tensor, Any]:
-        return self._weighed(*self._forward(weights, batch), self._penalty_at(weights))
-
-    def _forward(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Any, Any]:
         reseed()
         inputs, named, targets = split_batch(copied(batch))
-        if not weights:
-            return self.model(*inputs, **named), targets
-        return functional_call(self.model, dict(weights), inputs, named), targets
+        tensors = {f"network.{name}": weight for name, weight in weights.items()}
+        total, weight = functional_call(self._whole, tensors, (inputs, named, targets))
+        return self._added(total, weight, self._penalty_at(weights))
 
-    def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
+    def _forward(self, batch: Any) -> tuple[Any, Any]:
+        reseed()
+        inputs, named, targets = split_batch(copied(batch))
+        return self.model(*inputs, **named), targets
+
+    def _judge_outputs(self, outputs: Any, targets: Any) -> tuple[Tensor, Any]:
         total, weight, *_ = self._meter.judge(outputs, self._meter.known(outputs, targets))
         if self._summed:  # a sum is the mean of what is summed, times the whole data set's count
             leaf = next(t for t in tree_leaves((targets, outputs)) if isinstance(t, Tensor))
             weight = len(leaf) / self.of
+        return total, weight
+
+    def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
+        total, weight = self._judge_outputs(outputs, targets)
+        return self._added(total, weight, penalty)
+
+    def _added(self, total: Tensor, weight: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
         return total.double() + penalty * weight, weight  # what the weights add, in shares
 
     def _penalty_at(self, weights: Mapping[str, Tensor]) -> Tensor | float:
@@ -293,6 +308,20 @@ class Objective:
             part.reshape(weight.shape).to(weight.device, weight.dtype)
             for part, weight in zip(parts, weights, strict=True)
         ]
+
+
+class _Judged(nn.Module):
+    """A network and who judges it, in one: a metric that holds the network sees the same weights.
+
+    Whoever holds the network's weights, as in a penalty, would otherwise see its own.
+    """
+
+    def __init__(self, network: nn.Module, judge: Callable[[Any, Any], tuple[Tensor, Any]]) -> None:
+        super().__init__()
+        self.network, self._judge = network, judge
+
+    def forward(self, inputs: Any, named: Any, targets: Any) -> tuple[Tensor, Any]:
+        return self._judge(self.network(*inputs, **named), targets)
 
 
 def _penalty(metrics: nn.Module | Mapping[str, Any], key: str) -> WeightDecay | None:
