@@ -13,7 +13,13 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.lending import in_eval_mode, with_batch_statistics
-from landscape_lib.core.meters import AccuracyMeter, FunctionMeter, LossMeter, meters_for
+from landscape_lib.core.meters import (
+    AccuracyMeter,
+    FunctionMeter,
+    LossMeter,
+    hold_against,
+    meters_for,
+)
 from landscape_lib.core.metrics import WeightDecay, penalty_of
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
@@ -116,8 +122,12 @@ class Objective:
         self._shapes = [weight.shape for weight in movable(model).values()]
         self.device = next(iter(movable(model).values())).device
         with self._reading(), torch.no_grad():
-            outputs, targets = self._forward(samples.cut(batch_size)[0])
-            meter = meters_for(model, metrics, "train", outputs, targets).get(key)
+            batches = samples.cut(batch_size)
+            first = self._forward(batches[0])
+            meter = meters_for(model, metrics, "train", *first).get(key)
+            rest = (split_batch(batch) for batch in batches[1:])
+            run = lambda inputs, named: model(*inputs, **named)  # noqa: E731
+            hold_against([] if meter is None else [meter], rest, first, run)
         self._penalty = _penalty(metrics, key)
         if meter is None or getattr(meter, "finish", None) is not None:
             raise UnmeasurableError(f"{key} is no mean over samples")

@@ -4,8 +4,9 @@ import logging
 import math
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,11 +29,10 @@ from landscape_lib.core.lending import borrowed, in_eval_mode, is_spread, lay_ou
 from landscape_lib.core.means import Judged
 from landscape_lib.core.meters import (
     Known,
-    LossMeter,
     MeanMeter,
     Meter,
+    hold_against,
     meters_for,
-    outputs_for,
     refuse_stray_labels,
     writes_nothing,
 )
@@ -474,29 +474,27 @@ class Evaluator:
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
-        outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
-        with self._unspoilt(split, outputs, targets):
-            for key, meter in self._meters[split].items():
-                known = self._known.get((split, number, key))
-                if known is None:
-                    known = meter.known(outputs, targets)
-                    if split in self._ready and not _is_larger(known.targets, parts):
-                        self._known[split, number, key] = known
-                self._judge(split, number, key, outputs, known)
+        outputs = self._outputs(model, inputs, named)
+        if split in self._careful:
+            with unwritten(tensors_in((outputs, targets))):
+                self._judge(split, number, outputs, parts)
+        else:
+            self._judge(split, number, outputs, parts)
 
-    def _judge(self, split: str, number: int, key: str, outputs: Any, known: Known) -> None:
-        meter = self._meters[split][key]
-        if not isinstance(meter, MeanMeter):
-            meter.add(outputs, known)
-            return
-        judged = meter.judge(outputs, known)
-        meter.sum_up(judged)
-        if self._replays is not None and self._settled:
-            self._weighed[split, number, key] = judged.weight, judged.weights
-
-    def _unspoilt(self, split: str, *judged: Any) -> AbstractContextManager[None]:
-        """See to it that no metric writes to what the others judge as well."""
-        return unwritten(tensors_in(judged)) if split in self._careful else nullcontext()
+    def _judge(self, split: str, number: int, outputs: Any, parts: Parts) -> None:
+        for key, meter in self._meters[split].items():
+            known = self._known.get((split, number, key))
+            if known is None:
+                known = meter.known(outputs, parts[2])
+                if split in self._ready and not _is_larger(known.targets, parts):
+                    self._known[split, number, key] = known
+            if isinstance(meter, MeanMeter):
+                judged = meter.judge(outputs, known)
+                meter.sum_up(judged)
+                if self._replays is not None and self._settled:
+                    self._weighed[split, number, key] = judged.weight, judged.weights
+            else:
+                meter.add(outputs, known)
 
     def _read_weights(self) -> None:
         """Make numbers of the weights that the first point found, with one read."""
@@ -509,7 +507,7 @@ class Evaluator:
 
     def _add_copied(self, model: nn.Module, split: str, parts: Parts) -> None:
         inputs, named, targets = parts
-        outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+        outputs = self._outputs(model, inputs, named)
         for meter in self._meters[split].values():
             mine = copied((outputs, targets))
             meter.add(mine[0], meter.known(*mine))
@@ -529,7 +527,8 @@ class Evaluator:
 
         def sums(outputs: Any) -> dict[str, list[Tensor]]:
             outputs = self._judgeable(outputs)
-            with self._unspoilt(split, outputs):
+            careful = split in self._careful
+            with unwritten(tensors_in(outputs)) if careful else nullcontext():
                 judged = {k: m.judge(outputs, m.known(outputs, targets)) for k, m in meters.items()}
             alike.update(judged)
             return {
@@ -583,7 +582,7 @@ class Evaluator:
 
         def work(given: Any) -> dict[str, list[Tensor | None]]:
             (inputs, named, _), told = given
-            outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+            outputs = self._outputs(model, inputs, named)
             found = {}
             for key, (targets, kept, weights, *_) in told.items():
                 mine = replace(known[key], targets=targets, kept=kept, weights=weights)
@@ -621,6 +620,9 @@ class Evaluator:
 
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
+
+    def _outputs(self, model: nn.Module, inputs: Any, named: Any) -> Any:
+        return self._judgeable(self._standing_for(model)(*inputs, **named))
 
     def _judgeable(self, outputs: Any) -> Any:
         """Return outputs as metrics see them: what is in half precision in float32.
@@ -724,11 +726,12 @@ class Evaluator:
         inputs, named, targets = split_batch(copied(self._batches[split][0]), self._half)
         write = Written((inputs, named, targets))
         with blamed_on_the_batch(model, split, (inputs, named, targets)):
-            outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+            outputs = self._outputs(model, inputs, named)
         self._model_writes |= write.now()
         refuse_stray_labels(self.metrics, outputs, self._targets(split))
         meters = meters_for(model, self.metrics, split, outputs, targets)
-        self._distrust(model, split, meters, (outputs, targets))
+        rest = (split_batch(batch, self._half) for batch in self._batches[split][1:])
+        hold_against(meters.values(), rest, (outputs, targets), partial(self._outputs, model))
         write = Written((outputs, targets))
         for key, meter in meters.items():
             if isinstance(meter, MeanMeter) and (self.standard_error or self.bootstrap):
@@ -742,29 +745,6 @@ class Evaluator:
         if not all(map(writes_nothing, meters.values())):
             self._careful.add(split)
         self._meters[split] = meters
-
-    def _distrust(
-        self, model: nn.Module, split: str, meters: Mapping[str, Meter], first: tuple[Any, Any]
-    ) -> None:
-        """Hold losses of the user's own against all targets, not those of a first batch alone.
-
-        Targets of the first batch's shape are judged with its outputs, which saves the model a
-        pass; one number is read from the device in the end.
-        """
-        doubtful = [m for m in meters.values() if isinstance(m, LossMeter) and m.doubtful]
-        agreed: dict[LossMeter, list[Tensor]] = {meter: [] for meter in doubtful}
-        for batch in self._batches[split][1:] if doubtful else ():
-            inputs, named, targets = split_batch(batch, self._half)
-            targets = copied(targets)
-            outputs = outputs_for(targets, *first)
-            if outputs is None:
-                inputs, named = copied((inputs, named))
-                outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
-            for meter, found in agreed.items():
-                found.append(meter.agrees(outputs, targets))
-        for meter, found in agreed.items():
-            if found and not bool(torch.stack(found).all()):
-                meter.distrust()
 
 
 def _penalties(metrics: Any) -> dict[str, WeightDecay]:

@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from landscape_lib.core.metrics import (
     penalty_of,
 )
 from landscape_lib.core.perclass import PerClassMeter
+from landscape_lib.core.samples import copied
 
 log = logging.getLogger(__name__)
 
@@ -374,7 +375,39 @@ def writes_nothing(meter: Meter) -> bool:
     return isinstance(meter, AccuracyMeter | PerClassMeter)
 
 
-def outputs_for(targets: Any, outputs: Any, first: Any) -> Any | None:
+def hold_against(
+    meters: Iterable[Meter],
+    batches: Iterable[tuple[Any, Any, Any]],
+    first: tuple[Any, Any],
+    model: Callable[[Any, Any], Any],
+) -> None:
+    """Hold losses of the user's own against other batches than the first.
+
+    Targets of the first batch's shape are judged with its outputs, which saves the model a pass;
+    one number is read from the device in the end.
+
+    Args:
+        meters: Those of the first batch; losses that others disprove are distrusted.
+        batches: The others: inputs, named inputs, targets.
+        first: Outputs and targets of the first.
+        model: From inputs and named inputs to outputs.
+    """
+    agreed: dict[LossMeter, list[Tensor]] = {
+        meter: [] for meter in meters if isinstance(meter, LossMeter) and meter.doubtful
+    }
+    for inputs, named, targets in batches if agreed else ():
+        mine = copied(targets)
+        outputs = _outputs_for(mine, *first)
+        if outputs is None:
+            outputs = model(*copied((inputs, named)))
+        for meter, found in agreed.items():
+            found.append(meter.agrees(outputs, mine))
+    for meter, found in agreed.items():
+        if found and not bool(torch.stack(found).all()):
+            meter.distrust()
+
+
+def _outputs_for(targets: Any, outputs: Any, first: Any) -> Any | None:
     """Return outputs that may stand beside targets: those of a first batch, as many as needed.
 
     Args:
