@@ -12,7 +12,13 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from landscape_lib.core.direction import Direction, movable
 from landscape_lib.core.lending import in_eval_mode, with_batch_statistics
-from landscape_lib.core.meters import AccuracyMeter, FunctionMeter, LossMeter, meters_for
+from landscape_lib.core.meters import (
+    AccuracyMeter,
+    FunctionMeter,
+    LossMeter,
+    hold_against,
+    meters_for,
+)
 from landscape_lib.core.metrics import WeightDecay, penalty_of
 from landscape_lib.core.randomness import fixed_randomness, reseed
 from landscape_lib.core.samples import Samples, copied, split_batch
@@ -119,14 +125,24 @@ class Objective:
         self.device = next(iter(moving.values())).device
         self._tied = ties(dict(model.named_parameters()))  # other tensors in the same memory
         with self._reading(), torch.no_grad():
-            outputs, targets = self._forward({}, samples.cut(batch_size)[0])
-            meter = meters_for(metrics, "train", outputs, targets).get(key)
+            batches = samples.cut(batch_size)
+            first = self._forward(batches[0])
+            meter = meters_for(model, metrics, "train", *first).get(key)
+            rest = (split_batch(batch) for batch in batches[1:])
+            run = lambda inputs, named: model(*inputs, **named)  # noqa: E731
+            hold_against([] if meter is None else [meter], rest, first, run)
         self._penalty = _penalty(metrics, key)
         if meter is None or getattr(meter, "finish", None) is not None:
             raise UnmeasurableError(f"{key} is no mean over samples")
         if isinstance(meter, AccuracyMeter) or not isinstance(meter, LossMeter | FunctionMeter):
             raise UnmeasurableError(f"{key} is counted, not averaged: it has no derivative")
+        if any(isinstance(part, nn.Parameter) for part in meter.held):
+            raise UnmeasurableError(
+                f"{key} holds weights of the model in a list of its own, where they cannot be "
+                "differentiated by; it can if it holds the model, or a module of it"
+            )
         self._meter = meter
+        self._whole = _Judged(model, self._judge_outputs)
         self._summed = getattr(meter, "reduction", None) == "sum"
 
     @property
@@ -214,7 +230,7 @@ class Objective:
             penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
-                outputs, targets = self._forward({}, batch)
+                outputs, targets = self._forward(batch)
                 part, share = self._weighed(outputs, targets, penalty)
                 whole, count = whole + float(part), count + float(share)
                 for alone in _one_by_one(outputs, targets):
@@ -251,7 +267,7 @@ class Objective:
             penalty = self._penalty_at({})
             for batch in self.samples.cut(self.batch_size):
                 pause()
-                outputs, targets = self._forward({}, batch)
+                outputs, targets = self._forward(batch)
                 if not any(map(_is_real, tree_leaves(outputs))):
                     raise UnmeasurableError("outputs are no tensors that could be set to zero")
                 part, share = self._weighed(tree_map(_zeros, outputs), targets, penalty)
@@ -275,21 +291,30 @@ class Objective:
     def _judge(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Tensor, Any]:
         tied = {n: t.of(weights[t.name]) for n, t in self._tied.items() if t.name in weights}
         weights = {**weights, **tied}
-        return self._weighed(*self._forward(weights, batch), self._penalty_at(weights))
-
-    def _forward(self, weights: Mapping[str, Tensor], batch: Any) -> tuple[Any, Any]:
         reseed()
         inputs, named, targets = split_batch(copied(batch))
-        if not weights:
-            return self.model(*inputs, **named), targets
-        own = {slot: weights[name] for slot, name in slot_names(self.model, weights).items()}
-        return called_with(self.model, own, inputs, named), targets
+        slots = slot_names(self.model, weights).items()
+        own = {f"network.{slot}": weights[name] for slot, name in slots}
+        total, weight = called_with(self._whole, own, (inputs, named, targets), {})
+        return self._added(total, weight, self._penalty_at(weights))
 
-    def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
+    def _forward(self, batch: Any) -> tuple[Any, Any]:
+        reseed()
+        inputs, named, targets = split_batch(copied(batch))
+        return self.model(*inputs, **named), targets
+
+    def _judge_outputs(self, outputs: Any, targets: Any) -> tuple[Tensor, Any]:
         total, weight, *_ = self._meter.judge(outputs, self._meter.known(outputs, targets))
         if self._summed:  # a sum is the mean of what is summed, times the whole data set's count
             leaf = next(t for t in tree_leaves((targets, outputs)) if isinstance(t, Tensor))
             weight = len(leaf) / self.of
+        return total, weight
+
+    def _weighed(self, outputs: Any, targets: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
+        total, weight = self._judge_outputs(outputs, targets)
+        return self._added(total, weight, penalty)
+
+    def _added(self, total: Tensor, weight: Any, penalty: Tensor | float) -> tuple[Tensor, Any]:
         return total.double() + penalty * weight, weight  # what the weights add, in shares
 
     def _penalty_at(self, weights: Mapping[str, Tensor]) -> Tensor | float:
@@ -301,6 +326,20 @@ class Objective:
             part.reshape(weight.shape).to(weight.device, weight.dtype)
             for part, weight in zip(parts, self._weights(), strict=True)
         ]
+
+
+class _Judged(nn.Module):
+    """A network and who judges it, in one: a metric that holds the network sees the same weights.
+
+    Whoever holds the network's weights, as in a penalty, would otherwise see its own.
+    """
+
+    def __init__(self, network: nn.Module, judge: Callable[[Any, Any], tuple[Tensor, Any]]) -> None:
+        super().__init__()
+        self.network, self._judge = network, judge
+
+    def forward(self, inputs: Any, named: Any, targets: Any) -> tuple[Tensor, Any]:
+        return self._judge(self.network(*inputs, **named), targets)
 
 
 def _penalty(metrics: nn.Module | Mapping[str, Any], key: str) -> WeightDecay | None:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,15 @@ from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.keys import errors_of, results_of
 from landscape_lib.core.lending import borrowed, in_eval_mode, is_spread, lay_out_weights, slots
 from landscape_lib.core.means import Judged
-from landscape_lib.core.meters import Known, MeanMeter, Meter, meters_for, refuse_stray_labels
+from landscape_lib.core.meters import (
+    Known,
+    MeanMeter,
+    Meter,
+    hold_against,
+    meters_for,
+    refuse_stray_labels,
+    writes_nothing,
+)
 from landscape_lib.core.metrics import WeightDecay, class_names, penalty_of
 from landscape_lib.core.pending import Read, Values, columns_read, values_read
 from landscape_lib.core.perturbation import excursion
@@ -61,10 +70,24 @@ from landscape_lib.core.surface import (
 )
 from landscape_lib.core.surroundings import kept_surroundings
 from landscape_lib.core.together import Cast, Together
+from landscape_lib.core.writes import (
+    WRITTEN,
+    Written,
+    WrittenError,
+    counters_of,
+    put_back_if_written,
+    tensors_in,
+    unwritten,
+)
 
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 100  # bytes
+_SPOILT = (
+    "The model or a metric wrote to its inputs, targets or outputs at this point, and to none of "
+    "them at the first one: nobody made copies, and the data may no longer be what they were. Let "
+    "it write to a copy of its own (inputs.clone()), and evaluate anew."
+)
 
 Point = tuple[float, ...]
 Outcome = Values | Failure
@@ -143,10 +166,14 @@ class Evaluator:
             there = self.data[train] if same else laid_out
             narrow = self._half if cast_of(self.plan) is None else None
             self._statistics = Reestimator(model, there, narrow)
-        self._model_writes = False  # to its inputs, as nn.ReLU(inplace=True) in front does
-        self._metrics_write = False  # to outputs or targets, which other metrics need as well
+        # a model to its inputs, as nn.ReLU(inplace=True) in front does; metrics to outputs or
+        # targets, which other metrics need as well
+        self._model_writes = self._metrics_write = False
+        self._careful: set[str] = set()  # splits that a metric of the user's own judges
+        self._spoilt = ""  # why data are no longer what they were
         self._meters: dict[str, dict[str, Meter]] = {}
         self._ready: dict[str, list[Parts]] = {}
+        self._resident: dict[str, list[Tensor]] = {}  # what counts the writes to all of these
         self._known: dict[tuple[str, int, str], Known] = {}
         self._settled = False  # whether a first point was evaluated, and weights are numbers
         self._folded: Folded | None = None
@@ -246,9 +273,10 @@ class Evaluator:
             InputError: If a metric is not a number, or two have one key.
         """
         values: list[Values] = []
-        for start in range(0, len(points), self.plan.points_at_once):
-            group = points[start : start + self.plan.points_at_once]
-            values += self.launch(model, group, go, pause)()
+        with no_autocast():
+            for start in range(0, len(points), self.plan.points_at_once):
+                group = points[start : start + self.plan.points_at_once]
+                values += self.launch(model, group, go, pause)()
         return values
 
     def launch(
@@ -271,6 +299,39 @@ class Evaluator:
             return self._at(model, points, go, pause)
 
     def _at(
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        go: Callable[[Point], None],
+        pause: Callable[[], None],
+    ) -> Read:
+        if self._spoilt:
+            raise InputError(self._spoilt)
+        try:
+            return self._read_at(model, points, go, pause)
+        except WrittenError as error:
+            if self._settled:
+                self._spoilt = _SPOILT
+                raise InputError(_SPOILT) from error
+            self._take_copies()
+            return self._read_at(model, points, go, pause)
+
+    def _take_copies(self) -> None:
+        """From now on, hand everybody copies: somebody writes to what others need.
+
+        Raises:
+            InputError: If points are evaluated at once, where that can't be done.
+        """
+        if self._together is not None:
+            raise InputError(_not_together(WRITTEN))
+        self._model_writes = self._metrics_write = True
+        self._ready.clear()
+        self._resident.clear()
+        self._known.clear()
+        if self._replays is not None:
+            self._give_up_recording(WRITTEN)
+
+    def _read_at(
         self,
         model: nn.Module,
         points: Sequence[Point],
@@ -363,17 +424,28 @@ class Evaluator:
         meters = self._meters[split]
         for meter in meters.values():
             meter.reset()
-        for number, parts in enumerate(self._each(split)):
-            pause()
-            if self._replayed(model, split, number, parts):
-                continue
-            if self._together is not None:
-                self._add_together(self._together, split, parts)
-            elif self._metrics_write:
-                self._add_copied(model, split, parts)
-            else:
-                self._add(model, split, number, parts)
+        stay = self._settled and split in self._resident  # then one look at all of them is enough
+        add = self._add_batch if stay or self._model_writes else self._add_watched
+        with unwritten(self._resident.get(split, [])):
+            for number, parts in enumerate(self._each(split)):
+                pause()
+                if not self._replayed(model, split, number, parts):
+                    add(model, split, number, parts)
         return self._results(split)
+
+    def _add_watched(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
+        """Add a batch that nobody may write to; at the first point it is put back, too."""
+        guarded = unwritten if self._settled else put_back_if_written
+        with guarded(tensors_in(parts)):
+            self._add_batch(model, split, number, parts)
+
+    def _add_batch(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
+        if self._together is not None:
+            self._add_together(self._together, split, parts)
+        elif self._metrics_write:
+            self._add_copied(model, split, parts)
+        else:
+            self._add(model, split, number, parts)
 
     def _results(self, split: str) -> dict[str, Any]:
         """Return the result of every meter; of several numbers one key each.
@@ -402,11 +474,18 @@ class Evaluator:
 
     def _add(self, model: nn.Module, split: str, number: int, parts: Parts) -> None:
         inputs, named, targets = parts
-        outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+        outputs = self._outputs(model, inputs, named)
+        if split in self._careful:
+            with unwritten(tensors_in((outputs, targets))):
+                self._judge(split, number, outputs, parts)
+        else:
+            self._judge(split, number, outputs, parts)
+
+    def _judge(self, split: str, number: int, outputs: Any, parts: Parts) -> None:
         for key, meter in self._meters[split].items():
             known = self._known.get((split, number, key))
             if known is None:
-                known = meter.known(outputs, targets)
+                known = meter.known(outputs, parts[2])
                 if split in self._ready and not _is_larger(known.targets, parts):
                     self._known[split, number, key] = known
             if isinstance(meter, MeanMeter):
@@ -428,7 +507,7 @@ class Evaluator:
 
     def _add_copied(self, model: nn.Module, split: str, parts: Parts) -> None:
         inputs, named, targets = parts
-        outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+        outputs = self._outputs(model, inputs, named)
         for meter in self._meters[split].values():
             mine = copied((outputs, targets))
             meter.add(mine[0], meter.known(*mine))
@@ -448,7 +527,9 @@ class Evaluator:
 
         def sums(outputs: Any) -> dict[str, list[Tensor]]:
             outputs = self._judgeable(outputs)
-            judged = {k: m.judge(outputs, m.known(outputs, targets)) for k, m in meters.items()}
+            careful = split in self._careful
+            with unwritten(tensors_in(outputs)) if careful else nullcontext():
+                judged = {k: m.judge(outputs, m.known(outputs, targets)) for k, m in meters.items()}
             alike.update(judged)
             return {
                 k: [j.total] if j.each is None else [j.total, j.each] for k, j in judged.items()
@@ -501,7 +582,7 @@ class Evaluator:
 
         def work(given: Any) -> dict[str, list[Tensor | None]]:
             (inputs, named, _), told = given
-            outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
+            outputs = self._outputs(model, inputs, named)
             found = {}
             for key, (targets, kept, weights, *_) in told.items():
                 mine = replace(known[key], targets=targets, kept=kept, weights=weights)
@@ -525,7 +606,7 @@ class Evaluator:
         """Return what keeps batches from being recorded, as far as it is known beforehand."""
         meters = [meter for own in self._meters.values() for meter in own.values()]
         reasons = {
-            "model or metrics write to what others need": self._metrics_write or self._model_writes,
+            WRITTEN: self._metrics_write or self._model_writes,
             "data are sent to the device batch by batch": len(self._ready) < len(self.data),
             "torchmetrics keep accounts of their own": not all(
                 isinstance(meter, MeanMeter) for meter in meters
@@ -539,6 +620,9 @@ class Evaluator:
 
     def _standing_for(self, model: nn.Module) -> Callable[..., Any]:
         return model if self._call is None else self._call
+
+    def _outputs(self, model: nn.Module, inputs: Any, named: Any) -> Any:
+        return self._judgeable(self._standing_for(model)(*inputs, **named))
 
     def _judgeable(self, outputs: Any) -> Any:
         """Return outputs as metrics see them: what is in half precision in float32.
@@ -561,6 +645,7 @@ class Evaluator:
         for split, samples in self.data.items():
             if samples.form is None and not self._model_writes:
                 self._ready[split] = [split_batch(b, self._half) for b in self._batches[split]]
+                self._resident[split] = counters_of(tensors_in(self._ready[split]))
 
     def _prepare(self, model: nn.Module) -> None:
         """Make of the model what the plan evaluates.
@@ -597,24 +682,28 @@ class Evaluator:
         """
         meters = [meter for own in self._meters.values() for meter in own.values()]
         if self._model_writes or self._metrics_write:
-            reason = "model or metrics write to what others need"
+            reason = WRITTEN
+        elif any(getattr(meter, "held", ()) for meter in meters):
+            reason = "a metric holds the model, whose weights differ from point to point"
         elif not all(isinstance(meter, MeanMeter) for meter in meters):
             reason = "torchmetrics keep accounts of one point"
         else:
             self._together = Together(network, self.plan.points_at_once, cast_of(self.plan))
             try:
                 for split in self._batches:
-                    with in_eval_mode(model), torch.no_grad(), fixed_randomness():
+                    with (
+                        in_eval_mode(model),
+                        torch.no_grad(),
+                        fixed_randomness(),
+                        no_autocast(),
+                    ):
                         for place in range(self.plan.points_at_once):
                             self._together.take(place)
                         self._add_together(self._together, split, next(self._each(split)))
                 return
             except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"Points cannot be evaluated at once: {reason}. Set points_at_once: 1 in "
-            "evaluation.plan."
-        )
+        raise InputError(_not_together(reason))
 
     def _targets(self, split: str) -> list[Any]:
         """Return the targets of every batch; of the first alone where others must be fetched."""
@@ -631,26 +720,32 @@ class Evaluator:
             fixed_randomness(),
             others_code(),
         ):
-            for split, batches in self._batches.items():
-                batch = copied(batches[0])
-                inputs, named, targets = split_batch(batch, self._half)
-                before = _contents([inputs, named, targets])
-                with blamed_on_the_batch(model, split, (inputs, named, targets)):
-                    outputs = self._judgeable(self._standing_for(model)(*inputs, **named))
-                self._model_writes |= _contents([inputs, named, targets]) != before
-                refuse_stray_labels(self.metrics, outputs, self._targets(split))
-                meters = meters_for(self.metrics, split, outputs, targets)
-                before = _contents([outputs, targets])
-                for key, meter in meters.items():
-                    if isinstance(meter, MeanMeter) and (self.standard_error or self.bootstrap):
-                        meter.samples = self.data[split].count
-                    meter.reset()
-                    with blamed_on_the_metric(key, outputs, targets):
-                        meter.add(outputs, meter.known(outputs, targets))
-                    if getattr(meter, "note", ""):
-                        self.notes[key] = meter.note  # type: ignore[union-attr]
-                self._metrics_write |= _contents([outputs, targets]) != before
-                self._meters[split] = meters
+            for split in self._batches:
+                self._settle_split(model, split)
+
+    def _settle_split(self, model: nn.Module, split: str) -> None:
+        inputs, named, targets = split_batch(copied(self._batches[split][0]), self._half)
+        write = Written((inputs, named, targets))
+        with blamed_on_the_batch(model, split, (inputs, named, targets)):
+            outputs = self._outputs(model, inputs, named)
+        self._model_writes |= write.now()
+        refuse_stray_labels(self.metrics, outputs, self._targets(split))
+        meters = meters_for(model, self.metrics, split, outputs, targets)
+        rest = (split_batch(batch, self._half) for batch in self._batches[split][1:])
+        hold_against(meters.values(), rest, (outputs, targets), partial(self._outputs, model))
+        write = Written((outputs, targets))
+        for key, meter in meters.items():
+            if isinstance(meter, MeanMeter) and (self.standard_error or self.bootstrap):
+                meter.samples = self.data[split].count
+            meter.reset()
+            with blamed_on_the_metric(key, outputs, targets):
+                meter.add(outputs, meter.known(outputs, targets))
+            if getattr(meter, "note", ""):
+                self.notes[key] = meter.note  # type: ignore[union-attr]
+        self._metrics_write |= write.now()
+        if not all(map(writes_nothing, meters.values())):
+            self._careful.add(split)
+        self._meters[split] = meters
 
 
 def _penalties(metrics: Any) -> dict[str, WeightDecay]:
@@ -677,10 +772,10 @@ def _is_tensor(leaf: Any) -> bool:
     return isinstance(leaf, Tensor)
 
 
-def _contents(batch: Any) -> list[bytes]:
-    """Copy what a batch holds, to see whether somebody writes to it."""
-    leaves = [leaf.cpu() for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
-    return [leaf.reshape(-1).view(torch.uint8).numpy().tobytes() for leaf in leaves]
+def _not_together(reason: str) -> str:
+    return (
+        f"Points cannot be evaluated at once: {reason}. Set points_at_once: 1 in evaluation.plan."
+    )
 
 
 def check_metric_name(name: Any, what: str = "metric") -> None:
@@ -847,8 +942,11 @@ def _shard_of(
 
 @contextmanager
 def others_code() -> Iterator[None]:
-    """Run a user's code outside of a walk: settings are put back, and no child comes out of it."""
-    with kept_surroundings(), children_ended():
+    """Run a user's code outside of a walk, as in one.
+
+    Settings are put back, no child comes out of it, and precision is the plan's.
+    """
+    with kept_surroundings(), children_ended(), no_autocast():
         yield
 
 

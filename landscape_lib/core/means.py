@@ -76,11 +76,13 @@ class MeanMeter(ABC):
     Attributes:
         finish: What is made of the mean; None: nothing.
         note: What a reader must know of how it is averaged; empty where it is exact.
+        held: What the metric holds of the model itself, so that its values depend on the weights.
         samples: How many samples the data have, where what each of them adds is kept until the
             point is done, for sampling errors: up to 8 bytes a sample; 0: nothing is kept.
     """
 
     note = ""
+    held: Sequence[Any] = ()
 
     def __init__(
         self,

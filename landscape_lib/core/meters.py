@@ -3,9 +3,10 @@
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.blame import blamed_on_the_metric, said
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.holding import copy_beside, is_torchs_own
 from landscape_lib.core.means import Judged, Known, MeanMeter, has_classes
 from landscape_lib.core.metrics import (
     Accuracy,
@@ -25,6 +27,7 @@ from landscape_lib.core.metrics import (
     penalty_of,
 )
 from landscape_lib.core.perclass import PerClassMeter
+from landscape_lib.core.samples import copied
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +69,34 @@ class LossMeter(MeanMeter):
                 f"{type(self.loss).__name__} returned {_say(own)}; wanted one number a batch."
             )
         if self.each is not None and not self._agrees(own, outputs, known):
-            self.each = None
-        if self.each is None and self.reduction != "sum":
+            self.distrust()
+        elif self.each is None:
+            self._say_averaged()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether what a first batch said of it may be wrong of others.
+
+        A module of the user's own may leave targets out that a first batch does not have.
+        """
+        return self.each is not None and self.reduction != "none" and not is_torchs_own(self.loss)
+
+    def agrees(self, outputs: Any, targets: Any) -> Tensor:
+        """Return whether a batch's per-sample values add up to the module's own, not yet read."""
+        known = self.known(outputs, targets)
+        own = self.loss(outputs, known.targets).double().sum()
+        judged = self.judge(outputs, known)
+        found = judged.total / judged.weight if self._divide else judged.total
+        close = torch.isclose(found, own, rtol=AGREEMENT, atol=1e-6, equal_nan=True)
+        return close | ~(found.isfinite() | own.isfinite())
+
+    def distrust(self) -> None:
+        """Take the module's own value of each batch from now on, not those of its samples."""
+        self.each = None
+        self._say_averaged()
+
+    def _say_averaged(self) -> None:
+        if self.reduction != "sum":
             self.note = AVERAGED
             log.info(
                 "%s does not say the loss of a sample: it is %s.",
@@ -85,6 +114,8 @@ class LossMeter(MeanMeter):
             return False
         if self.reduction == "none":
             return True
+        if self.doubtful:
+            return bool(self.agrees(outputs, known.targets))
         self.reset()
         self.add(outputs, known)
         found, wanted = float(self._total / (self._weight if self._divide else 1)), float(own)
@@ -119,6 +150,7 @@ class LossMeter(MeanMeter):
         classes = isinstance(targets, Tensor) and not targets.is_floating_point()
         if not isinstance(self.loss, CLASSIFICATIONS) or not classes:
             return None
+        targets = targets.long()  # no byte is -100, but 156 would be taken for it
         kept = targets != self.loss.ignore_index
         if self.loss.weight is None:
             return kept
@@ -176,7 +208,7 @@ class AccuracyMeter(MeanMeter):
 
     def known(self, outputs: Tensor, targets: Tensor) -> Known:
         """Return which of these targets count, and how many do."""
-        kept = targets != self.ignore_index
+        kept = targets.long() != self.ignore_index
         parts, count = _by_sample(kept) if self.samples else None, _count(targets, outputs)
         weight = kept.sum(dtype=torch.float64)
         return Known(targets, weight, kept, count, parts, kept.numel())
@@ -214,6 +246,7 @@ class FunctionMeter(MeanMeter):
     def __init__(self, name: str, function: Callable[..., Any], device: torch.device) -> None:
         self.name = name
         self.function = function
+        self._single: bool | None = None  # whether it returns one number a batch; None: not seen
         super().__init__(device)
 
     def known(self, outputs: Any, targets: Any) -> Known:
@@ -221,12 +254,17 @@ class FunctionMeter(MeanMeter):
         return Known(targets, count=_count(targets, outputs))
 
     def judge(self, outputs: Any, known: Known) -> Judged:
-        """Return a batch's sum and its weight; a single number counts as the batch's mean.
+        """Return a batch's sum and its weight.
+
+        A single number counts as the batch's mean, unless a batch before had one for each of some
+        samples: then it is that of the only sample which the function keeps.
 
         Raises:
             InputError: If the function returns anything but real numbers.
         """
         found = self.function(outputs, known.targets)
+        if isinstance(found, np.generic | np.ndarray) and not found.ndim:
+            found = found.item()
         if isinstance(found, int | float):
             found = torch.tensor(float(found))
         if not isinstance(found, Tensor) or found.is_complex():
@@ -234,21 +272,39 @@ class FunctionMeter(MeanMeter):
                 f"Metric {self.name!r} returned {_say(found)}; wanted a tensor with one number "
                 "a sample."
             )
-        if found.ndim == 0 or (found.numel() == 1 and known.count > 1):
+        if self._is_mean(found, known.count):
             self.note = AVERAGED
             return Judged(found.double().sum() * known.count, known.count)
         each = self._each_of(found, known)
         weights = found.numel() / known.count
         return Judged(found.sum(dtype=torch.float64), found.numel(), each, weights)
 
+    def _is_mean(self, found: Tensor, count: int) -> bool:
+        """Tell whether what the function returned is the batch's mean.
+
+        Raises:
+            InputError: If it was one number for a batch, and is now several.
+        """
+        if found.numel() != 1:
+            if self._single:
+                raise InputError(
+                    f"Metric {self.name!r} returned one number for a batch of several samples "
+                    f"before, and {found.numel()} for one of {count} now: whether one is a batch's "
+                    "mean or a sample's value cannot be told. Return a number for every sample of "
+                    "a batch, or one for the batch, always."
+                )
+            self._single = False
+        elif count > 1 and self._single is None:
+            self._single = True
+        one = found.numel() == 1 and (not found.ndim or count > 1)
+        return one and self._single is not False
+
 
 class TorchMetricMeter:
     """Whatever has ``update`` and ``compute``, as the metrics of torchmetrics."""
 
-    def __init__(self, metric: Any, device: torch.device) -> None:
-        self.metric = copy.deepcopy(metric)
-        if hasattr(self.metric, "to"):
-            self.metric = self.metric.to(device)
+    def __init__(self, metric: Any) -> None:
+        self.metric = metric
 
     def reset(self) -> None:
         """Begin a new point."""
@@ -279,33 +335,96 @@ Meter = LossMeter | AccuracyMeter | PerClassMeter | FunctionMeter | TorchMetricM
 
 
 def meters_for(
-    metrics: nn.Module | Mapping[str, Any], split: str, outputs: Any, targets: Any
+    model: nn.Module,
+    metrics: nn.Module | Mapping[str, Any],
+    split: str,
+    outputs: Any,
+    targets: Any,
 ) -> dict[str, Meter]:
     """Return a meter for every metric key of a split, settled on a first batch.
 
     What depends on the weights alone has none; what training minimised is of ``train`` alone.
+    What metrics hold of the model is not copied: see ``core.holding``.
 
     Raises:
         InputError: If a loss module meets outputs that are no tensor, or a metric is of no kind
             that can be evaluated.
     """
-    device = _device(outputs)
     if isinstance(metrics, Mapping):
         named = {f"{split}_loss_{name}": metric for name, metric in metrics.items()}
         if split != "train":
             named = {key: metric for key, metric in named.items() if penalty_of(metric) is None}
         named = {k: metric for k, metric in named.items() if not isinstance(metric, WeightDecay)}
-        return {key: _meter(key, metric, outputs, targets, device) for key, metric in named.items()}
+        return {key: _meter(key, metric, outputs, targets, model) for key, metric in named.items()}
     meters: dict[str, Meter] = {
-        f"{split}_loss": _meter(f"{split}_loss", metrics, outputs, targets, device)
+        f"{split}_loss": _meter(f"{split}_loss", metrics, outputs, targets, model)
     }
     if has_classes(outputs, targets):
         if isinstance(metrics, REGRESSIONS):
             log.info("%s compares scores with one-hot classes.", type(metrics).__name__)
         ignored = getattr(metrics, "ignore_index", None)
         ignored = ignored if isinstance(ignored, int) else -100
-        meters[f"{split}_acc"] = AccuracyMeter(ignored, device)
+        meters[f"{split}_acc"] = AccuracyMeter(ignored, _device(outputs))
     return meters
+
+
+def writes_nothing(meter: Meter) -> bool:
+    """Tell whether it is certain that a metric writes to nothing: it is ours, or torch's own."""
+    if isinstance(meter, LossMeter):
+        return is_torchs_own(meter.loss)
+    return isinstance(meter, AccuracyMeter | PerClassMeter)
+
+
+def hold_against(
+    meters: Iterable[Meter],
+    batches: Iterable[tuple[Any, Any, Any]],
+    first: tuple[Any, Any],
+    model: Callable[[Any, Any], Any],
+) -> None:
+    """Hold losses of the user's own against other batches than the first.
+
+    Targets of the first batch's shape are judged with its outputs, which saves the model a pass;
+    one number is read from the device in the end.
+
+    Args:
+        meters: Those of the first batch; losses that others disprove are distrusted.
+        batches: The others: inputs, named inputs, targets.
+        first: Outputs and targets of the first.
+        model: From inputs and named inputs to outputs.
+    """
+    agreed: dict[LossMeter, list[Tensor]] = {
+        meter: [] for meter in meters if isinstance(meter, LossMeter) and meter.doubtful
+    }
+    for inputs, named, targets in batches if agreed else ():
+        mine = copied(targets)
+        outputs = _outputs_for(mine, *first)
+        if outputs is None:
+            outputs = model(*copied((inputs, named)))
+        for meter, found in agreed.items():
+            found.append(meter.agrees(outputs, mine))
+    for meter, found in agreed.items():
+        if found and not bool(torch.stack(found).all()):
+            meter.distrust()
+
+
+def _outputs_for(targets: Any, outputs: Any, first: Any) -> Any | None:
+    """Return outputs that may stand beside targets: those of a first batch, as many as needed.
+
+    Args:
+        targets: Of another batch.
+        outputs: Of the first batch.
+        first: The first batch's targets.
+
+    Returns:
+        None where shapes do not tell what they would have to be.
+    """
+    tensors = (targets, outputs, first)
+    if not all(isinstance(t, Tensor) and t.layout == torch.strided and t.ndim for t in tensors):
+        return None
+    if len(outputs) != len(first) or targets.shape[1:] != first.shape[1:]:
+        return None
+    rows = torch.arange(len(targets), device=outputs.device) % len(outputs)
+    return outputs[rows]
 
 
 def refuse_stray_labels(metrics: Any, outputs: Any, targets: Sequence[Any]) -> None:
@@ -326,7 +445,7 @@ def refuse_stray_labels(metrics: Any, outputs: Any, targets: Sequence[Any]) -> N
     if not judging or not has_classes(outputs, targets[0]):
         return
     for ignored in {loss.ignore_index for loss in judging}:
-        counted = [torch.where(part == ignored, 0, part) for part in targets]
+        counted = [torch.where(part.long() == ignored, 0, part) for part in targets]
         ends = torch.stack([torch.stack(part.aminmax()) for part in counted]).T
         low, high = min(ends[0].tolist()), max(ends[1].tolist())
         classes = outputs.shape[1]
@@ -339,7 +458,7 @@ def refuse_stray_labels(metrics: Any, outputs: Any, targets: Sequence[Any]) -> N
             )
 
 
-def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.device) -> Meter:
+def _meter(key: str, metric: Any, outputs: Any, targets: Any, model: nn.Module) -> Meter:
     """Return the meter of one metric, whatever it is wrapped in.
 
     Raises:
@@ -351,13 +470,13 @@ def _meter(key: str, metric: Any, outputs: Any, targets: Any, device: torch.devi
         metric = metric.loss
     for kind, meter_of in _OURS.items():
         if isinstance(metric, kind):
-            return meter_of(key, metric, outputs, targets, device)
+            return meter_of(key, metric, outputs, targets, model)
     if hasattr(metric, "update") and hasattr(metric, "compute"):
-        return TorchMetricMeter(metric, device)
+        return TorchMetricMeter(copy_beside(metric, model, _device(outputs))[0])
     if isinstance(metric, nn.Module):
-        return _loss(key, metric, outputs, targets, device)
+        return _loss(key, metric, outputs, targets, model)
     if callable(metric):
-        return FunctionMeter(key, metric, device)
+        return FunctionMeter(key, metric, _device(outputs))
     raise InputError(
         f"Metric {key!r} is a {type(metric).__name__}; wanted a loss module, a function(outputs, "
         "targets), or a torchmetrics.Metric."
@@ -369,7 +488,7 @@ def _loss(
     metric: nn.Module,
     outputs: Any,
     targets: Any,
-    device: torch.device,
+    model: nn.Module,
     finish: Callable[[Tensor], Tensor] | None = None,
 ) -> LossMeter:
     if not isinstance(outputs, Tensor):
@@ -378,14 +497,16 @@ def _loss(
             "wanted a tensor. Return a tensor, or give metrics as functions(outputs, targets)."
         )
     dtype = outputs.dtype if outputs.is_floating_point() else None
-    loss = LossMeter(copy.deepcopy(metric).to(device, dtype), device, finish)
+    own, held = copy_beside(metric, model, _device(outputs), dtype)
+    loss = LossMeter(own, _device(outputs), finish)
+    loss.held = held
     with blamed_on_the_metric(key, outputs, targets):
         loss.settle(outputs, targets)
     return loss
 
 
 def _accuracy(
-    key: str, metric: Accuracy, outputs: Any, targets: Any, device: torch.device
+    key: str, metric: Accuracy, outputs: Any, targets: Any, model: nn.Module
 ) -> AccuracyMeter:
     if not has_classes(outputs, targets):
         raise InputError(
@@ -398,17 +519,17 @@ def _accuracy(
             f"Metric {key!r} counts the {metric.top} highest of {outputs.shape[1]} scores, which "
             "is always 100 %; take fewer."
         )
-    return AccuracyMeter(metric.ignore_index, device, metric.top)
+    return AccuracyMeter(metric.ignore_index, _device(outputs), metric.top)
 
 
 def _perplexity(
-    key: str, metric: Perplexity, outputs: Any, targets: Any, device: torch.device
+    key: str, metric: Perplexity, outputs: Any, targets: Any, model: nn.Module
 ) -> LossMeter:
-    return _loss(key, metric.loss, outputs, targets, device, torch.exp)
+    return _loss(key, metric.loss, outputs, targets, model, torch.exp)
 
 
 def _per_class(
-    key: str, whole: PerClass, outputs: Any, targets: Any, device: torch.device
+    key: str, whole: PerClass, outputs: Any, targets: Any, model: nn.Module
 ) -> PerClassMeter:
     """Return what takes an accuracy or a loss of class numbers apart by class.
 
@@ -417,9 +538,10 @@ def _per_class(
     """
     metric = whole.metric
     if isinstance(metric, Accuracy):
-        accuracy = _accuracy(key, metric, outputs, targets, device)
+        accuracy = _accuracy(key, metric, outputs, targets, model)
         each = lambda outputs, targets: 100.0 * accuracy.right(outputs, targets)  # noqa: E731
-        return PerClassMeter(each, outputs.shape[1], None, metric.ignore_index, device)
+        place = _device(outputs)
+        return PerClassMeter(each, outputs.shape[1], None, metric.ignore_index, place)
     loss: Any = loss_in(metric)
     if not isinstance(loss, CLASSIFICATIONS) or not has_classes(outputs, targets):
         raise InputError(
@@ -428,7 +550,7 @@ def _per_class(
             "accuracy, topK, cross_entropy, nll, perplexity of class scores and class numbers, and "
             "for classes of torchmetrics that have an average."
         )
-    meter = _loss(key, loss, outputs, targets, device)
+    meter = _loss(key, loss, outputs, targets, model)
     if meter.each is None:
         raise InputError(
             f"Metric {key!r} cannot be taken apart by class: {type(loss).__name__} does not say "
@@ -437,9 +559,9 @@ def _per_class(
     return PerClassMeter(
         meter.each,
         outputs.shape[1],
-        None if loss.weight is None else loss.weight.to(device, torch.float64),
+        None if loss.weight is None else loss.weight.to(outputs.device, torch.float64),
         loss.ignore_index,
-        device,
+        outputs.device,
         divide=meter.reduction != "sum",
         finish=torch.exp if isinstance(metric, Perplexity) else None,
     )

@@ -73,13 +73,14 @@ class Shelf:
         self._used = 0
 
     def add(self, batch: Any) -> None:
-        """Take a batch.
+        """Take a batch; one of no samples is left out, for it decides nothing.
 
         Raises:
             InputError: If there is room for it neither in memory nor on the disk; where the
-                number of batches is known, at the first.
+                number of batches is known, at the first.  If it holds a nested tensor.
         """
         leaves, shape = tree_flatten(batch)
+        _refuse_nested(self._name, leaves)
         size = sum(_size(leaf) for leaf in leaves if _plain(leaf))
         needed = max(self._used + size, 0 if self._rows else size * (self._total or 1))
         try:
@@ -88,7 +89,9 @@ class Shelf:
             kept = [self._keep(place, leaf) for place, leaf in enumerate(leaves)]
         except OSError as error:
             self._refuse(needed, error)
-        self._rows.append(_Row(shape, kept))
+        row = _Row(shape, kept)
+        if row.count:
+            self._rows.append(row)
         self._used += size
 
     @property
@@ -238,6 +241,15 @@ def _plain(leaf: Any) -> bool:
         and leaf.layout == torch.strided
         and not (leaf.is_quantized or leaf.is_nested)
     )
+
+
+def _refuse_nested(name: str, leaves: list[Any]) -> None:
+    if any(isinstance(leaf, Tensor) and leaf.is_nested for leaf in leaves):
+        raise InputError(
+            f"A batch of the {name} data holds a nested tensor, which is not kept here; wanted "
+            "tensors of one shape. Pad its parts to one length (torch.nn.utils.rnn.pad_sequence) "
+            "and give the model their lengths or a mask; or let a batch be a list of tensors."
+        )
 
 
 def _size(tensor: Tensor) -> int:

@@ -286,6 +286,28 @@ def test_a_loss_of_the_batch_has_no_sampling_error():
         objective(network(), DATA, OfBatch()).spread()
 
 
+class Kept(nn.Module):
+    """The mean over what is not ignored, as users write it."""
+
+    reduction = "mean"
+
+    def forward(self, outputs, targets):
+        losses = functional.cross_entropy(outputs, targets, reduction="none", ignore_index=-100)
+        return losses.sum() / (targets != -100).sum() if self.reduction == "mean" else losses
+
+
+def test_a_loss_that_leaves_targets_of_a_later_batch_out_is_the_evaluators():
+    model, targets = network().double(), DATA[1].clone()
+    targets[20:25] = -100
+    data = (DATA[0].double(), targets)
+    found = objective(model, data, Kept(), batch_size=10).derivatives()
+    evaluator = Evaluator(
+        model, Kept(), {"train": gather(data)}, Plan(batch_size=10, precision="float64")
+    )
+    assert evaluator.notes
+    assert found.value == pytest.approx(evaluator(model)["train_loss"])
+
+
 def test_outputs_of_zero_are_a_guess():
     ours = objective(network(), DATA, nn.CrossEntropyLoss(), batch_size=8)
     assert ours.value_of_zero() == pytest.approx(np.log(4))

@@ -470,3 +470,128 @@ def test_a_loss_that_tells_no_sample_apart_says_how_it_is_averaged(caplog):
     with caplog.at_level("INFO"):
         Evaluator(Passes(), Wrapped(), prepare((SCORES, CLASSES)))
     assert "Wrapped does not say the loss of a sample: it is averaged over batches" in caplog.text
+
+
+class Kept(nn.Module):
+    """The mean over what is not ignored, as users write it."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, outputs, targets):
+        losses = functional.cross_entropy(outputs, targets, reduction="none", ignore_index=-100)
+        if self.reduction == "none":
+            return losses
+        return losses.sum() / (targets != -100).sum() if self.reduction == "mean" else losses.sum()
+
+
+@pytest.mark.parametrize("batch_size", [5, 7, N])
+def test_a_mean_over_what_counts_is_held_against_every_batch_and_not_the_first_alone(batch_size):
+    targets = CLASSES.clone()
+    targets[12:15] = -100  # in the first batch only where that is all
+    plan = Plan(batch_size=batch_size, precision="float64")
+    evaluator = Evaluator(Passes(), Kept(), prepare((SCORES, targets)), plan)
+    parts = list(zip(SCORES.split(batch_size), targets.split(batch_size), strict=True))
+    wanted = sum(len(own) * Kept()(scores, own).item() for scores, own in parts) / N
+    assert evaluator(Passes())["train_loss"] == pytest.approx(wanted)
+    assert evaluator.notes == {"train_loss": "averaged over batches, weighted by their samples"}
+    everything = Evaluator(Passes(), Kept(), prepare((SCORES, CLASSES)), plan)
+    assert not everything.notes
+    assert everything(Passes())["train_loss"] == pytest.approx(Kept()(SCORES, CLASSES).item())
+
+
+def test_batches_of_other_shapes_are_held_against_what_the_model_returns_for_them():
+    batches = [(PIXELS[:4], MASKS[:4].clone()), (PIXELS[4:9, :, :2], MASKS[4:9, :2].clone())]
+    batches[1][1][0, 0, 0] = -100
+    evaluator = Evaluator(Passes(), Kept(), prepare(iter(batches)), Plan(precision="float64"))
+    wanted = sum(len(own) * Kept()(scores, own).item() for scores, own in batches) / 9
+    assert evaluator.notes
+    assert evaluator(Passes())["train_loss"] == pytest.approx(wanted)
+
+
+def test_a_sum_of_ones_own_stays_a_sum_over_samples():
+    targets = with_ignored(CLASSES, -100)
+    evaluator = Evaluator(
+        Passes(), Kept("sum"), prepare((SCORES, targets)), Plan(batch_size=5, precision="float64")
+    )
+    assert not evaluator.notes
+    assert evaluator(Passes())["train_loss"] == pytest.approx(Kept("sum")(SCORES, targets).item())
+
+
+def test_a_function_that_keeps_one_sample_of_a_batch_gives_that_samples_value():
+    def of_class_0(outputs, targets):
+        return functional.cross_entropy(outputs, targets, reduction="none")[targets == 0]
+
+    targets = torch.tensor([0, 0, 1, 0, 1, 1, 2, 0, 1, 1, 3, 3])  # 3, 1 and 0 of them a batch
+    scores = SCORES[:12]
+    found = evaluate({"zero": of_class_0}, scores, targets, batch_size=4)
+    assert found["train_loss_zero"] == pytest.approx(of_class_0(scores, targets).mean().item())
+
+
+def test_a_last_batch_of_one_sample_counts_as_one_also_without_a_dimension():
+    def squeezed(outputs, targets):
+        return (outputs[:, 0] - targets).square().squeeze()
+
+    found = evaluate({"own": squeezed}, SCORES[:7], CLASSES[:7], batch_size=3)
+    wanted = (SCORES[:7, 0] - CLASSES[:7]).square().mean().item()
+    assert found["train_loss_own"] == pytest.approx(wanted)
+
+
+def test_a_function_that_returns_one_number_a_batch_and_then_several_is_refused():
+    def careless(outputs, targets):
+        return outputs[:1, 0] if 0 in targets else outputs[:, 0]
+
+    targets = torch.tensor([0, 1, 1, 1, 1, 2])
+    with pytest.raises(InputError, match="one number for a batch of several samples before, and 3"):
+        evaluate({"careless": careless}, SCORES[:6], targets, batch_size=3)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.array, np.bool_], ids=str)
+def test_numbers_of_numpy_are_numbers(kind):
+    found = evaluate({"own": lambda outputs, targets: kind(len(targets) > 4)}, SCORES, CLASSES)
+    assert found["train_loss_own"] == pytest.approx(20 / N)
+
+
+@pytest.mark.parametrize("empty", [0, 1, 3], ids=["first", "in between", "last"])
+@pytest.mark.parametrize("metric", ["loss", "function"])
+def test_batches_of_no_samples_decide_nothing(metric, empty):
+    cuts = [(0, 7), (7, 9), (9, N)]
+    batches = [(SCORES[a:b], CLASSES[a:b]) for a, b in cuts]
+    batches.insert(empty, (SCORES[:0], CLASSES[:0]))
+    metrics = {"own": nn.CrossEntropyLoss() if metric == "loss" else functional.cross_entropy}
+    evaluator = Evaluator(Passes(), metrics, prepare(iter(batches)), Plan(precision="float64"))
+    wanted = functional.cross_entropy(SCORES, CLASSES).item()
+    assert evaluator(Passes())["train_loss_own"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bytes_are_class_numbers_too(loss, weighted):
+    weight = torch.linspace(1, 2, 200, dtype=torch.float64) if weighted else None
+    scores, targets = numbers(N, 200), classes(N, of=200)
+    targets[:3] = 156  # what -100 is as a byte
+    found = evaluate(loss(weight=weight), scores, targets.to(torch.uint8))
+    wanted = evaluate(loss(weight=weight), scores, targets)
+    assert found == wanted
+    assert found["train_loss"] == pytest.approx(loss(weight=weight)(scores, targets).item())
+    right = (scores.argmax(1) == targets).double().mean().item()
+    assert found["train_acc"] == pytest.approx(100 * right)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (nn.CrossEntropyLoss(weight=WEIGHT.float()), CLASSES),
+        (nn.BCEWithLogitsLoss(pos_weight=WEIGHT.float()), P.float()),
+    ],
+    ids=["class weights", "pos_weight"],
+)
+@pytest.mark.parametrize("plan", [Plan(batch_size=5), Plan(batch_size=5, points_at_once=2)])
+def test_the_callers_autocast_does_not_round_a_loss(loss, targets, plan):
+    torch.manual_seed(0)
+    model = nn.Linear(4, 4)
+    data = prepare((SCORES.float(), targets))
+    wanted = Evaluator(model, loss, data, plan)(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Evaluator(model, loss, data, plan)(model) == wanted

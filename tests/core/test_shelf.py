@@ -412,3 +412,10 @@ def test_nothing_is_left_on_the_disk_after_a_kill(tmp_path):
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nested_tensors_are_refused_by_name():
+    parts = [torch.zeros(2, 3), torch.zeros(4, 3)]
+    nested = torch.nested.nested_tensor(parts, layout=torch.jagged)
+    with pytest.raises(InputError, match="batch of the train data holds a nested tensor"):
+        gather(iter([(nested, torch.zeros(2))]), "train")
