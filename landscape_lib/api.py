@@ -41,7 +41,7 @@ from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.landscape import Place, compute, judged
-from landscape_lib.steps.live_code import live_hash
+from landscape_lib.steps.live_code import code_kept
 from landscape_lib.steps.over_training import by_moment
 from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
@@ -572,8 +572,8 @@ class LossLandscape:
         surface, directions = self._last()
         precision = self.precision or self._exact().precision
         name = Path(self.surf_file).name
-        with _speaking():
-            bench = lambda: self._bench(precision, save=False)  # noqa: E731
+        with self._evaluating():
+            bench = lambda: self._bench(precision)  # noqa: E731
             found = judged(bench, wishes, directions, surface, name)
         write_text(f"{self.surf_file}_verdict.html", page(found))
         write_text(f"{self.surf_file}_verdict.json", as_json(found))
@@ -608,11 +608,9 @@ class LossLandscape:
             raise InputError(f"{self.surf_file}: it does not say how its points were evaluated.")
         indices = chosen(surface, points, seed)
         told = wanted.get("evaluation", {})
-        with _speaking():
+        with self._evaluating(save=bool(wanted.get("code", True))) as code:
             bench = self._bench(
-                plans[0].precision,
-                save=bool(wanted.get("code", True)),
-                curvature=told.get("curvature", False),
+                plans[0].precision, code=code, curvature=told.get("curvature", False)
             )
             refuse_another_problem(bench.parts, wanted, self.surf_file)
             work = Work(bench, plans[0], directions, surface.grid, Stops())
@@ -647,8 +645,8 @@ class LossLandscape:
         told = {"eigenvalues": eigenvalues, "samples": samples, "trace": True, "density": True}
         wishes = _asked("spectrum", **told)
         plan = self._exact()
-        with _speaking():
-            found = spectrum(lambda: self._bench(plan.precision, save=False), wishes, plan)
+        with self._evaluating():
+            found = spectrum(lambda: self._bench(plan.precision), wishes, plan)
         drawn = found["density"], found["eigenvalues"].get("values", ())
         plot_spectrum(*drawn, Path(f"{self.surf_file}_spectrum.pdf"))
         if show:
@@ -982,9 +980,14 @@ class LossLandscape:
             name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
 
-    def _bench(self, precision: str, *, save: bool, **asked: Any) -> Bench:
+    @contextmanager
+    def _evaluating(self, *, save: bool = False) -> Iterator[str]:
+        """Speak, and return the hash of the code that evaluates; none where nothing is saved."""
+        with _speaking(), code_kept(self.net, self.criterion, needed=save) as code:
+            yield code
+
+    def _bench(self, precision: str, *, code: str = "", **asked: Any) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion, self.splits)
-        code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
         wishes = self._wishes(precision, **asked)
         return lay_out(name, problem, code=code, args={}, wishes=wishes, data=self._data())
@@ -1019,8 +1022,8 @@ class LossLandscape:
                 f"eigenvectors={tuple(numbers.values())}: wanted two different ones, a plane."
             )
         plan = self._exact()
-        with _speaking():
-            bench = self._bench(plan.precision, save=False)
+        with self._evaluating():
+            bench = self._bench(plan.precision)
             found = hessian_directions(bench, plan, numbers, samples)
         return {axis: _in_layers(direction, layers) for axis, direction in found.items()}
 
@@ -1059,8 +1062,8 @@ class LossLandscape:
             name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
             raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
         plan = self._exact()
-        with _speaking():
-            bench = self._bench(plan.precision, save=save)
+        with self._evaluating(save=save) as code:
+            bench = self._bench(plan.precision, code=code)
             folder = Place(Path(self.surf_file)).journal if save else None
             return bent(bench, plan, chord, asked, folder)
 
@@ -1094,9 +1097,9 @@ class LossLandscape:
         refinement: Refinement | None = None,
     ) -> Surface:
         precision, save = self.precision or self._exact().precision, place is not None
-        with _speaking():
+        with self._evaluating(save=save) as code:
             return compute(
-                lambda: self._bench(precision, save=save, **asked),
+                lambda: self._bench(precision, code=code, **asked),
                 self._wishes(precision, **asked),
                 directions,
                 grid,

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
@@ -17,12 +18,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
 import landscape_lib
 from landscape_lib import InputError, LossLandscape, Surface, api
 from landscape_lib.core import direction as direction_module
 from landscape_lib.core.direction import create_random_direction
+from landscape_lib.steps import evaluate
 from landscape_lib.utils.storage import load_directions, load_surface
 from tests import reference
 from tests.viz.test_explorer import Read
@@ -699,6 +702,113 @@ def test_whatever_decides_a_value_starts_anew_trap_14(change, counted):
     second = LossLandscape(model, batches, metric).compute_2d(**RANGES, **options)["losses"]["ce"]
     assert Calls.count == before + 20
     assert (first != second).any() or change == "batch size"
+
+
+class Keeps(nn.Module):
+    """Its ``forward`` changes what it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.shown, self.calls, self.factor = None, 0, 1.0
+
+    def forward(self, x):
+        self.calls += 1
+        self.shown = self.linear(x).softmax(1)
+        return self.factor * self.shown.log()
+
+
+def keeps():
+    torch.manual_seed(0)
+    return Keeps(), nn.CrossEntropyLoss()
+
+
+def keeps_a_history():
+    history = []
+
+    def metric(net, dataloader, use_cuda):
+        history.append(two_metrics(net, dataloader, use_cuda))
+        return history[-1]
+
+    return small_net(), metric
+
+
+def collects_activations():
+    net, found = small_net(), []
+    net[0].register_forward_hook(lambda module, inputs, outputs: found.append(outputs.detach()))
+    return net, nn.CrossEntropyLoss()
+
+
+def derives_its_weights(how, *options):
+    net = small_net()
+    with pytest.warns(FutureWarning) if how is nn.utils.weight_norm else nullcontext():
+        how(net[0], *options)
+    return net, nn.CrossEntropyLoss()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        keeps,
+        keeps_a_history,
+        collects_activations,
+        lambda: derives_its_weights(nn.utils.weight_norm),
+        lambda: derives_its_weights(nn.utils.spectral_norm),
+        lambda: derives_its_weights(prune.l1_unstructured, "weight", 0.5),
+    ],
+    ids=["attributes", "a list", "a hook", "weight norm", "spectral norm", "prune"],
+)
+def test_what_evaluating_changes_by_itself_is_no_change(make, monkeypatch):
+    """Neither in the next call, nor in that of another object, nor when it is verified."""
+    written, stop_at = [], 6
+
+    def write(*given):
+        real(*given)
+        written.append(given)
+        if len(written) == stop_at:
+            raise KeyboardInterrupt
+
+    real = evaluate._write_down
+    monkeypatch.setattr(evaluate, "_write_down", write)
+    net, metrics = make()
+    landscape = LossLandscape(net, loader(), metrics)
+    with pytest.raises(KeyboardInterrupt):
+        landscape.compute_1d(xrange=(-1, 1, 11))
+    stop_at = None
+    landscape.compute_1d(xrange=(-1, 1, 11))
+    assert len(written) == 11
+    assert landscape.verify().agrees
+    landscape.compute_1d(xrange=(-1, 1, 3), save=False)
+    landscape.verdict()
+    LossLandscape(net, loader(), metrics).compute_1d(xrange=(-1, 1, 21))
+    assert len(written) == 21
+    with torch.no_grad():
+        next(net.parameters()).mul_(1.01)
+    landscape.compute_1d(xrange=(-1, 1, 3))
+    assert len(written) == 21 + 3
+
+
+@pytest.mark.parametrize("name", ["factor", "calls", "shown"])
+def test_what_somebody_else_changes_of_that_is_a_change(name):
+    net, metrics = keeps()
+    landscape = LossLandscape(net, loader(), metrics)
+    one = landscape.compute_1d(xrange=(-1, 1, 3))["losses"]
+    setattr(net, name, 2.0)
+    assert len(list(Path("loss_surface.h5.journal").glob("*/"))) == 1
+    two = landscape.compute_1d(xrange=(-1, 1, 3))["losses"]
+    assert len(list(Path("loss_surface.h5.journal").glob("*/"))) == 2
+    assert (one != two).all() == (name == "factor")
+
+
+def test_other_weights_of_a_network_that_changes_by_itself_are_known_again():
+    net, metrics = keeps()
+    other = {name: 1.1 * entry for name, entry in net.state_dict().items()}
+    landscape = LossLandscape(net, loader(), metrics)
+    landscape.compute_1d(xrange=(-1, 1, 3))
+    for _ in range(2):
+        landscape.compute_over_training([net.state_dict(), other])
+    for journal in Path("loss_surface.h5_over_training").glob("*.journal"):
+        assert len(list(journal.glob("*/"))) == 1
 
 
 def test_save_false_writes_nothing_and_pictures_are_drawn_from_memory():
