@@ -25,10 +25,9 @@ from landscape_lib.core.direction import (
 )
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid, Refinement
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
-from landscape_lib.core.samples import Samples, as_batches
+from landscape_lib.core.samples import Samples, as_batches, gather
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.topology import Basin, merge_tree
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
@@ -186,7 +185,7 @@ class LossLandscape:
         self.directions: list[Direction] | None = None
         self._surfaces: dict[int, Surface] = {}
         self._moments: dict[str, Surface] = {}
-        self._read: tuple[Any, dict[str, Samples]] | None = None
+        self._read: dict[str, tuple[Any, Samples]] = {}
 
     @property
     def use_custom_metrics(self) -> bool:
@@ -931,12 +930,13 @@ class LossLandscape:
         return Pictures(paths, drawn)
 
     def _data(self) -> dict[str, Samples]:
-        """Return the samples, read when they are first needed, and anew from another loader."""
-        if self._read is None or self._read[0] is not self.dataloader:
-            folder = Path(self.surf_file).parent
-            splits = {name: as_batches(data) for name, data in self.splits.items()}
-            self._read = (self.dataloader, prepare(as_batches(self.dataloader), splits, folder))
-        return self._read[1]
+        """Return the samples, read when they are first needed; of other data than before anew."""
+        sets = {"train": self.dataloader, **self.splits}
+        folder = Path(self.surf_file).parent
+        self._read = {n: read for n, read in self._read.items() if read[0] is sets.get(n)}
+        for name in [name for name in sets if name not in self._read]:
+            self._read[name] = (sets[name], gather(as_batches(sets[name]), name, folder))
+        return {name: self._read[name][1] for name in sets}
 
     def _exact(self) -> Plan:
         """Return the plan that derivatives are taken with: nowhere in half precision."""

@@ -811,6 +811,49 @@ def test_other_weights_of_a_network_that_changes_by_itself_are_known_again():
         assert len(list(journal.glob("*/"))) == 1
 
 
+def test_other_data_and_splits_are_read_when_they_are_given_and_no_others_again():
+    def batches(factor, key):
+        read.append(key)
+        yield factor * data()[0], data()[1]
+
+    def lazy(factor, key):
+        return _Lazily(lambda: batches(factor, key))
+
+    def losses():
+        found = landscape.compute_1d(xrange=(0, 1, 2), save=False)
+        splits = {
+            name: float(split["losses"][0]) for name, split in found.get("splits", {}).items()
+        }
+        return {"train": float(found["losses"][0]), **splits}
+
+    def wanted(factor):
+        with torch.no_grad():
+            outputs = net.eval()(factor * data()[0])
+        return pytest.approx(nn.functional.cross_entropy(outputs, data()[1]).item(), rel=1e-5)
+
+    read, net = [], small_net()
+    landscape = LossLandscape(net, lazy(1, "train"))
+    assert losses() == {"train": wanted(1)}
+    landscape.splits = {"test": lazy(2, "test")}
+    assert losses() == {"train": wanted(1), "test": wanted(2)}
+    landscape.splits = {"test": lazy(3, "other"), "val": landscape.splits["test"]}
+    assert losses() == {"train": wanted(1), "test": wanted(3), "val": wanted(2)}
+    landscape.splits["test"] = lazy(4, "in place")
+    landscape.dataloader = lazy(5, "train, too")
+    assert losses() == {"train": wanted(5), "test": wanted(4), "val": wanted(2)}
+    landscape.splits = {}
+    assert losses() == {"train": wanted(5)}
+    assert read == ["train", "test", "other", "test", "train, too", "in place"]
+
+
+class _Lazily:
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return self.batches()
+
+
 def test_save_false_writes_nothing_and_pictures_are_drawn_from_memory():
     landscape = LossLandscape(small_net(), loader())
     landscape.compute_2d(**RANGES, save=False)
