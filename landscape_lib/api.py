@@ -4,7 +4,7 @@ import logging
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -976,9 +976,7 @@ class LossLandscape:
         try:
             return EvaluationSettings.model_validate(told)
         except ValidationError as error:
-            mistake = error.errors(include_url=False)[0]
-            name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
-            raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
+            raise InputError(_first_of(error)) from None
 
     @contextmanager
     def _evaluating(self, *, save: bool = False) -> Iterator[str]:
@@ -1015,8 +1013,9 @@ class LossLandscape:
             told = {"kind": "hessian", "eigenvector": number, "samples": samples}
             try:
                 DirectionSettings.model_validate(told)
-            except ValueError as error:
-                raise InputError(f"The eigenvector of axis {'xy'[axis]}: {error}") from None
+            except ValidationError as error:
+                wrong = _first_of(error).replace("samples is", "hessian_samples is")
+                raise InputError(f"The eigenvector of axis {'xy'[axis]}: {wrong}") from None
         if len(set(numbers.values())) < len(numbers):
             raise InputError(
                 f"eigenvectors={tuple(numbers.values())}: wanted two different ones, a plane."
@@ -1058,9 +1057,7 @@ class LossLandscape:
         try:
             asked = DirectionSettings.model_validate({"kind": "target", **told})
         except ValidationError as error:
-            mistake = error.errors(include_url=False)[0]
-            name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
-            raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
+            raise InputError(_first_of(error)) from None
         plan = self._exact()
         with self._evaluating(save=save) as code:
             bench = self._bench(plan.precision, code=code)
@@ -1126,6 +1123,10 @@ class LossLandscape:
     def _projected(
         self, directions: Sequence[Direction], named: Mapping[str, Checkpoints]
     ) -> list[Trajectory]:
+        if not isinstance(named, Mapping):
+            raise InputError(
+                f"trajectories={named!r}; wanted checkpoints by names, as {{'SGD': 'sgd/*.pt'}}."
+            )
         return [
             project_snapshots(self.net, directions, states_of(checkpoints, self.net), name)
             for name, checkpoints in named.items()
@@ -1272,7 +1273,13 @@ def _refuse_other_kind(kind: str, name: str, given: Any, asked: str) -> None:
 
 
 def _in_layers(direction: Direction, layers: str | Sequence[str] | None) -> Direction:
-    globs = [layers] if isinstance(layers, str) else list(layers or ())
+    asked: Any = [layers] if isinstance(layers, str) else layers or ()
+    globs = list(asked) if isinstance(asked, Iterable) else [asked]
+    if not all(isinstance(glob, str) for glob in globs):
+        raise InputError(
+            f"layers={layers!r}; wanted a glob on names of parameters, or a list of them, as "
+            "['layer3', '!*.bias']."
+        )
     return only_in_layers(direction, globs) if globs else direction
 
 
@@ -1319,8 +1326,15 @@ def _open_count(name: str, limits: Any) -> int | None:
 def _asked(call: str, **told: Any) -> VerdictSettings:
     try:
         return VerdictSettings.model_validate(told)
-    except ValueError as error:
-        raise InputError(f"{call}(...): {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{call}(...): {_first_of(error)}") from None
+
+
+def _first_of(error: ValidationError) -> str:
+    """Say the first thing that settings refused, in one line."""
+    mistake = error.errors(include_url=False)[0]
+    name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
+    return f"{name} is {mistake['input']!r}; wanted {allowed}."
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

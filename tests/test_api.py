@@ -1381,6 +1381,9 @@ def test_ways_of_several_trainings_are_shown_in_any_plane(tmp_path):
     [
         ({"checkpoints": []}, "Found 0 checkpoints that span 0 dimensions"),
         ({"checkpoints": [3]}, "Checkpoint 0 is a int; wanted a path, a pattern"),
+        ({"checkpoints": 5}, "checkpoints=5; wanted a path, a pattern .*, or a list of them"),
+        ({"trajectories": 5}, "trajectories=5; wanted checkpoints by names"),
+        ({"trajectories": {"SGD": 5}}, "checkpoints=5; wanted a path"),
         ({"checkpoints": "none_*.pt"}, "none_.*: no file fits this pattern"),
         ({"checkpoints": ["none.pt"]}, r"none\.pt: there is no such file"),
         ({"xrange": "auto"}, "xrange is 'auto', and nothing says how far: give checkpoints"),
@@ -1517,20 +1520,42 @@ def test_the_spectrum_is_measured_and_drawn_and_leaves_the_model_alone():
     ("ask", "message"),
     [
         (lambda it: it.compute_1d("hessian", dir_type="states"), "by the weights alone"),
-        (lambda it: it.compute_1d("hessian", eigenvector=0), "eigenvector of axis x"),
+        (
+            lambda it: it.compute_1d("hessian", eigenvector=0),
+            "^The eigenvector of axis x: eigenvector is 0; wanted a whole number but 0, null.$",
+        ),
+        (
+            lambda it: it.compute_1d("hessian", hessian_samples=0),
+            r"axis x: hessian_samples is 0; wanted a whole number from 1, [^\n]*$",
+        ),
         (lambda it: it.compute_1d("hessian", eigenvector=99), "there is none with number"),
         (lambda it: it.compute_2d(directions="hessian", eigenvectors=(1, 1)), "two different ones"),
         (lambda it: it.compute_2d(directions="hessian", eigenvectors=3), "one for x and one for y"),
         (lambda it: it.compute_2d(directions="target"), "give other models as x_target"),
         (lambda it: it.compute_1d(curvature=-3), "wanted True, False, or a number of samples"),
         (lambda it: it.compute_1d(curvature="yes"), "wanted True, False, or a number of samples"),
-        (lambda it: it.spectrum(samples=0), r"spectrum\(...\)"),
+        (
+            lambda it: it.spectrum(samples=0),
+            r"^spectrum\(\.\.\.\): samples is 0; wanted a whole number from 1, null.$",
+        ),
+        (
+            lambda it: it.verdict(eigenvalues=-1),
+            r"^verdict\(\.\.\.\): eigenvalues is -1; wanted [^\n]*$",
+        ),
     ],
 )
 def test_curvature_that_makes_no_sense_is_refused(ask, message):
     landscape = LossLandscape(small_net(), data())
     with pytest.raises(InputError, match=message):
         ask(landscape)
+
+
+@pytest.mark.parametrize("layers", [5, [5], ["0.*", None]], ids=str)
+def test_layers_that_are_no_globs_are_refused(layers):
+    landscape = LossLandscape(small_net(), data())
+    for ask in (landscape.compute_1d, landscape.compute_2d, landscape.compute_seeds):
+        with pytest.raises(InputError, match=r"layers=.*; wanted a glob on names of parameters"):
+            ask(layers=layers)
 
 
 def test_a_function_with_its_own_loop_has_no_curvature():

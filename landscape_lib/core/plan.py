@@ -52,7 +52,7 @@ class Plan:
             raise InputError(
                 f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
             )
-        if not re.fullmatch(DEVICES, self.device):
+        if not re.fullmatch(DEVICES, str(self.device)):
             raise InputError(
                 f"A plan's device is {self.device!r}; wanted 'cpu', 'cuda' or 'cuda:N'."
             )
