@@ -20,6 +20,7 @@ from landscape_lib.core.folding import fold
 from landscape_lib.core.graphs import RECORDERS
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import in_eval_mode
+from landscape_lib.core.memory import lacks_memory
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.precision import agreement
 from landscape_lib.core.randomness import fixed_randomness
@@ -155,6 +156,7 @@ def _refuse_wrong(bench: Bench, plan: Plan) -> None:
 
     Raises:
         InputError: If it does not.
+        Exception: Whatever the model or a metric raises, but for lack of memory.
     """
     plan = replace(plan, compile=False)
     plain = replace(plan.plain(), batch_size=plan.batch_size)
@@ -169,8 +171,13 @@ def _refuse_wrong(bench: Bench, plan: Plan) -> None:
         columns = measure(model, guarded, [direction], grid, range(grid.size)).values
         return [{key: float(c[i]) for key, c in columns.items()} for i in range(grid.size)]
 
-    steps = grid.axes[0].steps().tolist()
-    wrong = _first_apart(few, plan, plain, steps, values(plan), values(plain))
+    try:
+        found, wanted = values(plan), values(plain)
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        return  # with half as much at once, as the run will go on, it is another plan
+    wrong = _first_apart(few, plan, plain, grid.axes[0].steps().tolist(), found, wanted)
     if wrong is None:
         return
     key, apart, distance = wrong

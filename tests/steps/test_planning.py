@@ -355,6 +355,15 @@ def test_a_plan_by_hand_is_checked_on_a_few_samples(monkeypatch):
     assert set(seen) <= {1, planning.CHECKED}
 
 
+def test_a_plan_by_hand_that_lacks_memory_is_left_to_the_run_which_halves_it(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(planning, "measure", full)
+    plan = Plan(threads=1, fold=True)
+    assert choose_plan(bench_of(), wishes(plan=plan.told()), GRID) == plan
+
+
 def test_a_plan_by_hand_is_checked_on_batches_that_cannot_be_cut():
     batches = [(torch.randn(size, 192), torch.arange(size) % 10) for size in (5, 9, 3)]
     problem = Problem(Listed(), as_batches(batches), nn.CrossEntropyLoss())
