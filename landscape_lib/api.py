@@ -4,7 +4,7 @@ import logging
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,10 @@ from landscape_lib.core.direction import (
 )
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.evaluator import prepare
 from landscape_lib.core.grid import Axis, Grid, Refinement
 from landscape_lib.core.perturbation import states_kept
 from landscape_lib.core.plan import Plan, choose_device, plain_plan
-from landscape_lib.core.samples import Samples, as_batches
+from landscape_lib.core.samples import Samples, as_batches, gather
 from landscape_lib.core.surface import CURVATURE, Surface, Trajectory
 from landscape_lib.core.topology import Basin, merge_tree
 from landscape_lib.core.trajectory import create_pca_directions, project_snapshots
@@ -42,7 +41,7 @@ from landscape_lib.steps.directions import toward
 from landscape_lib.steps.eigendirections import hessian_directions
 from landscape_lib.steps.evaluate import Work
 from landscape_lib.steps.landscape import Place, compute, judged
-from landscape_lib.steps.live_code import live_hash
+from landscape_lib.steps.live_code import code_kept
 from landscape_lib.steps.over_training import by_moment
 from landscape_lib.steps.recorded import recorded_plans, recorded_problem
 from landscape_lib.steps.shown import enclosing
@@ -189,7 +188,7 @@ class LossLandscape:
         self.directions: list[Direction] | None = None
         self._surfaces: dict[int, Surface] = {}
         self._moments: dict[str, Surface] = {}
-        self._read: tuple[Any, dict[str, Samples]] | None = None
+        self._read: dict[str, tuple[Any, Samples]] = {}
 
     @property
     def use_custom_metrics(self) -> bool:
@@ -574,8 +573,8 @@ class LossLandscape:
         surface, directions = self._centred()
         precision = self.precision or self._exact().precision
         name = Path(self.surf_file).name
-        with alone(), _speaking():
-            bench = lambda: self._bench(precision, save=False)  # noqa: E731
+        with self._evaluating():
+            bench = lambda: self._bench(precision)  # noqa: E731
             found = judged(bench, wishes, directions, surface, name)
         write_text(f"{self.surf_file}_verdict.html", page(found))
         write_text(f"{self.surf_file}_verdict.json", as_json(found))
@@ -610,11 +609,9 @@ class LossLandscape:
             raise InputError(f"{self.surf_file}: it does not say how its points were evaluated.")
         indices = chosen(surface, points, seed)
         told = wanted.get("evaluation", {})
-        with alone(), _speaking():
+        with self._evaluating(save=bool(wanted.get("code", True))) as code:
             bench = self._bench(
-                plans[0].precision,
-                save=bool(wanted.get("code", True)),
-                curvature=told.get("curvature", False),
+                plans[0].precision, code=code, curvature=told.get("curvature", False)
             )
             refuse_another_problem(bench.parts, wanted, self.surf_file)
             work = Work(bench, plans[0], directions, surface.grid, Stops())
@@ -649,8 +646,8 @@ class LossLandscape:
         told = {"eigenvalues": eigenvalues, "samples": samples, "trace": True, "density": True}
         wishes = _asked("spectrum", **told)
         plan = self._exact()
-        with alone(), _speaking():
-            found = spectrum(lambda: self._bench(plan.precision, save=False), wishes, plan)
+        with self._evaluating():
+            found = spectrum(lambda: self._bench(plan.precision), wishes, plan)
         drawn = found["density"], found["eigenvalues"].get("values", ())
         plot_spectrum(*drawn, Path(f"{self.surf_file}_spectrum.pdf"))
         if show:
@@ -935,12 +932,13 @@ class LossLandscape:
         return Pictures(paths, drawn)
 
     def _data(self) -> dict[str, Samples]:
-        """Return the samples, read when they are first needed, and anew from another loader."""
-        if self._read is None or self._read[0] is not self.dataloader:
-            folder = Path(self.surf_file).parent
-            splits = {name: as_batches(data) for name, data in self.splits.items()}
-            self._read = (self.dataloader, prepare(as_batches(self.dataloader), splits, folder))
-        return self._read[1]
+        """Return the samples, read when they are first needed; of other data than before anew."""
+        sets = {"train": self.dataloader, **self.splits}
+        folder = Path(self.surf_file).parent
+        self._read = {n: read for n, read in self._read.items() if read[0] is sets.get(n)}
+        for name in [name for name in sets if name not in self._read]:
+            self._read[name] = (sets[name], gather(as_batches(sets[name]), name, folder))
+        return {name: self._read[name][1] for name in sets}
 
     def _exact(self) -> Plan:
         """Return the plan that derivatives are taken with: nowhere in half precision."""
@@ -980,13 +978,16 @@ class LossLandscape:
         try:
             return EvaluationSettings.model_validate(told)
         except ValidationError as error:
-            mistake = error.errors(include_url=False)[0]
-            name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
-            raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
+            raise InputError(_first_of(error)) from None
 
-    def _bench(self, precision: str, *, save: bool, **asked: Any) -> Bench:
+    @contextmanager
+    def _evaluating(self, *, save: bool = False) -> Iterator[str]:
+        """Speak, and return the hash of the code that evaluates; none where nothing is saved."""
+        with alone(), _speaking(), code_kept(self.net, self.criterion, needed=save) as code:
+            yield code
+
+    def _bench(self, precision: str, *, code: str = "", **asked: Any) -> Bench:
         problem = Problem(self.net, self.dataloader, self.criterion, self.splits)
-        code = live_hash(self.net, self.criterion) if save else ""
         name = Path(self.surf_file).name
         wishes = self._wishes(precision, **asked)
         return lay_out(name, problem, code=code, args={}, wishes=wishes, data=self._data())
@@ -1014,15 +1015,16 @@ class LossLandscape:
             told = {"kind": "hessian", "eigenvector": number, "samples": samples}
             try:
                 DirectionSettings.model_validate(told)
-            except ValueError as error:
-                raise InputError(f"The eigenvector of axis {'xy'[axis]}: {error}") from None
+            except ValidationError as error:
+                wrong = _first_of(error).replace("samples is", "hessian_samples is")
+                raise InputError(f"The eigenvector of axis {'xy'[axis]}: {wrong}") from None
         if len(set(numbers.values())) < len(numbers):
             raise InputError(
                 f"eigenvectors={tuple(numbers.values())}: wanted two different ones, a plane."
             )
         plan = self._exact()
-        with alone(), _speaking():
-            bench = self._bench(plan.precision, save=False)
+        with self._evaluating():
+            bench = self._bench(plan.precision)
             found = hessian_directions(bench, plan, numbers, samples)
         return {axis: _in_layers(direction, layers) for axis, direction in found.items()}
 
@@ -1057,12 +1059,10 @@ class LossLandscape:
         try:
             asked = DirectionSettings.model_validate({"kind": "target", **told})
         except ValidationError as error:
-            mistake = error.errors(include_url=False)[0]
-            name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
-            raise InputError(f"{name} is {mistake['input']!r}; wanted {allowed}.") from None
+            raise InputError(_first_of(error)) from None
         plan = self._exact()
-        with alone(), _speaking():
-            bench = self._bench(plan.precision, save=save)
+        with self._evaluating(save=save) as code:
+            bench = self._bench(plan.precision, code=code)
             folder = Place(Path(self.surf_file)).journal if save else None
             return bent(bench, plan, chord, asked, folder)
 
@@ -1096,9 +1096,9 @@ class LossLandscape:
         refinement: Refinement | None = None,
     ) -> Surface:
         precision, save = self.precision or self._exact().precision, place is not None
-        with alone(), _speaking():
+        with self._evaluating(save=save) as code:
             return compute(
-                lambda: self._bench(precision, save=save, **asked),
+                lambda: self._bench(precision, code=code, **asked),
                 self._wishes(precision, **asked),
                 directions,
                 grid,
@@ -1125,6 +1125,10 @@ class LossLandscape:
     def _projected(
         self, directions: Sequence[Direction], named: Mapping[str, Checkpoints]
     ) -> list[Trajectory]:
+        if not isinstance(named, Mapping):
+            raise InputError(
+                f"trajectories={named!r}; wanted checkpoints by names, as {{'SGD': 'sgd/*.pt'}}."
+            )
         return [
             project_snapshots(self.net, directions, states_of(checkpoints, self.net), name)
             for name, checkpoints in named.items()
@@ -1295,7 +1299,13 @@ def _refuse_other_kind(kind: str, name: str, given: Any, asked: str) -> None:
 
 
 def _in_layers(direction: Direction, layers: str | Sequence[str] | None) -> Direction:
-    globs = [layers] if isinstance(layers, str) else list(layers or ())
+    asked: Any = [layers] if isinstance(layers, str) else layers or ()
+    globs = list(asked) if isinstance(asked, Iterable) else [asked]
+    if not all(isinstance(glob, str) for glob in globs):
+        raise InputError(
+            f"layers={layers!r}; wanted a glob on names of parameters, or a list of them, as "
+            "['layer3', '!*.bias']."
+        )
     return only_in_layers(direction, globs) if globs else direction
 
 
@@ -1342,8 +1352,15 @@ def _open_count(name: str, limits: Any) -> int | None:
 def _asked(call: str, **told: Any) -> VerdictSettings:
     try:
         return VerdictSettings.model_validate(told)
-    except ValueError as error:
-        raise InputError(f"{call}(...): {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{call}(...): {_first_of(error)}") from None
+
+
+def _first_of(error: ValidationError) -> str:
+    """Say the first thing that settings refused, in one line."""
+    mistake = error.errors(include_url=False)[0]
+    name, allowed = mistake["loc"][0], mistake["ctx"]["allowed"]
+    return f"{name} is {mistake['input']!r}; wanted {allowed}."
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

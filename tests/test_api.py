@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
@@ -20,12 +21,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
 import landscape_lib
 from landscape_lib import InputError, LossLandscape, Surface, api
 from landscape_lib.core import direction as direction_module
 from landscape_lib.core.direction import create_random_direction
+from landscape_lib.steps import evaluate
 from landscape_lib.utils.storage import load_directions, load_surface
 from tests import reference
 from tests.viz.test_explorer import Read
@@ -725,6 +728,156 @@ def test_whatever_decides_a_value_starts_anew_trap_14(change, counted):
     assert (first != second).any() or change == "batch size"
 
 
+class Keeps(nn.Module):
+    """Its ``forward`` changes what it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.shown, self.calls, self.factor = None, 0, 1.0
+
+    def forward(self, x):
+        self.calls += 1
+        self.shown = self.linear(x).softmax(1)
+        return self.factor * self.shown.log()
+
+
+def keeps():
+    torch.manual_seed(0)
+    return Keeps(), nn.CrossEntropyLoss()
+
+
+def keeps_a_history():
+    history = []
+
+    def metric(net, dataloader, use_cuda):
+        history.append(two_metrics(net, dataloader, use_cuda))
+        return history[-1]
+
+    return small_net(), metric
+
+
+def collects_activations():
+    net, found = small_net(), []
+    net[0].register_forward_hook(lambda module, inputs, outputs: found.append(outputs.detach()))
+    return net, nn.CrossEntropyLoss()
+
+
+def derives_its_weights(how, *options):
+    net = small_net()
+    with pytest.warns(FutureWarning) if how is nn.utils.weight_norm else nullcontext():
+        how(net[0], *options)
+    return net, nn.CrossEntropyLoss()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        keeps,
+        keeps_a_history,
+        collects_activations,
+        lambda: derives_its_weights(nn.utils.weight_norm),
+        lambda: derives_its_weights(nn.utils.spectral_norm),
+        lambda: derives_its_weights(prune.l1_unstructured, "weight", 0.5),
+    ],
+    ids=["attributes", "a list", "a hook", "weight norm", "spectral norm", "prune"],
+)
+def test_what_evaluating_changes_by_itself_is_no_change(make, monkeypatch):
+    """Neither in the next call, nor in that of another object, nor when it is verified."""
+    written, stop_at = [], 6
+
+    def write(*given):
+        real(*given)
+        written.append(given)
+        if len(written) == stop_at:
+            raise KeyboardInterrupt
+
+    real = evaluate._write_down
+    monkeypatch.setattr(evaluate, "_write_down", write)
+    net, metrics = make()
+    landscape = LossLandscape(net, loader(), metrics)
+    with pytest.raises(KeyboardInterrupt):
+        landscape.compute_1d(xrange=(-1, 1, 11))
+    stop_at = None
+    landscape.compute_1d(xrange=(-1, 1, 11))
+    assert len(written) == 11
+    assert landscape.verify().agrees
+    landscape.compute_1d(xrange=(-1, 1, 3), save=False)
+    landscape.verdict()
+    LossLandscape(net, loader(), metrics).compute_1d(xrange=(-1, 1, 21))
+    assert len(written) == 21
+    with torch.no_grad():
+        next(net.parameters()).mul_(1.01)
+    landscape.compute_1d(xrange=(-1, 1, 3))
+    assert len(written) == 21 + 3
+
+
+@pytest.mark.parametrize("name", ["factor", "calls", "shown"])
+def test_what_somebody_else_changes_of_that_is_a_change(name):
+    net, metrics = keeps()
+    landscape = LossLandscape(net, loader(), metrics)
+    one = landscape.compute_1d(xrange=(-1, 1, 3))["losses"]
+    setattr(net, name, 2.0)
+    assert len(list(Path("loss_surface.h5.journal").glob("*/"))) == 1
+    two = landscape.compute_1d(xrange=(-1, 1, 3))["losses"]
+    assert len(list(Path("loss_surface.h5.journal").glob("*/"))) == 2
+    assert (one != two).all() == (name == "factor")
+
+
+def test_other_weights_of_a_network_that_changes_by_itself_are_known_again():
+    net, metrics = keeps()
+    other = {name: 1.1 * entry for name, entry in net.state_dict().items()}
+    landscape = LossLandscape(net, loader(), metrics)
+    landscape.compute_1d(xrange=(-1, 1, 3))
+    for _ in range(2):
+        landscape.compute_over_training([net.state_dict(), other])
+    for journal in Path("loss_surface.h5_over_training").glob("*.journal"):
+        assert len(list(journal.glob("*/"))) == 1
+
+
+def test_other_data_and_splits_are_read_when_they_are_given_and_no_others_again():
+    def batches(factor, key):
+        read.append(key)
+        yield factor * data()[0], data()[1]
+
+    def lazy(factor, key):
+        return _Lazily(lambda: batches(factor, key))
+
+    def losses():
+        found = landscape.compute_1d(xrange=(0, 1, 2), save=False)
+        splits = {
+            name: float(split["losses"][0]) for name, split in found.get("splits", {}).items()
+        }
+        return {"train": float(found["losses"][0]), **splits}
+
+    def wanted(factor):
+        with torch.no_grad():
+            outputs = net.eval()(factor * data()[0])
+        return pytest.approx(nn.functional.cross_entropy(outputs, data()[1]).item(), rel=1e-5)
+
+    read, net = [], small_net()
+    landscape = LossLandscape(net, lazy(1, "train"))
+    assert losses() == {"train": wanted(1)}
+    landscape.splits = {"test": lazy(2, "test")}
+    assert losses() == {"train": wanted(1), "test": wanted(2)}
+    landscape.splits = {"test": lazy(3, "other"), "val": landscape.splits["test"]}
+    assert losses() == {"train": wanted(1), "test": wanted(3), "val": wanted(2)}
+    landscape.splits["test"] = lazy(4, "in place")
+    landscape.dataloader = lazy(5, "train, too")
+    assert losses() == {"train": wanted(5), "test": wanted(4), "val": wanted(2)}
+    landscape.splits = {}
+    assert losses() == {"train": wanted(5)}
+    assert read == ["train", "test", "other", "test", "train, too", "in place"]
+
+
+class _Lazily:
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return self.batches()
+
+
 def test_save_false_writes_nothing_and_pictures_are_drawn_from_memory():
     landscape = LossLandscape(small_net(), loader())
     landscape.compute_2d(**RANGES, save=False)
@@ -1339,6 +1492,9 @@ def test_ways_of_several_trainings_are_shown_in_any_plane(tmp_path):
     [
         ({"checkpoints": []}, "Found 0 checkpoints that span 0 dimensions"),
         ({"checkpoints": [3]}, "Checkpoint 0 is a int; wanted a path, a pattern"),
+        ({"checkpoints": 5}, "checkpoints=5; wanted a path, a pattern .*, or a list of them"),
+        ({"trajectories": 5}, "trajectories=5; wanted checkpoints by names"),
+        ({"trajectories": {"SGD": 5}}, "checkpoints=5; wanted a path"),
         ({"checkpoints": "none_*.pt"}, "none_.*: no file fits this pattern"),
         ({"checkpoints": ["none.pt"]}, r"none\.pt: there is no such file"),
         ({"xrange": "auto"}, "xrange is 'auto', and nothing says how far: give checkpoints"),
@@ -1514,20 +1670,42 @@ def test_the_spectrum_is_measured_and_drawn_and_leaves_the_model_alone():
     ("ask", "message"),
     [
         (lambda it: it.compute_1d("hessian", dir_type="states"), "by the weights alone"),
-        (lambda it: it.compute_1d("hessian", eigenvector=0), "eigenvector of axis x"),
+        (
+            lambda it: it.compute_1d("hessian", eigenvector=0),
+            "^The eigenvector of axis x: eigenvector is 0; wanted a whole number but 0, null.$",
+        ),
+        (
+            lambda it: it.compute_1d("hessian", hessian_samples=0),
+            r"axis x: hessian_samples is 0; wanted a whole number from 1, [^\n]*$",
+        ),
         (lambda it: it.compute_1d("hessian", eigenvector=99), "there is none with number"),
         (lambda it: it.compute_2d(directions="hessian", eigenvectors=(1, 1)), "two different ones"),
         (lambda it: it.compute_2d(directions="hessian", eigenvectors=3), "one for x and one for y"),
         (lambda it: it.compute_2d(directions="target"), "give other models as x_target"),
         (lambda it: it.compute_1d(curvature=-3), "wanted True, False, or a number of samples"),
         (lambda it: it.compute_1d(curvature="yes"), "wanted True, False, or a number of samples"),
-        (lambda it: it.spectrum(samples=0), r"spectrum\(...\)"),
+        (
+            lambda it: it.spectrum(samples=0),
+            r"^spectrum\(\.\.\.\): samples is 0; wanted a whole number from 1, null.$",
+        ),
+        (
+            lambda it: it.verdict(eigenvalues=-1),
+            r"^verdict\(\.\.\.\): eigenvalues is -1; wanted [^\n]*$",
+        ),
     ],
 )
 def test_curvature_that_makes_no_sense_is_refused(ask, message):
     landscape = LossLandscape(small_net(), data())
     with pytest.raises(InputError, match=message):
         ask(landscape)
+
+
+@pytest.mark.parametrize("layers", [5, [5], ["0.*", None]], ids=str)
+def test_layers_that_are_no_globs_are_refused(layers):
+    landscape = LossLandscape(small_net(), data())
+    for ask in (landscape.compute_1d, landscape.compute_2d, landscape.compute_seeds):
+        with pytest.raises(InputError, match=r"layers=.*; wanted a glob on names of parameters"):
+            ask(layers=layers)
 
 
 def test_a_function_with_its_own_loop_has_no_curvature():

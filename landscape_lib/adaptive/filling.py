@@ -7,13 +7,15 @@ import numpy as np
 from landscape_lib.core.geometry import is_wide
 from landscape_lib.core.grid import Grid
 
+LARGEST = 1e300  # beyond it differences of values overflow, and so would a spline
+
 
 @dataclass(frozen=True)
 class Space:
     """In which a metric is interpolated: its logarithm where it is positive and wide, else itself.
 
     Attributes:
-        log: Whether it is the logarithm.
+        log: Whether it is the logarithm; else values beyond 1e300 count as no numbers.
         extent: Largest less smallest finite value there; what errors are shares of.
     """
 
@@ -26,15 +28,15 @@ class Space:
         finite = values[np.isfinite(values)]
         if not finite.size:
             return cls(log=False, extent=1.0)
-        low, high = float(finite.min()), float(finite.max())
         if is_wide(finite, units):
-            return cls(log=True, extent=float(np.log(high) - np.log(low)))
-        return cls(log=False, extent=(high - low) or 1.0)
+            return cls(log=True, extent=float(np.log(finite.max()) - np.log(finite.min())))
+        finite = finite[np.abs(finite) <= LARGEST]
+        return cls(log=False, extent=(float(np.ptp(finite)) if finite.size else 0.0) or 1.0)
 
     def into(self, values: np.ndarray) -> np.ndarray:
         """Return heights, in this space, of values; of what has none, NaN."""
         if not self.log:
-            return np.asarray(values, dtype=np.float64)
+            return np.where(np.abs(values) > LARGEST, np.nan, values)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.log(values)
 

@@ -818,10 +818,8 @@ def prepare(
     Those that are larger than memory lie in ``folder``, or the system's for temporary files.
 
     Raises:
-        InputError: If a split is called train, or data are empty.
+        InputError: If data are empty.
     """
-    if "train" in (splits or {}):
-        raise InputError("A split is called 'train', which is the name of the data themselves.")
     return {
         "train": gather(data, "train", folder),
         **{n: gather(split, n, folder) for n, split in (splits or {}).items()},

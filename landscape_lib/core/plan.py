@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:  # importing torch takes a second; who only reads a plan need 
 
 log = logging.getLogger(__name__)
 
+DEVICES = r"cpu|cuda(:[0-9]+)?"
 PRECISIONS = ("float32", "float64", "tf32", "bf16", "model")
 
 
@@ -50,7 +52,10 @@ class Plan:
             raise InputError(
                 f"Unknown precision {self.precision!r}; choose one of {sorted(PRECISIONS)}."
             )
-
+        if not re.fullmatch(DEVICES, str(self.device)):
+            raise InputError(
+                f"A plan's device is {self.device!r}; wanted 'cpu', 'cuda' or 'cuda:N'."
+            )
         if self.precision == "tf32" and not self.device.startswith("cuda"):
             raise InputError(
                 f"Precision 'tf32' is a way in which an NVIDIA GPU multiplies, and this is "

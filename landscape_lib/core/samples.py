@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SAY_EVERY_S = 10.0
 _ARRAYS = (Tensor, np.ndarray)
+_NO_DATA = (Mapping, str, bytes)  # though they can be iterated
 TARGET_NAMES = ("labels", "label", "targets", "target")
 DEFAULT_BATCH_SIZE = 128
 
@@ -243,16 +244,26 @@ def _loader(data: Any, name: str) -> Any:
     if isinstance(data, IterableDataset):
         return DataLoader(data, DEFAULT_BATCH_SIZE)
     sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if isinstance(data, Dataset) or (sequence and not isinstance(data, Mapping)):
-        if not len(data):  # type: ignore[arg-type]
+    if isinstance(data, Dataset) or (sequence and not isinstance(data, _NO_DATA)):
+        if not _samples_in(data, name):
             raise InputError(f"The {name} data are empty; a landscape needs at least one sample.")
         return DataLoader(data, DEFAULT_BATCH_SIZE)
-    if hasattr(data, "__iter__") and not isinstance(data, Mapping | str | bytes):
+    if hasattr(data, "__iter__") and not isinstance(data, _NO_DATA):
         return data  # a loader of one's own
+    read = ", which is to be read first" if isinstance(data, str | bytes | PurePath) else ""
     raise InputError(
-        f"The {name} data are a {type(data).__name__}; wanted a Dataset, a DataLoader or another "
-        "iterable of batches, or a tuple of tensors (inputs, targets)."
+        f"The {name} data are a {type(data).__name__}{read}; wanted a Dataset, a DataLoader or "
+        "another iterable of batches, or a tuple of tensors (inputs, targets)."
     )
+
+
+def _samples_in(data: Any, name: str) -> int:
+    if not hasattr(data, "__len__"):
+        raise InputError(
+            f"The {name} data, a {type(data).__name__}, do not say how many samples they have. "
+            "Give the class a __len__; or let it be an IterableDataset, with __iter__."
+        )
+    return len(data)
 
 
 def _put_beside(arrays: Sequence[Any], name: str) -> TensorDataset:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from landscape_lib.core.errors import InputError
+from landscape_lib.core.evaluator import check_metric_name
 from landscape_lib.core.spec import is_said
 from landscape_lib.problems.naming import metrics_from
 
@@ -62,6 +63,25 @@ class Problem:
                 f"Problem.splits is a {type(self.splits).__name__}; it must be a dict of data, "
                 "as {'test': test_set}."
             )
+        _refuse_names(self.splits)
+
+
+def _refuse_names(splits: Mapping[str, Any]) -> None:
+    """Refuse names of splits that are no names, or the data's, or begin as another's metrics.
+
+    Raises:
+        InputError: If there is one.
+    """
+    for name in splits:
+        check_metric_name(name, "split")
+        if name == "train":
+            raise InputError("A split is called 'train', which is the name of the data themselves.")
+        for other in ("train", *splits):
+            if f"{name}_".startswith(f"{other}_loss_"):
+                raise InputError(
+                    f"A split is called {name!r}: its metrics could not be told from those of "
+                    f"{other!r}, {other}_loss_<name>. Choose another name."
+                )
 
 
 def _refuse_empty(model: nn.Module) -> None:

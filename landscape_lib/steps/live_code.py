@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path, PurePath
 from types import (
@@ -25,6 +26,7 @@ from types import (
     ModuleType,
 )
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -46,6 +48,8 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module())) - set(_HOOKS)  # tensors are in the model's hash
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
 
+_LEFT: WeakKeyDictionary[nn.Module, tuple[str, Any]] = WeakKeyDictionary()
+
 
 def live_hash(*things: Any) -> str:
     """Return the SHA-256 over what functions, classes and objects compute.
@@ -58,13 +62,62 @@ def live_hash(*things: Any) -> str:
     its name.  Another minor version of Python has other bytecode, hence another hash.
     """
     reader = _Reader()
-    return hash_text(canonical([reader.read(thing) for thing in things]))
+    return _hashed([reader.read(thing) for thing in things])
+
+
+@contextmanager
+def code_kept(network: nn.Module, *others: Any, needed: bool = True) -> Iterator[str]:
+    """Evaluate a network, and return ``live_hash`` of it and others as they were before.
+
+    Evaluating may change them: a ``forward`` that counts its calls, a metric that keeps a list.
+    Where they are to the last bit what the last evaluation of this network left, they count as what
+    they were before that one; whatever else changed meanwhile is a change.  The network's tensors
+    always count as they are.
+
+    Args:
+        network: What is evaluated.
+        others: What evaluates it.
+        needed: Whether the hash is; where not, it is empty, and read only for those that came last.
+    """
+    if not needed and network not in _LEFT:
+        yield ""
+        return
+    now = _read_beside(network, others)
+    left, before = _LEFT.get(network, ("", None))
+    meant = before if _hashed(now) == left else now
+    try:
+        yield _hashed([_with_tensors(meant[0], network), *meant[1:]]) if needed else ""
+    finally:
+        left = _hashed(_read_beside(network, others))
+        if left == _hashed(meant):
+            _LEFT.pop(network, None)
+        else:
+            _LEFT[network] = left, meant
+
+
+def _read_beside(network: nn.Module, others: Sequence[Any]) -> list[Any]:
+    """Read a network but for its tensors, and others."""
+    reader = _Reader(network)
+    return [reader.read(thing) for thing in (network, *others)]
+
+
+def _with_tensors(read: list[Any], network: nn.Module) -> list[Any]:
+    return read if read[0] else [hash_model(network), *read[1:]]
+
+
+def _hashed(read: list[Any]) -> str:
+    return hash_text(canonical(read))
 
 
 class _Reader:
-    """Turns things into nested lists of texts, the same for things that compute the same."""
+    """Turns things into nested lists of texts, the same for things that compute the same.
 
-    def __init__(self) -> None:
+    Args:
+        beside: A network whose tensors are left out.
+    """
+
+    def __init__(self, beside: nn.Module | None = None) -> None:
+        self._beside = beside
         self._seen: dict[int, int] = {}
         self._alive: list[Any] = []  # an id means something only while its object lives
         self._depth = 0
@@ -181,7 +234,7 @@ class _Reader:
             own = {n: v for n, v in vars(module).items() if n not in _OF_EVERY_MODULE}
             hooks = [list(own.pop(kind).values()) for kind in _HOOKS]
             parts.append([name, self.read(type(module)), self._all([own, hooks])])
-        return [hash_model(network), parts]
+        return ["" if network is self._beside else hash_model(network), parts]
 
     def _object(self, thing: Any) -> Any:
         if type(thing).__module__.split(".")[0] in SILENT:

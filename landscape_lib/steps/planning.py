@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +20,13 @@ from landscape_lib.core.folding import fold
 from landscape_lib.core.graphs import RECORDERS
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.lending import in_eval_mode
+from landscape_lib.core.memory import lacks_memory
 from landscape_lib.core.plan import Plan, choose_device
 from landscape_lib.core.precision import agreement
 from landscape_lib.core.randomness import fixed_randomness
 from landscape_lib.steps.bench import Bench
 from landscape_lib.steps.guarding import Evaluates, Guarded
+from landscape_lib.steps.objective import first_batch
 from landscape_lib.steps.usual import SIZES, usual_plan
 from landscape_lib.utils.hashing import canonical, hash_text
 from landscape_lib.utils.records import read_record, write_record
@@ -41,9 +44,10 @@ WORTH_IT = 0.95  # another plan is taken when it needs at most this share of the
 TRIALS = 24  # about so many timings a search makes
 RUNS = 3  # of a trial, the first to get warm
 RECORDED = 3  # more of what is replayed: after two it is recorded
-CHECKED = 24  # samples that check the plan of a tiny run
+CHECKED = 24  # samples that check the plan of a tiny run, or one that is given
 PAYS = 32  # times as many are evaluated in a run that pays for this check
 FEWEST = 64  # samples of a trial
+NEAR = 0.1  # from the centre: as far as a plan that is given is checked
 LONGEST_S = 0.2  # that a trial of the plain model takes: longer ones tell no more
 TOGETHER = (4, 16, 64)  # points at once
 START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins
@@ -109,19 +113,17 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     filter-normalized noise as far as 1 and as the grid's farthest corner: to 1e-5, or to what the
     precision rounds, or, where rounding alone moves the plain model by more, as near to float64 as
     the plain model.  Tiny runs do without a search: they take the usual plan, trusted after it
-    agreed at the centre on a few samples, and where it folds norms, nearly so a step away.
+    agreed at the centre on a few samples, and where it folds norms, nearly so a step away.  A plan
+    that is given is taken after it agreed on a few samples around the centre.
 
     Raises:
-        InputError: If the settings' ``plan:`` cannot be read.
+        InputError: If the settings' ``plan:`` cannot be read, or is not right here.
     """
     plain = Plan(choose_device(wishes.device), wishes.precision, None, torch.get_num_threads())
     if isinstance(wishes.plan, dict):
-        try:
-            return Plan(**{**vars(plain), **wishes.plan})
-        except TypeError as error:
-            raise InputError(
-                f"evaluation.plan is {wishes.plan}; its keys are {sorted(vars(plain))}."
-            ) from error
+        plan = _read(wishes.plan, plain)
+        _refuse_wrong(bench, plan)
+        return plan
     fixed = None if wishes.batch_size == "auto" else int(wishes.batch_size)
     base = replace(plain, batch_size=fixed)
     if wishes.plan == "plain" or not all(s.whole for s in bench.data.values()):
@@ -136,6 +138,67 @@ def choose_plan(bench: Bench, wishes: EvaluationSettings, grid: Grid) -> Plan:
     if plan == base or agrees(bench, plan, base, _distances(grid)):
         return plan
     return base
+
+
+def _read(told: Mapping[str, Any], plain: Plan) -> Plan:
+    try:
+        return Plan(**{**vars(plain), **told})
+    except TypeError as error:
+        raise InputError(
+            f"evaluation.plan is {dict(told)}; its keys are {sorted(vars(plain))}."
+        ) from error
+
+
+def _refuse_wrong(bench: Bench, plan: Plan) -> None:
+    """Raise unless a plan gives the plain model's values around the centre, on a few samples.
+
+    Points are evaluated in groups, and as often as it takes until what is recorded is replayed.
+    Compiling, which takes a minute and changes no more than rounding, is left out; so is a loop of
+    one's own, which calls the model as it is.
+
+    Raises:
+        InputError: If it does not.
+        Exception: Whatever the model or a metric raises, but for lack of memory.
+    """
+    plan = replace(plan, compile=False)
+    plain = replace(plan.plain(), batch_size=plan.batch_size)
+    if plan == plain or bench.own_loop:
+        return
+    few, model = _few(bench), bench.problem.model
+    grid = Grid((Axis(0.0, NEAR, (RECORDED + 1 if plan.graph else 2) * plan.points_at_once),))
+    direction = create_random_direction(model, seed=0)
+
+    def values(plan: Plan) -> list[Values]:
+        guarded = Guarded(few.evaluator(plan), Limits(bench.limits.on_error))
+        columns = measure(model, guarded, [direction], grid, range(grid.size)).values
+        return [{key: float(c[i]) for key, c in columns.items()} for i in range(grid.size)]
+
+    try:
+        found, wanted = values(plan), values(plain)
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        return  # with half as much at once, as the run will go on, it is another plan
+    wrong = _first_apart(few, plan, plain, grid.axes[0].steps().tolist(), found, wanted)
+    if wrong is None:
+        return
+    key, apart, distance = wrong
+    chosen = {name: value for name, value in plan.told().items() if value != vars(plain)[name]}
+    raise InputError(
+        f"evaluation.plan: with {chosen}, {key} differs by {apart:.1e} from the plain model, "
+        f"{distance:g} from the centre. Does a metric or the model use a weight other than as the "
+        "model's own attribute, as from a list or a closure? Leave out of the plan what is wrong "
+        f"({', '.join(chosen)}), or say plan: plain."
+    )
+
+
+def _few(bench: Bench) -> Bench:
+    """Return the problem on its first samples, or its first batch where none can be cut."""
+    data = {
+        name: samples.first(CHECKED) if samples.whole else first_batch(samples, None)
+        for name, samples in bench.data.items()
+    }
+    return replace(bench, data=data, standard_error=False, bootstrap=0)
 
 
 def _usual(bench: Bench, base: Plan, grid: Grid) -> Plan:
@@ -333,32 +396,44 @@ def agrees(
         distances: Where, from the centre.
         dir_type: Along what; of ``states``, values away from the centre need only be near.
     """
-    if plan.graph and not _replays_the_same(bench, plan, max(distances)):
+    reach = max(distances) or 1.0
+    if plan.graph and not _replays_the_same(bench, plan, reach):
         log.warning("Replaying CUDA graphs changes bits: this plan is dropped: %s", plan)
         return False
-    if plan.points_at_once > 1 and not _keeps_points_apart(bench, plan, max(distances)):
+    if plan.points_at_once > 1 and not _keeps_points_apart(bench, plan, reach):
         log.warning("The bits of a point depend on its neighbours: this plan is dropped: %s", plan)
         return False
     found, wanted = (
         values_along(bench, bench.evaluator(p), distances, dir_type) for p in (plan, plain)
     )
-    for distance, one, other in zip(distances, found, wanted, strict=True):
-        key, apart = disagreement(one, other, bench.counted(other))
-        exact = LOOSE if distance and dir_type == "states" else AGREEMENT
-        if apart <= agreement(plan, exact) or _as_near_to_the_truth(
-            bench, plain, ([distance], dir_type), one, other
-        ):
-            continue
+    wrong = _first_apart(bench, plan, plain, distances, found, wanted, dir_type)
+    if wrong is not None:
         log.warning(
             "%s differs by %.1e from the plain model, %g from the centre: this plan is dropped: %s "
             "Does the metric depend on the batch?",
-            key,
-            apart,
-            distance,
-            plan.canonical(),
+            *(*wrong, plan.canonical()),
         )
-        return False
-    return True
+    return wrong is None
+
+
+def _first_apart(
+    bench: Bench,
+    plan: Plan,
+    plain: Plan,
+    distances: Sequence[float],
+    found: Sequence[Values],
+    wanted: Sequence[Values],
+    dir_type: str = "weights",
+) -> tuple[str, float, float] | None:
+    """Return the key, by how much, and where a plan first differs from the plain model's values."""
+    for distance, one, other in zip(distances, found, wanted, strict=True):
+        key, apart = disagreement(one, other, bench.counted(other))
+        exact = LOOSE if distance and dir_type == "states" else AGREEMENT
+        if apart > agreement(plan, exact) and not _as_near_to_the_truth(
+            bench, plain, ([distance], dir_type), one, other
+        ):
+            return key, apart, distance
+    return None
 
 
 def _keeps_points_apart(bench: Bench, plan: Plan, reach: float) -> bool:
@@ -384,7 +459,7 @@ def _replays_the_same(bench: Bench, plan: Plan, reach: float) -> bool:
     """Evaluate as many groups of points as are recorded and replayed, with and without."""
     model, count = bench.problem.model, (RECORDED + 1) * plan.points_at_once
     direction = create_random_direction(model, seed=0)
-    grid = Grid((Axis(-(reach or 1.0), reach or 1.0, count),))
+    grid = Grid((Axis(-reach, reach, count),))
 
     def values(plan: Plan) -> list[bytes]:
         shard = measure(model, bench.evaluator(plan), [direction], grid, range(count))

@@ -1,7 +1,7 @@
 """Where the trainings that a run names walked, in the plane of its directions."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +53,18 @@ def states_of(checkpoints: Any, model: nn.Module) -> Mapping[str, State]:
     Raises:
         InputError: If one is something else, cannot be read, or a pattern fits no file.
     """
-    single = isinstance(checkpoints, str | Path | Mapping | nn.Module)
+    several = not isinstance(checkpoints, str | Path | Mapping | nn.Module)
     found: dict[str, State] = {}
-    for number, one in enumerate([checkpoints] if single else checkpoints):
+    wanted = "a path, a pattern such as 'epochs/*.pt', a state_dict or a model"
+    if several and not isinstance(checkpoints, Iterable):
+        raise InputError(f"checkpoints={checkpoints!r}; wanted {wanted}, or a list of them.")
+    for number, one in enumerate(checkpoints if several else [checkpoints]):
         if isinstance(one, str | Path):
             found |= open_states([str(one)], model)
         elif isinstance(one, Mapping | nn.Module):
             found[f"checkpoint {number}"] = one
         else:
-            raise InputError(
-                f"Checkpoint {number} is a {type(one).__name__}; wanted a path, a pattern such as "
-                "'epochs/*.pt', a state_dict or a model."
-            )
+            raise InputError(f"Checkpoint {number} is a {type(one).__name__}; wanted {wanted}.")
     return found
 
 

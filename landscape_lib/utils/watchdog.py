@@ -20,6 +20,7 @@ from landscape_lib.utils.signals import alarm_lent
 Found = TypeVar("Found")
 
 GRACE_S = 5.0  # that code gets, and at least as long as a point, to return to Python
+LONGEST_S = threading.TIMEOUT_MAX / 10  # some decades; beyond, no clock of the system goes
 AGAIN_S = 1.0  # after which it is raised once more, where somebody swallowed it
 
 
@@ -97,7 +98,7 @@ class Watchdog:
             TooLong: In the work itself, when its time is up.
         """
         try:
-            self._begin(self.seconds * points + more)
+            self._begin(min(self.seconds * points + more, LONGEST_S))
             try:
                 return work()
             finally:

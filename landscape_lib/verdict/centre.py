@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from landscape_lib.core import geometry
-from landscape_lib.verdict.evidence import Check, Evidence, at, percent, say
+from landscape_lib.verdict.evidence import Check, Evidence, at, doubt, percent, say
 
 CLEAR = 2.0  # standard errors from which a difference is taken for one
 SLIGHT = 0.01  # of the loss: less is no matter
@@ -207,7 +207,7 @@ def _along(evidence: Evidence, found: Mapping[str, Any]) -> str:
     for number, slope in enumerate(found["along"]):
         curve = evidence.curve(number)
         own = geometry.first_difference(*curve) if curve else None
-        beside = f" (from the grid {say(own.value)}, error about {say(own.error)})" if own else ""
+        beside = f" (from the grid {say(own.value)}, error {doubt(own.error)})" if own else ""
         told.append(f"{say(slope)} along {evidence.axes[number]}{beside}")
     return f"; {', '.join(told)}, in loss a step" if told else ""
 
@@ -248,8 +248,8 @@ def _second(evidence: Evidence, axis: int) -> tuple[str, str] | None:
     own = geometry.second_difference(*curve) if curve else None
     if own is None:
         return None
-    doubt = "unknown" if math.isnan(own.error) else f"about {say(own.error)}"
-    grid = f"{say(own.value)} from the grid (a step of {say(own.step)}, its own error {doubt})"
+    step = f"a step of {say(own.step)}, its own error {doubt(own.error)}"
+    grid = f"{say(own.value)} from the grid ({step})"
     part = evidence.part("curvature")
     if part is None:
         return "good", f"Along {name} {grid}."

@@ -224,6 +224,11 @@ def is_loss(label: Label) -> bool:
     return label.goal == "min" and label.units != "%"
 
 
+def doubt(error: float) -> str:
+    """Say an error that was estimated, where it was."""
+    return "unknown" if math.isnan(error) else f"about {say(error)}"
+
+
 def say(number: float) -> str:
     """Write a number with three digits."""
     return f"{number:.3g}"

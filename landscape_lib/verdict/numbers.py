@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape_lib.core import geometry
 from landscape_lib.core.topology import basins_of, criterion
-from landscape_lib.verdict.evidence import Evidence, Number, say
+from landscape_lib.verdict.evidence import Evidence, Number, doubt, say
 
 RADII = (0.05, 0.1, 0.25, 0.5, 1.0)  # steps; the ones that the grid covers
 LI = "Li et al. (2018), Visualizing the Loss Landscape of Neural Nets, section 4"
@@ -172,7 +172,7 @@ def _second(evidence: Evidence, axis: int) -> Number:
     own = geometry.second_difference(*curve) if curve else None
     told = "(L(h) - 2 L(0) + L(-h)) / h^2 along {}, h one step of the grid"
     if own is not None:
-        told += f", {say(own.step)}; error of step size about {say(own.error)}"
+        told += f", {say(own.step)}; error of step size {doubt(own.error)}"
     return Number(
         f"second difference along {name}",
         _given(own.value) if own else None,

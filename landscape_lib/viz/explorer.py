@@ -8,7 +8,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,7 @@ from landscape_lib.viz.axis_names import axis_name
 from landscape_lib.viz.figures import best_place, name_of
 from landscape_lib.viz.style import PLAIN_LOOK, choose_scale, number_text
 from landscape_lib.viz.told import plain
+from landscape_lib.viz.units import in_drawable_units
 
 CMAPS = ("viridis", "cividis", "plasma", "inferno", "magma")  # perceptually uniform, all of them
 COLOURS = 33  # of each map; the browser interpolates between them
@@ -125,6 +126,7 @@ def explorer_page(entries: Sequence[Entry], cmap: str = CMAPS[0], *, series: str
         InputError: As ``write_explorer``.
     """
     _refuse(entries, cmap)
+    entries = _drawable(entries, together=bool(series))
     shared = _shared(entries) if series else {}
     stride, exact = _economy(entries)
     told = [_Told.of(n, entry, stride, exact, shared) for n, entry in enumerate(entries)]
@@ -158,6 +160,18 @@ def _refuse(entries: Sequence[Entry], cmap: str) -> None:
         raise InputError(f"The runs are {names}; wanted at least one, each with its own name.")
     if cmap not in CMAPS:
         raise InputError(f"Unknown colour map {cmap!r}; choose one of {list(CMAPS)}.")
+
+
+def _drawable(entries: Sequence[Entry], *, together: bool) -> list[Entry]:
+    """Return runs with values in units that can be drawn, those of a series in the same ones."""
+    found = []
+    for group in [entries] if together else [[entry] for entry in entries]:
+        surfaces = [entry.surface for entry in group]
+        for key in surfaces[0].keys:
+            surfaces, _ = in_drawable_units(surfaces, key, PLAIN_LOOK)
+        pairs = zip(group, surfaces, strict=True)
+        found += [replace(entry, surface=surface) for entry, surface in pairs]
+    return found
 
 
 def _shared(entries: Sequence[Entry]) -> dict[str, np.ndarray]:

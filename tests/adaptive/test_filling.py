@@ -80,6 +80,19 @@ def test_positive_wide_values_are_interpolated_as_logarithms(values, units, log)
     assert space.extent == pytest.approx(np.ptp(space.into(finite)))
 
 
+def test_values_whose_differences_would_overflow_are_no_numbers_to_a_spline():
+    space = Space.of(np.array([1e308, -1e308, 1.0, 3.0]))
+    assert space == Space(log=False, extent=2.0)
+    np.testing.assert_array_equal(space.into(np.array([-1e308, 3.0])), [np.nan, 3.0])
+    assert Space.of(np.array([1e308, -1e308])).extent == 1
+    grid = Grid((Axis(-1, 1, 9), Axis(-1, 1, 5)))
+    values = np.where(np.arange(45).reshape(9, 5) % 7 == 0, 1e308, -1e308)
+    values[::3] = 2.0
+    space = Space.of(values)
+    found = fill(grid, space.into(values), grid.depths() <= 1, space.extent)
+    assert np.isinf(found.misses[values != 2][grid.depths()[values != 2] <= 1]).all()
+
+
 def test_a_constant_has_an_extent_to_divide_by():
     assert Space.of(np.full(3, 2.5)).extent == 1
     assert Space.of(np.full(3, np.nan)).extent == 1

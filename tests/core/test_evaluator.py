@@ -479,11 +479,6 @@ def test_splits_have_keys_of_their_own():
     ]
 
 
-def test_a_split_called_train_is_refused():
-    with pytest.raises(InputError, match="A split is called 'train'"):
-        prepare((torch.zeros(1),), {"train": (torch.zeros(1),)})
-
-
 def test_a_point_can_be_abandoned_between_batches():
     model, data, _, metrics = small_problem()
     evaluator = Evaluator(model, metrics, prepare(data), Plan(batch_size=4))

@@ -47,3 +47,10 @@ def test_tf32_is_refused_where_nothing_multiplies_so():
 def test_graph_is_true_or_false():
     with pytest.raises(InputError, match=r"A plan's graph is 1; wanted true or false"):
         Plan("cuda", graph=1)
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "cuda:", "auto"])
+def test_a_plans_device_is_one_that_is_known(device):
+    wanted = f"A plan's device is '{device}'; wanted 'cpu', 'cuda' or 'cuda:N'"
+    with pytest.raises(InputError, match=wanted):
+        Plan(device)

@@ -2,6 +2,7 @@
 
 import random
 from collections import UserDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,6 +194,21 @@ def test_data_of_another_kind_are_refused(data):
         InputError, match=f"data are a {type(data).__name__}; wanted a Dataset, a DataLoader"
     ):
         gather(data)
+
+
+@pytest.mark.parametrize("data", ["data.pt", b"data.pt", Path("data.pt")])
+def test_a_path_is_no_data_and_not_its_letters(data):
+    with pytest.raises(InputError, match=f"data are a {type(data).__name__}, which is to be read"):
+        gather(data)
+
+
+def test_a_data_set_that_does_not_know_its_length_says_what_it_lacks():
+    class Endless(Dataset):
+        def __getitem__(self, index):
+            return INPUTS[index % len(INPUTS)], 0
+
+    with pytest.raises(InputError, match="The data data, a Endless, do not say how many samples"):
+        gather(Endless())
 
 
 # --------------------------------------------------------------------------- what a batch is

@@ -325,6 +325,16 @@ def test_the_search_finds_a_plan_that_is_right(gpu):
     assert plan != plan.plain()
 
 
+@pytest.mark.parametrize("how", PLANS)
+def test_a_plan_by_hand_that_is_right_is_taken_as_it_is(how):
+    model, data = case("resnet")
+    wanted = Plan(**{"device": DEVICE, "threads": 1, "fold": True, "graph": True, **PLANS[how]})
+    bench = bench_of(model, data)
+    with borrowed(model), settings_kept():
+        wishes = EvaluationSettings(device=DEVICE, plan=wanted.told())
+        assert choose_plan(bench, wishes, Grid((Axis(-1, 1, 5),))) == wanted
+
+
 def test_gpus_have_names_that_all_processes_know():
     names = gpus.names_of_gpus()
     assert len(names) == len(set(names)) == torch.cuda.device_count()

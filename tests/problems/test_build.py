@@ -173,6 +173,19 @@ def test_a_problem_without_samples_is_refused_before_anything_is_evaluated(good)
             "nn.Linear(1, 1), (t, t), splits=(t, t)",
             "Problem.splits is a tuple; it must be a dict of data",
         ),
+        (
+            "nn.Linear(1, 1), (t, t), splits={1: (t, t)}",
+            "The split name 1 is refused: a name must be text",
+        ),
+        ("nn.Linear(1, 1), (t, t), splits={'train': (t, t)}", "A split is called 'train', which"),
+        (
+            "nn.Linear(1, 1), (t, t), splits={'test': (t, t), 'test_loss': (t, t)}",
+            "A split is called 'test_loss': its metrics could not be told from those of 'test'",
+        ),
+        (
+            "nn.Linear(1, 1), (t, t), splits={'train_loss_b': (t, t)}",
+            "A split is called 'train_loss_b': its metrics could not be told from those of 'train'",
+        ),
     ],
 )
 def test_a_problem_checks_itself_at_birth(arguments, message, here):

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_lib.steps.live_code import live_hash
+from landscape_lib.steps.live_code import code_kept, live_hash
 
 BASE = """
 import functools, math, torch
@@ -323,3 +323,58 @@ def test_what_a_function_imports_when_it_runs_counts(tmp_path, monkeypatch):
     before = live_hash(metric)
     (tmp_path / "imported_late.py").write_text("def f(x):\n    return 2 * x\n")
     assert live_hash(metric) != before
+
+
+def test_a_network_and_its_metrics_count_as_they_do_alone():
+    model = hooked(2.0)
+    metric = loaded(BASE)
+    for _ in range(2):
+        with code_kept(model, metric) as code:
+            assert code == live_hash(model, metric)
+    with code_kept(model, metric, needed=False) as code:
+        assert not code
+
+
+def test_what_changes_while_a_network_is_evaluated_counts_as_before_until_others_change_it():
+    model = WithAttribute(1.0)
+    with code_kept(model) as first:
+        model._factor = 2.0
+    with code_kept(model) as second:
+        model._factor = 3.0
+    with code_kept(model, needed=False):
+        model._factor = 4.0
+    assert second == first
+    model._factor = 3.0
+    with code_kept(model) as third:
+        pass
+    assert third == live_hash(model) != first
+    model._factor = 1.0
+    with code_kept(model) as again:
+        pass
+    assert again == first
+
+
+def test_the_tensors_of_a_network_that_changes_by_itself_count():
+    model = nn.Sequential(nn.Linear(2, 1), WithAttribute(1.0))
+    with code_kept(model) as first:
+        model[1]._factor = 2.0
+    with torch.no_grad():
+        model[0].bias.add_(1)
+    with code_kept(model) as second:
+        pass
+    assert second != first
+
+
+def test_a_change_counts_after_an_evaluation_that_failed():
+    def fails(model):
+        with code_kept(model):
+            model._factor = 2.0
+            raise KeyboardInterrupt
+
+    model = WithAttribute(1.0)
+    first = live_hash(model)
+    with pytest.raises(KeyboardInterrupt):
+        fails(model)
+    with code_kept(model) as second:
+        pass
+    assert second == first

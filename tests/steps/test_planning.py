@@ -18,6 +18,7 @@ from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, disagreement
 from landscape_lib.core.grid import Axis, Grid
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.samples import as_batches
 from landscape_lib.core.together import Together
 from landscape_lib.problems.problem import Problem
 from landscape_lib.problems.resnet import ResNet
@@ -104,6 +105,10 @@ def test_points_at_once_whose_bits_depend_on_each_other_are_dropped(monkeypatch,
     monkeypatch.setattr(Together, "judge", leaking)
     assert not agrees(bench, plan, Plan(threads=1), [0.0, 1.0])
     assert "The bits of a point depend on its neighbours: this plan is dropped" in caplog.text
+
+
+def test_points_at_once_are_compared_elsewhere_too_where_the_centre_is_all_that_is_asked():
+    assert agrees(bench_of(), Plan(threads=1, points_at_once=4), Plan(threads=1), [0.0])
 
 
 def test_graphs_are_taken_where_there_are_any_and_they_are_faster(long, monkeypatch, caplog):
@@ -331,6 +336,85 @@ def test_what_was_chosen_is_kept_and_used_again(long, tmp_path, caplog):
 def test_a_plan_by_hand_that_makes_no_sense_is_refused(plan, message):
     with pytest.raises(InputError, match=message):
         choose_plan(bench_of(), wishes(plan=plan), GRID)
+
+
+class Listed(nn.Module):
+    """Its weight is used through a list, which several points at once do not reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(192, 10)
+        self.weights = [self.linear.weight]
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weights[0].T
+
+
+def test_a_plan_by_hand_that_is_wrong_here_is_refused_and_says_by_how_much():
+    told = {"points_at_once": 4, "threads": 1}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
+    own = {"norm": lambda outputs, targets: model[1].weight.norm()}
+    for bench in (bench_of(own, model), bench_of(model=Listed())):
+        with pytest.raises(
+            InputError,
+            match=r"with {'points_at_once': 4}, train_loss\w* differs by \d\.\de-0\d from the "
+            r"plain model, 0 from the centre.*wrong \(points_at_once\), or say plan: plain",
+        ):
+            choose_plan(bench, wishes(plan=told), GRID)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"points_at_once": 4, "batch_size": 32},
+        {"fold": True, "channels_last": True, "batch_size": 1024},
+        {"precision": "bf16", "fold": True},
+        {"precision": "float64", "batch_size": 7},
+        {"compile": True, "channels_last": True},
+        Plan(threads=1, batch_size=16, fold=True, points_at_once=16).told(),
+    ],
+    ids=str,
+)
+def test_a_plan_by_hand_that_is_right_is_taken_as_it_is(told):
+    metrics = {"ce": nn.CrossEntropyLoss(), "square": lambda outputs, targets: outputs.square()}
+    assert choose_plan(bench_of(metrics), wishes(plan=told), GRID) == Plan(**{"threads": 1, **told})
+
+
+def test_a_plan_by_hand_is_checked_on_a_few_samples(monkeypatch):
+    seen = []
+    bench = bench_of({"a": lambda outputs, targets: seen.append(targets.numel()) or outputs})
+    choose_plan(bench, wishes(plan={"batch_size": 7}), GRID)  # no other values than a batch's
+    assert not seen
+    choose_plan(bench, wishes(plan={"fold": True, "batch_size": 50}), GRID)
+    assert set(seen) <= {1, planning.CHECKED}
+
+
+def test_a_plan_by_hand_that_lacks_memory_is_left_to_the_run_which_halves_it(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(planning, "measure", full)
+    plan = Plan(threads=1, fold=True)
+    assert choose_plan(bench_of(), wishes(plan=plan.told()), GRID) == plan
+
+
+def test_a_plan_by_hand_is_checked_on_batches_that_cannot_be_cut():
+    batches = [(torch.randn(size, 192), torch.arange(size) % 10) for size in (5, 9, 3)]
+    problem = Problem(Listed(), as_batches(batches), nn.CrossEntropyLoss())
+    bench = lay_out("own", problem, code="", args={}, wishes=EvaluationSettings())
+    assert not bench.data["train"].whole
+    with pytest.raises(InputError, match=r"with {'points_at_once': 2}, train_loss differs by"):
+        choose_plan(bench, wishes(plan={"points_at_once": 2}), GRID)
+
+
+def test_a_plan_by_hand_that_records_is_checked_where_it_is_replayed(monkeypatch):
+    """No CPU has graphs: a stand-in that runs the work again."""
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", Again)
+    plan = Plan(threads=1, graph=True)
+    assert choose_plan(bench_of(), wishes(plan=plan.told()), GRID) == plan
+    monkeypatch.setattr(Again, "off", 1e-3)
+    with pytest.raises(InputError, match=r"with {'graph': True}, train_loss differs by 1.0e-03"):
+        choose_plan(bench_of(), wishes(plan=plan.told()), GRID)
 
 
 def test_folding_what_cannot_be_folded_is_refused():

@@ -80,6 +80,14 @@ def test_what_is_in_time_is_left_alone_and_several_points_have_several_times_as_
             watchdog.watch(lambda: 1 / 0)
 
 
+def test_a_limit_beyond_every_clock_is_none():
+    with Watchdog(1e300, never) as watchdog:
+        for points in (1, 10**9):
+            assert watchdog.watch(lambda: "done", points=points) == "done"
+        time.sleep(0.1)
+        assert watchdog._watcher.is_alive()
+
+
 HANGS = """
 import ctypes, sys
 from pathlib import Path

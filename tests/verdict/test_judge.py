@@ -234,6 +234,14 @@ def test_a_gradient_is_judged_by_what_it_would_gain():
     assert "to first order: rounding" in found(with_gradient(1e-10, -1.0), "gradient")
 
 
+def test_an_error_that_too_few_steps_tell_nothing_of_is_unknown():
+    grid = Grid((Axis(-1, 1, 3),))
+    verdict = verdict_of(grid.axes[0].steps() ** 2 + 0.1, grid, centre_of(axes=1))
+    assert "0 along x (from the grid 0, error unknown)" in found(verdict, "gradient")
+    (second,) = (n for n in verdict["numbers"] if n["name"] == "second difference along x")
+    assert second["definition"].endswith("error of step size unknown.")
+
+
 def test_curvature_that_disagrees_is_told_by_how_much():
     def with_curvature(x, y):
         return verdict_of(centre=centre_of(curvature={"plane": [[x, 0], [0, y]], "samples": 100}))

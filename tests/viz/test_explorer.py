@@ -107,6 +107,19 @@ def test_scale_and_clip_begin_as_the_figures_have_them():
     assert 2 < metric["clip"] < 1e6
 
 
+def test_values_whose_differences_would_overflow_are_shown_in_units_of_their_own():
+    values = np.where(BOWL > 3, 1.5e308, -1e308)
+    found = read(surface(train_loss=values, test_loss=BOWL))
+    np.testing.assert_allclose(found.values(0, "train_loss"), values / 1e308)
+    np.testing.assert_array_equal(found.values(0, "test_loss"), BOWL)
+    names = [metric["name"] for metric in found.told["runs"][0]["metrics"]]
+    assert names[0].endswith(" / 10\N{SUPERSCRIPT THREE}\N{SUPERSCRIPT ZERO}\N{SUPERSCRIPT EIGHT}")
+    entries = [Entry("calm", surface(train_loss=BOWL)), Entry("wild", surface(train_loss=values))]
+    for series, unit in (("", 1.0), ("training", 1e308)):
+        found = Read(explorer_page(entries, series=series))
+        np.testing.assert_allclose(found.values(0, "train_loss"), BOWL / unit)
+
+
 def test_a_curve_and_several_runs_are_in_one_page():
     curve = Surface(Grid((Axis(0, 1, 3),)), {"train_loss": np.array([3.0, np.nan, 1.0])})
     found = Read(explorer_page([Entry("a", surface(train_loss=BOWL)), Entry("b", curve)]))
