@@ -64,7 +64,7 @@ def main() -> int:
     write([picture(filled_contour(s, KEY, dots), 130) for s in (whole, adaptive)], "adaptive.png")
     previews = [after(whole, share) for share in SHARES]
     write([picture(filled_contour(s, KEY, dots), 95) for s in previews], "preview.png")
-    apart, computed = off(adaptive, whole)[KEY], adaptive.computed
+    apart, computed = off(adaptive, whole)[KEY], np.asarray(adaptive.computed)
     covered = (np.abs(adaptive[KEY] - whole[KEY]) <= adaptive.errors[KEY])[~computed].mean()
     sys.stdout.write(
         f"{adaptive.evaluated} of {whole.grid.size} points, worst {apart.max():.2f} % of the log "

@@ -12,6 +12,7 @@ from PIL import Image
 
 from landscape_lib import Axis, Grid, Surface, config, measure
 from landscape_lib.core.plan import Plan
+from landscape_lib.core.topology import basins_of
 from landscape_lib.steps.bench import set_up
 from landscape_lib.utils.storage import load_directions, load_surface
 
@@ -20,13 +21,6 @@ KEY = "train_loss"
 COLOURS = {"with_skips": "tab:blue", "without_skips": "tab:red"}
 NEAR = Grid((Axis(-0.05, 0.05, 21),))
 LEVELS = 10 ** np.arange(-3, 4.26, 0.5)
-
-
-def minima(values: np.ndarray) -> list[tuple[int, int]]:
-    """Return the inner points that are lower than all eight neighbours."""
-    inner = np.ndindex(values.shape[0] - 2, values.shape[1] - 2)
-    boxes = (((i + 1, j + 1), values[i : i + 3, j : j + 3]) for i, j in inner)
-    return [place for place, box in boxes if box[1, 1] < np.delete(box.ravel(), 4).min()]
 
 
 def near(run: str) -> list[np.ndarray]:
@@ -47,8 +41,9 @@ def draw(surfaces: dict[str, Surface]) -> Figure:
         values = surface[KEY]
         drawn = panel.contourf(x, y, values.T, LEVELS, norm=LogNorm(), extend="both")
         panel.contour(x, y, values.T, LEVELS, colors="black", linewidths=0.3)
-        for i, j in minima(values):
-            panel.plot(x[i], y[j], "w.", markersize=5, markeredgecolor="black", markeredgewidth=0.5)
+        for i, j in (basin.minimum for basin in basins_of(surface, KEY)[0]):
+            dot = {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.5}
+            panel.plot(x[i], y[j], "w.", clip_on=False, zorder=3, **dot)
         panel.set(title=RUNS[run], xlabel="α", ylabel="β", aspect="equal")
         draw_cut(cut, run)
     figure.colorbar(drawn, ax=panels, label="train loss", ticks=10.0 ** np.arange(-3, 5))
@@ -77,9 +72,10 @@ def main() -> int:
         middle = tuple(count // 2 for count in values.shape)
         sys.stdout.write(
             f"{run}: {values[middle]:.4f} at the centre, at most {values.max():,.0f}, "
-            f"{len(minima(values))} local minima, "
             f"held-out accuracy {surface['test_acc'][middle]:.1f} %\n"
         )
+        for basin in basins_of(surface, KEY)[0]:
+            sys.stdout.write(f"  {basin}\n")
     out = Path(__file__).with_name("demo.png")
     draw(surfaces).savefig(out, dpi=110)
     Image.open(out).convert("RGB").quantize(128).save(out, optimize=True)

@@ -1,6 +1,7 @@
 """Draw docs/import.png: two other tools' own pictures, and ours of their files.
 
-It needs both: pip install losscape landscaper, then python docs/draw_import.py in an empty folder.
+It needs both: pip install losscape landscaper, then python /path/to/docs/draw_import.py
+in an empty folder, where both leave files.
 """
 
 import sys
@@ -9,10 +10,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from landscaper import LossLandscape as Landscaper
-from losscape.create_landscape import create_3D_losscape
+from landscaper import LossLandscape as Landscaper  # type: ignore[import-not-found]
+from losscape.create_landscape import create_3D_losscape  # type: ignore[import-not-found]
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -92,7 +94,9 @@ def main() -> int:
     panels = {
         tool: (pictures[tool], import_surface(path, f"{tool}.h5")) for tool, path in files.items()
     }
-    draw(panels).savefig("import.png", dpi=80)
+    out = Path(__file__).with_name("import.png")
+    draw(panels).savefig(out, dpi=80)
+    Image.open(out).convert("RGB").quantize(128).save(out, optimize=True)
     return 0
 
 

@@ -45,11 +45,11 @@ def trained(data: Pair) -> nn.Module:
     return net.eval()
 
 
-def panel(axes: Axes, surface: Surface, key: str, title: str, norm: Normalize) -> None:
+def panel(axes: Axes, surface: Surface, key: str, title: str, levels: np.ndarray) -> None:
     """Draw filled contours, the trained network (cross) and the lowest or highest point (dot)."""
     x, y = (axis.steps() for axis in surface.grid.axes)
     values, percent = surface[key], surface.labels[key].units == "%"
-    levels = np.linspace(0, 100, 11) if percent else np.geomspace(norm.vmin, norm.vmax, 17)
+    norm = (Normalize if percent else LogNorm)(levels[0], levels[-1])
     drawn = axes.contourf(x, y, values.T, levels, norm=norm, extend="neither" if percent else "max")
     axes.contour(x, y, values.T, levels, colors="black", linewidths=0.3)
     axes.plot(0, 0, "wx", markersize=7, markeredgewidth=1.6)
@@ -72,8 +72,8 @@ def draw_objective(net: nn.Module, data: Pair, folder: Path) -> Figure:
         strict=True,
     ):
         values = landscape.surface[f"train_loss_{key}"]
-        norm = LogNorm(values.min(), np.quantile(values, 0.9))
-        panel(axes, landscape.surface, f"train_loss_{key}", title, norm)
+        levels = np.geomspace(values.min(), np.quantile(values, 0.9), 17)
+        panel(axes, landscape.surface, f"train_loss_{key}", title, levels)
         axes.set(xlabel="α: all weights times 1 + α", ylabel="β: random direction")
     return figure
 
@@ -88,14 +88,13 @@ def draw_classes(net: nn.Module, data: Pair, folder: Path) -> Figure:
         key=lambda key: float(surface[key].mean()),
     )
     figure = Figure(figsize=(11.5, 3.2), layout="constrained")
-    loss = surface["train_loss_loss"]
-    norms = (LogNorm(loss.min(), loss.max()), Normalize(0, 100), Normalize(0, 100))
-    for axes, key, norm in zip(
-        figure.subplots(1, 3), ("train_loss_loss", digits[-1], digits[0]), norms, strict=True
-    ):
+    loss, shares = surface["train_loss_loss"], np.linspace(0, 100, 11)
+    shown = {"train_loss_loss": np.geomspace(loss.min(), loss.max(), 17)}
+    shown |= {digits[-1]: shares, digits[0]: shares}
+    for axes, (key, levels) in zip(figure.subplots(1, 3), shown.items(), strict=True):
         name = key.rpartition("_")[2]
-        title = "cross-entropy" if norm is norms[0] else f"accuracy of {name}, %"
-        panel(axes, surface, key, title, norm)
+        title = "cross-entropy" if name == "loss" else f"accuracy of {name}, %"
+        panel(axes, surface, key, title, levels)
         axes.set(xlabel="α", ylabel="β")
     return figure
 

@@ -3,6 +3,7 @@
 import copy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,15 +41,15 @@ def trained() -> nn.Sequential:
 def rescaled(model: nn.Sequential) -> nn.Sequential:
     """Return the same function: ReLU lets a factor through, and the next layer takes it back."""
     other = copy.deepcopy(model)
-    first, second = other[1], other[3]
+    weight, bias, next_weight, _ = other.parameters()
     with torch.no_grad():
-        first.weight.mul_(FACTOR)
-        first.bias.mul_(FACTOR)
-        second.weight.div_(FACTOR)
+        weight.mul_(FACTOR)
+        bias.mul_(FACTOR)
+        next_weight.div_(FACTOR)
     return other
 
 
-def curve(model: nn.Sequential, reach: float, **options) -> tuple[np.ndarray, np.ndarray]:
+def curve(model: nn.Sequential, reach: float, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return steps and train loss along one random direction."""
     landscape = LossLandscape(model, split()[0], nn.CrossEntropyLoss())
     found = landscape.compute_1d("random", (-reach, reach, 81), save=False, **options)

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from PIL import Image
 
 from landscape_lib.core.topology import basins_of
 from landscape_lib.utils.storage import load_surface
@@ -38,7 +39,9 @@ def main() -> int:
                 panel.imshow(pyplot.imread(path))
             panel.axis("off")
         row[0].set_title(name, fontsize=10)
-    figure.savefig("topology.png", dpi=110)
+    out = Path(__file__).with_name("topology.png")
+    figure.savefig(out, dpi=110)
+    Image.open(out).convert("RGB").quantize(128).save(out, optimize=True)
     return 0
 
 

@@ -62,7 +62,7 @@ class Label:
 CURVATURE: Mapping[str, Label] = {
     "hessian_min": Label("smallest Hessian eigenvalue", goal="max"),
     "hessian_max": Label("largest Hessian eigenvalue"),
-    "hessian_ratio": Label("Hessian |λ_min / λ_max|"),
+    "hessian_ratio": Label("Hessian |λmin / λmax|"),
 }
 
 

@@ -82,7 +82,7 @@ def is_a_minimum(evidence: Evidence) -> Check | None:
     found = " ".join([found, *filter(None, others)])
     do = {
         "good": "",
-        "note": "Nothing, unless you say that the centre is the lowest point.",
+        "note": "Nothing to do, unless you say that the centre is the lowest point.",
         "warning": "Say so beside the picture, and look into training: was the loss still falling?",
     }[state]
     return Check("minimum", state, title, found, why, do)

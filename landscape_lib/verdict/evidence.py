@@ -169,9 +169,9 @@ class Evidence:
 
     @property
     def free(self) -> list[int]:
-        """The axes with more than one step that lead to no model."""
+        """The axes with more than one step that do not lead to another model, not even in part."""
         counts = self.surface.grid.shape
-        return [n for n in range(len(counts)) if counts[n] > 1 and n not in self.targets]
+        return [n for n, count in enumerate(counts) if count > 1 and "target" not in self.kinds[n]]
 
     @cached_property
     def sampling_error(self) -> float:

@@ -5,6 +5,7 @@ from html import escape
 from landscape_lib.verdict.judge import Verdict
 
 MARKS = {"good": "✓", "note": "•", "warning": "!", "unknown": "?"}
+COUNTED = {"note": "notes", "warning": "warnings"}  # states that are nouns, when there are several
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 STYLE = """
 :root { color-scheme: light dark;
@@ -30,9 +31,8 @@ td small { display: block; opacity: 0.75; }
 def page(verdict: Verdict) -> str:
     """Return a verdict as one HTML page without scripts, links or other files."""
     name = escape(str(verdict["run"]))
-    counts = [
-        f"{sum(check['state'] == state for check in verdict['checks'])} {state}" for state in MARKS
-    ]
+    states = [check["state"] for check in verdict["checks"]]
+    counts = [_count(states.count(state), state) for state in MARKS]
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -47,6 +47,10 @@ def page(verdict: Verdict) -> str:
             "</tbody></table></body></html>\n",
         ]
     )
+
+
+def _count(number: int, state: str) -> str:
+    return f"{number} {state if number == 1 else COUNTED.get(state, state)}"
 
 
 def _check(check: Verdict) -> str:

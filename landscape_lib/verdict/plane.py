@@ -80,9 +80,9 @@ def _line(evidence: Evidence, axis: int) -> tuple[str, str]:
     if error > 0 and found.over_line <= 2 * error:
         return (
             "good",
-            f"{told} it rises to {size}: within two sampling errors ({say(error)}) of none.",
+            f"{told} it rises by up to {size}: within two sampling errors ({say(error)}) of none.",
         )
-    return "note", f"{told} it rises to {size}: a barrier."
+    return "note", f"{told} it rises by up to {size}: a barrier."
 
 
 def extent(evidence: Evidence) -> Check | None:

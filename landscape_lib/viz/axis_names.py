@@ -9,6 +9,7 @@ from landscape_lib.viz.style import number_text
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 BETA = "\N{GREEK SMALL LETTER BETA}"
 LAMBDA = "\N{GREEK SMALL LETTER LAMDA}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 LETTERS = (ALPHA, BETA)
 
 
@@ -106,7 +107,7 @@ def _component(about: Mapping[str, Any]) -> str:
 
 def _eigenvector(about: Mapping[str, Any]) -> str:
     value = number_text(float(about["eigenvalue"]), 3)
-    return f"eigenvector {int(about['eigenvector'])}, {LAMBDA} = {value}"
+    return f"eigenvector {int(about['eigenvector'])}, {LAMBDA}{NO_BREAK}={NO_BREAK}{value}"
 
 
 _CURVES = {"bezier": " along a trained Bezier curve", "chain": " along a trained chain"}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from landscape_lib.core.errors import InputError
@@ -42,11 +43,13 @@ from landscape_lib.viz.units import in_drawable_units
 
 WIDTH = 7.1  # inches, 180 mm: both columns of most journals
 ROW, BAR = 2.45, 0.65  # heights of a row of panels and of the colour bars under them, inches
+BAR_LETTERS = 80  # of a colour bar's numbers under a whole row, gaps between them counted
 FRAME = 1.65  # height of a panel without its title and names, at most, inches
 BESIDE, BETWEEN = (
     0.55,
     0.42,
 )  # widths of the names left of a row and of each panel's numbers, inches
+ROWS_APART = 0.1  # room above and below each row, inches
 TITLE = 0.45  # room for the title above them, where labels of axes have two lines, inches
 MOST_COLUMNS = 3
 DIFFERENCES = "RdBu_r"  # red is higher, blue lower, white the same: told apart with any eyes
@@ -117,16 +120,23 @@ def comparison(
         blocks = _blocks([p for p in panels if differences or not p.is_apart])
         heights = [height_of(block) for block in blocks] + [ROW] * bool(lines)
         size = figure_size(look.style, WIDTH, sum(heights) + TITLE)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = spaced_figure(size)
         places = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
         parts: list[SubFigure] = list(places.ravel())
         for part, block in zip(parts, blocks, strict=False):  # the last part may hold curves
             draw_block(part, block)
         if lines:
             label = next(iter(cuts.values())).labels[key]
-            draw_lines(parts[-1].subplots(), lines, label, look, _common_axis(cuts))
+            axes = parts[-1].subplots()
+            draw_lines(axes, lines, label, look, _common_axis(cuts))
+            axes.legend(frameon=False)  # a single one has a name, too: it is one run among others
         figure.suptitle(name_of(next(iter(having.values())).labels[key]), parse_math=False)
         return figure
+
+
+def spaced_figure(size: tuple[float, float]) -> Figure:
+    """Return a figure whose rows and title do not touch."""
+    return Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=ROWS_APART))
 
 
 def _lines(
@@ -172,7 +182,7 @@ class Panel:
             draw_cells(axes, self.view)
         elif not self.view.is_empty:
             bands = draw_bands(axes, self.view)
-        furnish(axes, self.view, room=0.65)
+        furnish(axes, self.view, room=0.55)
         if not self.is_apart:
             mark_points(axes, self.view)
         elif min(axes.get_xlim()) <= 0 <= max(axes.get_xlim()):
@@ -252,10 +262,11 @@ def _difference_notes(view: View) -> list[str]:
     if not known.size:
         return ["nowhere both finite"]
     missing = view.values.size - known.size
-    said = f"lower at {(known < 0).sum()} of {known.size} points"
+    said = f"lower at {(known < 0).sum():,} of {known.size:,} points"
     if not known.any():
         said = "equal where both are finite" if missing else "equal everywhere"
-    return [said] + ([f"{missing} of {view.values.size} are missing in one"] if missing else [])
+    absent = f"{missing:,} of {view.values.size:,} are missing in one"
+    return [said, absent] if missing else [said]
 
 
 def _blocks(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -289,6 +300,15 @@ def _steepness(view: View) -> float:
     return float(np.ptp(view.y) / np.ptp(view.x))
 
 
+def _name_once(frames: Sequence[Axes], columns: int) -> None:
+    """Name the vertical axes of a row at its first panel alone, where all are the same."""
+    for start in range(0, len(frames), columns):
+        first, *others = frames[start : start + columns]
+        if all(frame.get_ylabel() == first.get_ylabel() for frame in others):
+            for frame in others:
+                frame.set_ylabel("")
+
+
 def draw_block(part: SubFigure, block: Sequence[Panel]) -> None:
     """Draw panels beside each other, with one colour bar for all that share their colours."""
     columns = min(len(block), MOST_COLUMNS)
@@ -296,14 +316,17 @@ def draw_block(part: SubFigure, block: Sequence[Panel]) -> None:
     for frame in frames[len(block) :]:
         frame.remove()
     drawn = [(panel, frame, panel.draw(frame)) for panel, frame in zip(block, frames, strict=False)]
-    for number, (panel, frame, _) in enumerate(drawn):
-        if number % columns:
-            frame.set_ylabel("")
+    _name_once([frame for _, frame, _ in drawn], columns)
+    for panel, frame, _ in drawn:
         write_title(frame, textwrap.fill(plain_text(panel.title), 34), panel.said)
     for kind in (False, True):
         alike = [found for found in drawn if found[0].is_apart is kind]
         shown = [found for found in alike if not found[0].view.is_empty]
         if shown:
             bands = next((found[2] for found in shown if found[2] is not None), None)
+            share = min(len(alike), columns) / columns
+            letters = round(share * BAR_LETTERS)
             place = {"location": "bottom", "aspect": 15 * len(alike), "shrink": 0.9}
-            colour_bar(part, [found[1] for found in alike], shown[0][0].view, bands, **place)
+            colour_bar(
+                part, [found[1] for found in alike], shown[0][0].view, bands, letters, **place
+            )

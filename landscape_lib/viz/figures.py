@@ -149,14 +149,21 @@ def notes(values: np.ndarray, scale: Scale, look: Look) -> list[str]:
 def surface_notes(surface: Surface, key: str, scale: Scale, look: Look) -> list[str]:
     """Say the same of a surface, and which of its points were evaluated where not all were."""
     values, computed = surface[key], surface.computed
+    if computed is not None:
+        values = values[computed | np.isfinite(values)]
+    return evaluated_note(surface, key) + notes(values, scale, look)
+
+
+def evaluated_note(surface: Surface, key: str) -> list[str]:
+    """Say how many of a surface's points were evaluated: one line, or none where all were."""
+    values, computed = surface[key], surface.computed
     if computed is None:
-        return notes(values, scale, look)
+        return []
     missing = ~computed & ~np.isfinite(values)
     rest = "others interpolated"
     if missing.any():
         rest = f"{(~computed & ~missing).sum():,} interpolated, {missing.sum():,} missing"
-    said = f"{computed.sum():,} of {values.size:,} points evaluated, {rest}"
-    return [said, *notes(values[~missing], scale, look)]
+    return [f"{computed.sum():,} of {values.size:,} points evaluated, {rest}"]
 
 
 def best_place(surface: Surface, key: str) -> tuple[int, ...] | None:
@@ -288,20 +295,37 @@ def short_name(label: Label) -> str:
     return name if len(name) <= 36 else f"{name[:35]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def _length(scale: Scale, ticks: Sequence[float]) -> int:
+    """Return how many letters the numbers take beside each other, with gaps of two."""
+    return sum(len(scale.text(tick)) + 2 for tick in ticks)
+
+
 def colour_bar(
     figure: Figure | SubFigure,
     axes: Axes | Sequence[Axes],
     view: View,
     bands: QuadContourSet | None = None,
+    letters: int | None = None,
     **place: Any,
 ) -> None:
-    """Explain the colours beside the axes, in bands where the picture has bands."""
+    """Explain the colours beside the axes, in bands where the picture has bands.
+
+    Args:
+        figure: What holds the axes.
+        axes: Whose colours they are; they make room for the bar.
+        view: What the axes show.
+        bands: The bands that are drawn; None: colours without steps.
+        letters: How many fit beside each other along the bar; None: the numbers stand in a column.
+        place: Where the bar stands, as matplotlib's ``colorbar`` takes it.
+    """
     colours = ScalarMappable(view.norm, view.cmap) if bands is None else bands
     extend: dict[str, Any] = {} if bands is not None else {"extend": view.scale.extend}
     bar = figure.colorbar(colours, ax=axes, **extend, **place)
+    ticks = view.ticks
+    while letters is not None and len(ticks) > 3 and _length(view.scale, ticks) > letters:
+        ticks = ticks[len(ticks) // 2 % 2 :: 2]  # the middle one, white in a difference, stays
     bar.set_ticks(
-        view.scale.heights(view.ticks).tolist(),
-        labels=[view.scale.text(tick) for tick in view.ticks],
+        view.scale.heights(ticks).tolist(), labels=[view.scale.text(tick) for tick in ticks]
     )
     bar.minorticks_off()
     bar.set_label(short_name(view.surface.labels[view.key]), parse_math=False)

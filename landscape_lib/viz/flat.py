@@ -30,6 +30,7 @@ from landscape_lib.viz.stylesheet import INK, SMALL, figure_size, settings
 from landscape_lib.viz.trajectories import name_trajectories, trace, trace_notes
 
 SIZE = (WIDTH, 2.95)
+HAIR = 1e-9  # of what levels span, far above rounding and far below what can be seen
 MOST_VERTICES = 40_000  # a drawing of more is stored as pixels, and its lines get no numbers
 ROOM_FOR_LABEL = 0.25  # of an axis that a contour spans: smaller ones go without a label
 
@@ -86,13 +87,18 @@ def map_of(surface: Surface, key: str, look: Look, scale: Scale, said: Sequence[
     with settings(look.style):
         view = View(surface, key, look, scale)
         figure, axes = _canvas(view)
-        bands = draw_bands(axes, view) if view.has_cells and not view.is_empty else None
-        if bands is None:
+        smooth = surface.labels[key].units != "%"  # shares lie on plateaus: lines fold onto them
+        bands = None
+        if view.has_cells and not view.is_empty:
+            bands = draw_bands(axes, view, lines=smooth)
+        else:
             draw_cells(axes, view)
         furnish(axes, view)
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
         if left <= 0 <= right and low <= 0 <= high:
             mark(axes, "origin", 0, 0)
+        if look.computed and surface.computed is not None:
+            draw_computed(axes, view, surface.computed)
         mark_models(axes, surface)
         write_title(axes, name_of(surface.labels[key]), said)
         colour_bar(figure, axes, view, bands)
@@ -192,9 +198,15 @@ def _has_room(lines: QuadContourSet, level: float, view: View) -> bool:
     return max(share) >= ROOM_FOR_LABEL
 
 
-def draw_bands(axes: Axes, view: View) -> QuadContourSet:
-    """Fill the bands between levels, with thin lines between them."""
+def draw_bands(axes: Axes, view: View, *, lines: bool = True) -> QuadContourSet:
+    """Fill the bands between levels, with thin lines between them unless these are not wanted.
+
+    Levels are lifted by a hair: where a plateau has the value of one, rounding would otherwise
+    decide point by point on which side of it the plateau lies.
+    """
     levels = view.scale.heights(view.scale.levels)
+    hair = HAIR * np.ptp(levels)
+    levels[1:-1] += hair
     bands = axes.contourf(
         view.x,
         view.y,
@@ -206,13 +218,13 @@ def draw_bands(axes: Axes, view: View) -> QuadContourSet:
     )
     _tame(bands)
     inner = _inner_levels(view)
-    if inner.size:
+    if lines and inner.size:
         _tame(
             axes.contour(
                 view.x,
                 view.y,
                 view.heights,
-                levels=inner,
+                levels=inner + hair,
                 colors="black",
                 linewidths=0.3,
                 linestyles="solid",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from landscape_lib.core.gap import GAP, gap_of
 from landscape_lib.core.geometry import origin
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.comparison import DIFFERENCES, symmetric_scale
+from landscape_lib.viz.comparison import DIFFERENCES, MINUS, symmetric_scale
 from landscape_lib.viz.curve import (
     COLOUR,
     ERRORS,
@@ -18,7 +18,7 @@ from landscape_lib.viz.curve import (
     axis_of_values,
     draw_errors,
 )
-from landscape_lib.viz.figures import check_format, name_of, save, write_title
+from landscape_lib.viz.figures import check_format, evaluated_note, name_of, save, write_title
 from landscape_lib.viz.flat import map_of
 from landscape_lib.viz.names import file_name
 from landscape_lib.viz.places import axis_label
@@ -26,6 +26,7 @@ from landscape_lib.viz.style import PLAIN_LOOK, Look, beyond, choose_scale, numb
 from landscape_lib.viz.stylesheet import figure_size, settings
 from landscape_lib.viz.units import in_drawable_units
 
+LETTERS = 26  # in a line of the label of a curve's values
 SEEN = 90  # percent of the points, whose values the colours span
 
 
@@ -62,7 +63,8 @@ def gap(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
     """
     found = gap_of(surface, key)
     (own,) = found.keys
-    ((found,), plain) = in_drawable_units([found], own, Look(scale="linear", style=look.style))
+    plain = Look(scale="linear", style=look.style, computed=look.computed)
+    ((found,), plain) = in_drawable_units([found], own, plain)
     if len(found.grid.axes) == 1:
         return _curve(found, own, plain)
     known = np.abs(found[own][np.isfinite(found[own])])
@@ -73,8 +75,10 @@ def gap(surface: Surface, key: str, look: Look = PLAIN_LOOK) -> Figure:
 
 def _curve(surface: Surface, key: str, look: Look) -> Figure:
     values, steps = surface[key], surface.grid.axes[0].steps()
+    room = ERRORS * np.nan_to_num(surface.standard_error(key))
+    spanned = np.concatenate([values - room, values + room, [0.0]])
     with settings(look.style):
-        scale = choose_scale(values, look, surface.labels[key])
+        scale = choose_scale(spanned, look, surface.labels[key])
         figure = Figure(figsize=figure_size(look.style, *SIZE), layout="constrained")
         axes = figure.add_subplot()
         axes.axhline(0, color="0.75", linewidth=0.6, linestyle=":", zorder=1, gid="zero")
@@ -83,8 +87,14 @@ def _curve(surface: Surface, key: str, look: Look) -> Figure:
         band = draw_errors(axes, surface, key, scale)
         axis_of_steps(axes, steps, axis_label(surface, 0))
         axis_of_values(axes, scale, surface.labels[key], empty=not np.isfinite(values).any())
+        axes.set_ylabel(_folded(axes.get_ylabel()), parse_math=False)
         write_title(axes, name_of(surface.labels[key]), [*_said(surface, key), *band])
         return figure
+
+
+def _folded(name: str) -> str:
+    """Break a name that is longer than its axis behind the minus."""
+    return name if len(name) <= LETTERS else name.replace(f"{MINUS} ", f"{MINUS}\n", 1)
 
 
 def _said(surface: Surface, key: str) -> list[str]:
@@ -100,9 +110,9 @@ def _said(surface: Surface, key: str) -> list[str]:
         doubt = number_text(ERRORS * errors[centre], 2)
         said.append(f"{number_text(values[centre], 3)} \N{PLUS-MINUS SIGN} {doubt} at the centre")
     if (~known).any():
-        said.append(f"{(~known).sum()} of {values.size} points are not finite in both")
+        said.append(f"{(~known).sum():,} of {values.size:,} points are not finite in both")
     told = known & np.isfinite(errors)
     if told.any():
         clear = int((np.abs(values[told]) > ERRORS * errors[told]).sum())
-        said.append(f"beyond two standard errors at {clear} of {told.sum()} points")
-    return said
+        said.append(f"beyond two standard errors at {clear:,} of {told.sum():,} points")
+    return said + evaluated_note(surface, key)

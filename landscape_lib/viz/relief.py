@@ -182,11 +182,14 @@ def _furnish(axes: Axes3D, view: View) -> None:
     long = max(map(len, names)) > 1  # longer names need room, or they run off the page
     axes.set_box_aspect(_box(view), zoom=0.86 if long else 0.95)
     axes.set_xlabel(names[0], labelpad=-6, **({"fontsize": SMALL} if long else {}))
-    axes.set_ylabel(names[1], labelpad=-6, **({"fontsize": SMALL} if long else {}))
+    axes.set_ylabel(names[1], labelpad=0, **({"fontsize": SMALL} if long else {}))
     axes.tick_params(pad=-3)
     axes.tick_params("z", pad=1)
     few_ticks(axes.xaxis, view.x, 5)
     few_ticks(axes.yaxis, view.y, 5)
+    for axis, side in ((axes.xaxis, "right"), (axes.yaxis, "left")):  # off the corner they share
+        for label in axis.get_ticklabels():
+            label.set_horizontalalignment(side)
     ticks = () if view.is_empty else view.ticks
     axes.set_zticks(view.scale.heights(ticks), labels=[view.scale.text(t) for t in ticks])
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -11,7 +12,14 @@ from matplotlib.figure import Figure
 
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.surface import Surface
-from landscape_lib.viz.comparison import WIDTH, Panel, draw_block, height_of
+from landscape_lib.viz.comparison import (
+    TITLE,
+    WIDTH,
+    Panel,
+    draw_block,
+    height_of,
+    spaced_figure,
+)
 from landscape_lib.viz.curve import COLOUR, SIZE, axis_of_steps, axis_of_values
 from landscape_lib.viz.figures import View, check_format, name_of, notes, save, write_title
 from landscape_lib.viz.places import axis_label
@@ -75,7 +83,8 @@ def _curves(ensemble: Ensemble, key: str, look: Look) -> Figure:
     axis_of_steps(axes, steps, axis_label(ensemble.first, 0))
     axis_of_values(axes, scale, label, empty=not np.isfinite(stacked).any())
     names = ["each seed", f"mean of {len(stacked)} seeds", "one standard deviation"]
-    axes.legend([member, line, band], names, frameon=False)
+    row: dict[str, Any] = {"ncols": 3, "handlelength": 1.2, "columnspacing": 1}
+    figure.legend([member, line, band], names, loc="outside upper center", frameon=False, **row)
     write_title(axes, name_of(label), notes(stacked, scale, look))
     return figure
 
@@ -107,9 +116,7 @@ def _surfaces(ensemble: Ensemble, key: str, look: Look) -> Figure:
     ]
     blocks = [members, below]
     heights = [height_of(block) for block in blocks]
-    figure = Figure(
-        figsize=figure_size(look.style, WIDTH, sum(heights) + 0.25), layout="constrained"
-    )
+    figure = spaced_figure(figure_size(look.style, WIDTH, sum(heights) + TITLE))
     places = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=heights).ravel()
     for part, block in zip(places, blocks, strict=True):
         draw_block(part, block)

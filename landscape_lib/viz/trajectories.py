@@ -61,7 +61,7 @@ def trace_notes(view: View) -> list[str]:
 
 def _note(way: Trajectory, view: View) -> str:
     seen = _within(way, view)
-    share = "" if way.in_plane is None else f", {100 * way.in_plane:.1f} % of it in the plane"
+    share = "" if way.in_plane is None else f", {100 * way.in_plane:.1f} % in the plane"
     outside = "" if seen.all() else f", {(~seen).sum()} outside the picture"
     return f"{way.name or 'line'}: {len(seen)} steps of training{share}{outside}"
 

@@ -147,8 +147,8 @@ def test_what_the_directions_are_is_told_at_the_axes(saddle):
     computed()
     paths = {path.name: path for path in draw(run, KEY, "svg")}
     words = paths[f"{KEY}_2dcontour.svg"].read_text()
-    assert "eigenvector 1, λ = 1" in words
-    assert "eigenvector −1, λ = −1" in words or "eigenvector -1, λ = −1" in words
+    assert "eigenvector 1, λ\xa0=\xa01" in words
+    assert "eigenvector −1, λ\xa0=\xa0−1" in words or "eigenvector -1, λ\xa0=\xa0−1" in words
 
 
 def test_at_a_minimum_one_eigenvalue_is_zero_and_one_the_sum_of_squares(saddle):

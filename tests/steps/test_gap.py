@@ -15,6 +15,7 @@ from landscape_lib.core.surface import Surface
 from landscape_lib.steps.dependencies import Dependencies
 from landscape_lib.utils.storage import load_directions
 from landscape_lib.viz.gap import gap
+from landscape_lib.viz.style import Look
 from scripts import (
     export_flat,
     plot_gap,
@@ -170,6 +171,45 @@ def test_any_gap_is_drawn_and_colours_are_white_at_zero(values, words):
     for drawn in figure.axes[0].collections:
         if drawn.get_cmap().name == "RdBu_r" and drawn.norm.vmin is not None:
             assert drawn.norm.vmin == -drawn.norm.vmax
+
+
+def test_a_curve_shows_its_whole_band_and_zero():
+    line = Grid((Axis(-1, 1, 5),))
+    error = np.array([3.0, 1, 0.1, 1, np.nan])
+    surface = Surface(
+        line,
+        {"train_acc": np.full(5, 50.0), "test_acc": np.array([51.0, 52, 53, 52, 51])},
+        beside={"standard_error/train_acc": 0 * error, "standard_error/test_acc": error},
+    )
+    axes = gap(surface, "test_acc").axes[0]
+    low, high = axes.get_ylim()
+    assert low <= 1 - 2 * 3
+    assert high >= 1 + 2 * 3
+    assert axes.get_ylabel() == "test accuracy \N{MINUS SIGN}\ntrain accuracy (%)"
+
+
+def test_a_gap_that_is_partly_interpolated_says_so_and_shows_its_points():
+    computed = np.arange(15).reshape(5, 3) % 2 == 0
+    values = np.linspace(0, 1, 15).reshape(5, 3)
+    told = {"train_loss": np.zeros((5, 3)), "test_loss": values}
+    axes = gap(Surface(GRID, told, computed=computed), "test_loss", Look(computed=True)).axes[0]
+    words = "\n".join(text.get_text() for text in axes.texts)
+    assert "8 of 15 points evaluated, others interpolated" in words
+    (dots,) = (line for line in axes.lines if line.get_gid() == "computed")
+    assert len(dots.get_xdata()) == 8
+    whole = gap(Surface(GRID, told), "test_loss", Look(computed=True)).axes[0]
+    assert not [line for line in whole.lines if line.get_gid() == "computed"]
+
+
+def test_plateaus_of_an_accuracy_gap_at_a_level_are_no_dashes():
+    """Lines fold onto a ridge of points that have a level's value; bands alone show such a gap."""
+    accuracies = np.full((5, 3), 50.0)
+    accuracies[:, 1] = 52 + 1e-13 * np.arange(5)
+    told = {"train_acc": np.full((5, 3), 50.0), "test_acc": accuracies}
+    (bands,) = gap(Surface(GRID, told), "test_acc").axes[0].collections
+    assert bands.filled
+    told = {"train_loss": np.full((5, 3), 50.0), "test_loss": accuracies}
+    assert len(gap(Surface(GRID, told), "test_loss").axes[0].collections) == 2
 
 
 def test_without_other_data_there_is_no_gap():

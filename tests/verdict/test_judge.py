@@ -338,6 +338,15 @@ def test_the_page_is_whole_has_no_script_and_escapes_names():
     assert "https://" not in text
 
 
+def test_the_page_counts_checks_in_the_singular_and_the_plural():
+    checks = [
+        {"id": f"c{number}", "state": state, "title": "", "found": "", "why": "", "do": ""}
+        for number, state in enumerate(["note", "warning", "note", "good", "good"])
+    ]
+    text = page({"run": "own", "checks": checks, "numbers": []})
+    assert "<p>2 good, 2 notes, 1 warning, 0 unknown.</p>" in text
+
+
 def test_the_page_says_what_was_not_measured():
     assert ">not measured<" in page(verdict_of(centre={}))
 

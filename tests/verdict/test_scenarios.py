@@ -455,6 +455,27 @@ def test_a_target_that_was_made_orthogonal_no_longer_leads_to_the_other_model(ju
     assert found.state("axes") == "good"
 
 
+@pytest.mark.parametrize("orthogonal", [True, False])
+def test_no_range_is_advised_along_an_axis_that_another_model_spans(judged, orthogonal):
+    """Its ends are the models' places, not what the basin of this one needs."""
+    model, other = trained(DATA), trained(DATA, seed=7)
+    x = create_random_direction(model, seed=0)
+    y = create_target_direction(model, other)
+    directions = [x, orthogonalize(y, to=x) if orthogonal else y]
+    found = judged(model, DATA, directions=directions, x=(-1, 1, 5), y=(0, 1, 4))
+    assert list(found.verdict["suggested_range"]) == ["x"]
+    assert "along y" not in found.found("range").lower()
+
+
+def test_a_plane_through_other_models_alone_has_no_range_to_advise(judged):
+    model, *others = (trained(DATA, seed=seed) for seed in (0, 7, 8))
+    x, y = (create_target_direction(model, other) for other in others)
+    directions = [x, orthogonalize(y, to=x)]
+    found = judged(model, DATA, directions=directions, x=(-0.5, 1.5, 5), y=(-0.5, 1.5, 9))
+    assert "range" not in found.checks
+    assert found.verdict["suggested_range"] == {}
+
+
 def test_what_would_cost_more_than_its_share_is_not_measured_unless_asked_for(judged, monkeypatch):
     from landscape_lib.steps import derivatives
 

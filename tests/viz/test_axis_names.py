@@ -24,7 +24,10 @@ from landscape_lib.viz.axis_names import axis_name, models_on, step_of
             {"kind": "pca", "component": 2, "explained_variance_ratio": 0.25, "layers": "fc"},
             "PC 2 (25.0 % of the variance), fc alone",
         ),
-        ({"kind": "hessian", "eigenvector": 2, "eigenvalue": -12.3456}, "eigenvector 2, λ = −12.3"),
+        (
+            {"kind": "hessian", "eigenvector": 2, "eigenvalue": -12.3456},
+            "eigenvector 2, λ\xa0=\xa0−12.3",
+        ),
         ({}, ""),
     ],
 )
@@ -62,7 +65,7 @@ def test_an_axis_is_called_what_its_direction_is():
             {"kind": "hessian", "eigenvector": 2, "eigenvalue": -12.3456},
         ]
     )
-    assert axis_name({"axis_directions": told}, 1) == "β: eigenvector 2, λ = −12.3"
+    assert axis_name({"axis_directions": told}, 1) == "β: eigenvector 2, λ\xa0=\xa0−12.3"
     assert axis_name({"axis_directions": told}, 1, short=True) == "eigenvector 2"
     for axes, wanted in (
         ('[{"kind": "unheard of"}, {"kind": "hessian", "eigenvector": 1, "eigenvalue": 7}]', "7"),

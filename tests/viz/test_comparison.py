@@ -1,6 +1,7 @@
 """Runs beside each other share levels and colours, and differences are what they say."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -203,7 +204,71 @@ def test_the_title_stands_above_the_names_of_the_panels():
 def test_the_axes_of_a_difference_are_named_where_both_runs_have_the_same():
     for others, said in ((NAMED, "random, filter-normalized"), ("[]", "direction 1")):
         *_, difference = panels(comparison(named_axes(NAMED, others), "train_loss")).values()
-        assert said in difference.get_xlabel().replace("\n", " ")
+        assert said in unfolded(difference.get_xlabel())
+
+
+def unfolded(label):
+    return label.replace("-\n", "-").replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("norms", "wanted"),
+    [
+        (["filter", "layer", "weight"], ["filter", "layer", "weight"]),
+        (["filter", "filter", "layer"], ["filter", "filter", "layer"]),
+        (["filter", "filter", "filter"], ["filter", None, None]),
+    ],
+)
+def test_a_row_names_its_vertical_axes_once_where_all_are_the_same_and_else_each(norms, wanted):
+    runs = {}
+    for number, norm in enumerate(norms):
+        told = json.dumps([{"kind": "random", "normalize": norm, "seed": 0}] * 2)
+        runs[f"run {number}"] = Surface(
+            GRID, {"train_loss": BOWL}, attributes={"axis_directions": told}
+        )
+    found = panels(comparison(runs, "train_loss", differences=False)).values()
+    names = [f"β: random, {norm}-normalized, seed 0" if norm else "" for norm in wanted]
+    assert [unfolded(axes.get_ylabel()) for axes in found] == names
+
+
+def test_an_eigenvalue_stays_on_one_line():
+    told = [{"kind": "hessian", "eigenvector": n, "eigenvalue": 93.5} for n in (1, 2)]
+    attributes = {"axis_directions": json.dumps(told)}
+    run = Surface(GRID, {"train_loss": BOWL}, attributes=attributes)
+    first, _ = panels(comparison({"a": run, "b": run}, "train_loss", differences=False)).values()
+    assert first.get_ylabel() == "β: eigenvector 2,\nλ\xa0=\xa093.5"
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_the_title_and_the_names_of_panels_do_not_touch(runs):
+    shown = {f"run {n}": plane(BOWL + n) for n in range(runs)}
+    figure = comparison(shown, "train_loss")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (title,) = (text for text in figure.texts if text.get_text() == "train loss")
+    lowest = title.get_window_extent(canvas.get_renderer()).y0
+    names = [axes.title.get_window_extent().y1 for axes in panels(figure).values()]
+    assert lowest - max(names) > 0.04 * figure.dpi
+
+
+def test_the_numbers_of_a_narrow_colour_bar_do_not_touch():
+    tilt = 1e-3 * (X[:, None] + Y[None, :])
+    figure = comparison({"a": plane(BOWL), "b": plane(BOWL + tilt)}, "train_loss")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    bars = [a for part in figure.subfigs for a in part.axes if a.get_label() == "<colorbar>"]
+    assert len(bars) == 2
+    for bar in bars:
+        places = [text.get_window_extent() for text in bar.get_xticklabels() if text.get_text()]
+        assert len(places) >= 3
+        assert all(one.x1 + 2 < other.x0 for one, other in pairwise(places))
+    assert "0" in [text.get_text() for text in bars[1].get_xticklabels()]
+
+
+def test_a_single_curve_beside_planes_has_a_name():
+    figure = comparison({"flat": plane(BOWL), "line": cut(X**2)}, "train_loss")
+    (legend,) = (a.get_legend() for part in figure.subfigs for a in part.axes if a.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["line"]
 
 
 @pytest.mark.parametrize("runs", [2, 5])

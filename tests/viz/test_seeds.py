@@ -1,6 +1,7 @@
 """The picture of several seeds shows every member, their mean and how far they spread."""
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from landscape_lib.core.ensemble import Ensemble
 from landscape_lib.core.grid import Axis, Grid
@@ -37,6 +38,16 @@ def test_curves_have_a_line_for_every_seed_and_the_mean_in_a_band():
     np.testing.assert_allclose(
         np.unique(heights.round(9)), (1 + at**2) * (3 + deviation * np.array([-1, 1]))
     )
+
+
+def test_the_legend_of_curves_stands_above_them():
+    figure = seeds(ensemble(LINE), "train_loss")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (legend,) = figure.legends
+    frame = legend.get_window_extent()
+    assert frame.y0 >= figure.axes[0].title.get_window_extent().y1
+    assert 0 <= frame.x0 < frame.x1 <= figure.bbox.x1
 
 
 def test_surfaces_lie_beside_each_other_with_their_mean_and_spread():

@@ -314,7 +314,7 @@ function reliefLayout(view, revision) {
       uirevision: revision,
       aspectmode: "manual",
       aspectratio: { x: wide * 1.15, y: deep * 1.15, z: 0.72 },
-      camera: { eye: { x: -1.05, y: -1.2, z: 1.25 }, center: { x: 0, y: 0, z: -0.14 } },
+      camera: { eye: { x: -1.3, y: -1.5, z: 1.55 }, center: { x: 0, y: 0, z: -0.14 } },
       xaxis: look("α", { range: rangeOf(landscape.x) }),
       yaxis: look("β", { range: rangeOf(landscape.y) }),
       zaxis: look("", { range: [low - room, high + room], tickvals: ticks.heights, ticktext: ticks.texts }),
