@@ -111,7 +111,7 @@ def compare(config: Config, key: str, ending: str) -> Path:
     settings = config.comparison
     plot_comparison(found, key, path, look_of(settings), settings.groups)
     log.info("%s: %s of %s.", path, key, ", ".join(found))
-    put_aside_comparisons(folder, surfaces.values(), settings.formats)
+    put_aside_comparisons(folder, surfaces.values(), [*settings.formats, ending])
     return path
 
 

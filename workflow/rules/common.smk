@@ -185,10 +185,11 @@ def settle(*runs):
 
 def targets_of(run):
     """Return a run's input function: one a run, so that a failing probe stops its own run only."""
-    experiment = DEPENDS.config.run(run)
+    frames = DEPENDS.config.run(run).frames
+    rounds = [frame for frame in frames if DEPENDS.config.run(frame).refinement]
 
     def targets(wildcards):
-        settle(run, *experiment.frames, *experiment.members)
+        settle(run, *rounds)
         return placed(or_stop(DEPENDS.targets, run))
 
     return targets
@@ -290,7 +291,8 @@ def surface_of(wildcards):
 def members_of(wildcards):
     """Return the surfaces of a run's seeds, its own first."""
     members = DEPENDS.config.run(wildcards.run).members
-    settle(*members)
+    probes = {member: DEPENDS.config.run(member).path("probe.json") for member in members}
+    settle(*(member for member, probe in probes.items() if probe.exists()))
     return [path for member in members for path in of_run(member, "surface.h5")]
 
 
