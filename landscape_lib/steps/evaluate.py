@@ -247,6 +247,7 @@ class Work:
         if shard.failed.size:
             told = sentence(shard.failed.size, len(points), shard.failures)
             log.warning("%s: %s 'on_error: stop' evaluates them again.", what, told)
+        evaluator.let_go()  # what comes now needs the room for itself
         if missing:
             self._check_farthest(shard, evaluator.plan)
         if missing and journal:
@@ -365,6 +366,11 @@ class _Shrinking:
                 self._shrink(error)
             self._make_room()
 
+    def let_go(self) -> None:
+        """Give back what it holds on the device; asked again, it is built anew."""
+        self._evaluate = None
+        self._make_room()
+
     @staticmethod
     def _make_room() -> None:
         if torch.cuda.is_available():
@@ -389,8 +395,7 @@ class _Shrinking:
                 return self._begun(model, points, go)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
-            self._evaluate = None  # what it holds on a GPU is room for the next one
-            self._make_room()
+            self.let_go()  # what it holds on a GPU is room for the next one
             to_eval(model)  # a metric that was stopped halfway may have changed the mode
 
     def _begun(

@@ -266,6 +266,25 @@ def test_memory_is_four_times_the_model_and_a_batch():
     assert 4 * size <= took <= 4.05 * size + batch + 2**26  # work space of cuBLAS
 
 
+@pytest.mark.parametrize(("kind", "times"), [("float32", 4.0), ("bf16", 4.5)])
+def test_a_whole_run_takes_no_more_than_its_points(gpu, kind, times):
+    """The plan is checked far from the centre, with the plain model, after all points."""
+    width = 2048
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, width), nn.ReLU(), nn.Linear(width, width))
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    bench = bench_of(model, images(64), precision=kind)
+    directions = [create_random_direction(model, seed=0, axis=axis) for axis in (0, 1)]
+    with borrowed(model), settings_kept():
+        torch.cuda.empty_cache()
+        held = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        Work(bench, Plan(DEVICE, kind, 32), directions, GRID, Stops()).evaluate(range(15), "own")
+        took = torch.cuda.max_memory_allocated() - held
+    batch = 64 * (768 + 8 * width) * 4
+    space = 0 if gpu else 2**26  # cuBLAS takes some to work in
+    assert times * size <= took <= 1.02 * times * size + batch + space
+
+
 def test_a_model_of_a_fifth_of_what_is_left_is_not_streamed(monkeypatch):
     """And one that has no room is, with the same bits."""
     torch.manual_seed(0)

@@ -291,7 +291,9 @@ def surface_of(wildcards):
 def members_of(wildcards):
     """Return the surfaces of a run's seeds, its own first."""
     members = DEPENDS.config.run(wildcards.run).members
-    probes = {member: DEPENDS.config.run(member).path("probe.json") for member in members}
+    probes = {
+        member: DEPENDS.config.run(member).path("probe.json") for member in members
+    }
     settle(*(member for member, probe in probes.items() if probe.exists()))
     return [path for member in members for path in of_run(member, "surface.h5")]
 
