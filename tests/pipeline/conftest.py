@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,29 +219,20 @@ def new_project(folder: Path) -> Project:
     return Project(folder)
 
 
-def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Project:
-    """Return a project that is made once for all workers."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder = root / name
-    with (root / f"{name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            make(folder)
-            (folder / "done").touch()
-    return Project(folder)
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Project:
-    """A project whose runs are finished; tests work on copies."""
-
-    def make(folder: Path) -> None:
-        project = new_project(folder)
-        project.run()
-        assert project.points() == 2 * 5 * 4
-
-    return made_once(tmp_path_factory, "finished", make)
+    """A project whose runs are finished, made once for all workers; tests work on copies."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "finished"
+    with (root / "finished.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            project = new_project(folder)
+            project.run()
+            assert project.points() == 2 * 5 * 4
+            (folder / "done").touch()
+    return Project(folder)
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import h5py
-import pytest
 import torch
 import yaml
 
-from tests.pipeline.conftest import Project, datasets, made_once, new_project, rules_of
+from tests.pipeline.conftest import datasets, new_project, rules_of
 from tests.pipeline.test_interrupt import jobs_of, wait_for
 
 SURFACE = "results/one/surface.h5"
@@ -46,62 +44,36 @@ def test_killed_in_a_round_it_goes_on_there_and_then_nothing_is_to_be_done(tmp_p
     assert len(set(project.journal("one"))) == computed
 
 
-@pytest.fixture(scope="session")
-def led(tmp_path_factory) -> Project:
-    """Finished runs, one of them with pictures that take several surfaces: a training's."""
-
-    def make(folder: Path) -> None:
-        film = {"over_training": ["early.pt", "one.pt"], "frames": 2}
-        runs = {"one": {"grid": SMALL}, "film": {"grid": SMALL, **film}}
-        project = projects(folder, **runs)
-        torch.save({"weight": torch.tensor([[0.5, 1.0]])}, folder / "early.pt")
-        project.run(*(f"results/{name}/surface.h5" for name in ("one", *MOMENTS, "film")))
-
-    return made_once(tmp_path_factory, "led", make)
-
-
 MOMENTS = ("film_t00", "film_t01")
 LOST = {
-    "choose_points": ["rounds/1.json"],
+    "merge_shards": ["surface.h5"],
     "evaluate_round": ["rounds/0", "rounds/1.json"],
-    "merge_shards": [],
+    "choose_points": ["rounds"],
 }
 TARGETS = {
     "everything": [],
-    "picture": ["results/one/figures/train_loss_height_2dheat.pdf"],
-    "comparison": ["results/comparison/train_loss_height.pdf"],
-    "film": ["results/film/paraview/over_training/train_loss_height.pvd"],
-    "explorer": ["results/explorer.html"],
+    "a film": ["results/film/paraview/over_training/train_loss_height.pvd"],
+    "a page": ["results/explorer.html"],
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_whatever_is_left_the_next_round_comes_before_the_surface(led, tmp_path, target):
+def test_whatever_is_left_of_a_film_the_next_round_comes_before_its_surfaces(tmp_path):
     """No surface is merged of fewer rounds than it takes: those that follow are not yet known."""
-    project = led.copy(tmp_path / "left")
-    lose(project, "surface.h5")
-    for wanted, files in reversed(LOST.items()):
-        lose(project, *files)
-        due = rules_of(project.run("-n", *TARGETS[target]))
-        told = set().union(*due.values())
-        assert wanted in told
-        assert ("merge_shards" in told) == (wanted == "merge_shards")
-
-
-def lose(project, *files):
-    """Remove files of every run."""
-    for run in (path.parent for path in project.folder.glob("results/*/probe.json")):
-        for path in (run / file for file in files):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def test_surfaces_of_a_film_are_the_same_after_an_interruption(led, tmp_path):
-    project = led.copy(tmp_path / "left")
+    film = {"over_training": ["early.pt", "one.pt"], "frames": 2}
+    project = projects(tmp_path / "project", film={"grid": SMALL, **film})
+    torch.save({"weight": torch.tensor([[0.5, 1.0]])}, project.folder / "early.pt")
+    project.run(*(f"results/{name}/surface.h5" for name in (*MOMENTS, "film")))
     surfaces = sorted(project.folder.glob("results/*/surface.h5"))
-    assert len(surfaces) == 4  # one, the film, its two moments
-    wanted = {path: datasets(path) for path in surfaces}
-    lose(project, "surface.h5", "rounds/1.json")
-    before = project.points()
-    project.run(*TARGETS["film"], *(f"results/{name}/surface.h5" for name in ("one", "film")))
+    wanted, before = {path: datasets(path) for path in surfaces}, project.points()
+    assert len(surfaces) == 3
+    for lost, files in LOST.items():
+        for path in (surface.parent / file for surface in surfaces for file in files):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for target in TARGETS.values():
+            due = rules_of(project.run("-n", *target))
+            told = set().union(*due.values())
+            assert lost in told
+            assert ("merge_shards" in told) == (lost == "merge_shards")
+    project.run(*TARGETS["a film"], "results/film/surface.h5")
     assert project.points() == before
     assert {path: datasets(path) for path in surfaces} == wanted
