@@ -212,9 +212,13 @@ def made_files(wildcards):
 
 
 def films_probe(wildcards):
-    """Return the probe of the run in whose film this one is a moment: its plan is taken over."""
+    """Return the probe of the run in whose film this one is a moment: its plan is taken over.
+
+    Its date counts: a checkpoint that waits for another one, and then turns out to be up to date,
+    is never met by the jobs that wait for it.
+    """
     frame = DEPENDS.config.run(wildcards.run).frame
-    return [] if frame is None else [*map(ancient, of_run(frame.film, "probe.json"))]
+    return [] if frame is None else of_run(frame.film, "probe.json")
 
 
 def shards_of(wildcards):
