@@ -13,8 +13,8 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 from landscape_lib.core.blame import blamed_on_the_metric, said
+from landscape_lib.core.copies import copy_beside, is_torchs_own
 from landscape_lib.core.errors import InputError
-from landscape_lib.core.holding import copy_beside, is_torchs_own
 from landscape_lib.core.means import Judged, Known, MeanMeter, has_classes
 from landscape_lib.core.metrics import (
     Accuracy,
@@ -344,7 +344,7 @@ def meters_for(
     """Return a meter for every metric key of a split, settled on a first batch.
 
     What depends on the weights alone has none; what training minimised is of ``train`` alone.
-    What metrics hold of the model is not copied: see ``core.holding``.
+    What metrics hold of the model is not copied: see ``core.copies``.
 
     Raises:
         InputError: If a loss module meets outputs that are no tensor, or a metric is of no kind

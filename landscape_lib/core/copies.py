@@ -1,4 +1,4 @@
-"""What a metric holds of the model that it judges: shared with it, never a copy."""
+"""Copies of metrics, in which what they hold of the model is shared with it."""
 
 import copy
 from typing import Any

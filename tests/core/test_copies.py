@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from landscape_lib.core.copies import copy_beside
 from landscape_lib.core.curvature import Objective, UnmeasurableError
 from landscape_lib.core.direction import create_random_direction, movable
 from landscape_lib.core.errors import InputError
 from landscape_lib.core.evaluator import Evaluator, measure, prepare
 from landscape_lib.core.grid import Axis, Grid
-from landscape_lib.core.holding import copy_beside
 from landscape_lib.core.plan import Plan
 from landscape_lib.core.samples import gather
 
