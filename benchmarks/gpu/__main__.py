@@ -28,6 +28,7 @@ from benchmarks.children import environment
 from benchmarks.gpu import bounds, exactness, goals, idle, memory, real, rows
 from benchmarks.gpu.scale import Scale
 from benchmarks.table import REPO, Table, keep, machine, section, sections_of
+from landscape_lib.utils.signals import alarm_lent
 
 RESULTS = REPO / "benchmarks" / "RESULTS-gpu.md"
 TITLE = "# What was measured on a GPU"
@@ -65,13 +66,9 @@ def at_most(seconds: float) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise OutOfTimeError(f"stopped after {seconds:.0f} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
+    with alarm_lent(stop):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def parser() -> argparse.ArgumentParser:

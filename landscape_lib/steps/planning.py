@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 AGREEMENT = 1e-5  # relative, in float32; what rounds more has more
 LOOSE = 1e-3  # the same of a plan that is only asked whether it moves as the plain model does
-NEAR = 0.1  # so far from the centre it is asked: rounding is hardly worse there
+NEAR = 0.1  # so far from the centre it is asked, or one that is given: rounding is hardly worse
 SHARE = 0.05  # of the estimated run that the search may cost
 TINY_S = 20.0  # a run that is estimated to last less is not worth a search
 TINY_GPU_S = 2.0  # the same on a GPU, and the seconds that a search there may always take
@@ -47,7 +47,6 @@ RECORDED = 3  # more of what is replayed: after two it is recorded
 CHECKED = 24  # samples that check the plan of a tiny run, or one that is given
 PAYS = 32  # times as many are evaluated in a run that pays for this check
 FEWEST = 64  # samples of a trial
-NEAR = 0.1  # from the centre: as far as a plan that is given is checked
 LONGEST_S = 0.2  # that a trial of the plain model takes: longer ones tell no more
 TOGETHER = (4, 16, 64)  # points at once
 START = {"cpu": 64, "cuda": 1024}  # the batch size where the search begins

@@ -8,18 +8,32 @@ import sys
 import threading
 import warnings
 
+import pytest
+
 from landscape_lib.utils.locks import alone, turn
 
+LOCKS = {
+    "processes": (
+        lambda folder: turn(folder / "a.lock", "shard 1"),
+        "Another process is still at work on shard 1; waiting for it",
+    ),
+    "threads": (
+        lambda folder: alone(),
+        "Another thread of this process is still computing; waiting for it.",
+    ),
+}
 
-def test_a_second_one_waits_for_the_first_and_says_so(tmp_path, caplog):
+
+@pytest.mark.parametrize(("lock", "said"), LOCKS.values(), ids=LOCKS)
+def test_a_second_one_waits_for_the_first_and_says_so(tmp_path, caplog, lock, said):
     order, inside = [], threading.Event()
 
     def second():
         inside.set()
-        with turn(tmp_path / "a.lock", "shard 1"):
+        with lock(tmp_path):
             order.append("second")
 
-    with turn(tmp_path / "a.lock", "shard 1"):
+    with lock(tmp_path):
         thread = threading.Thread(target=second)
         thread.start()
         inside.wait()
@@ -27,7 +41,20 @@ def test_a_second_one_waits_for_the_first_and_says_so(tmp_path, caplog):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
-    assert "Another process is still at work on shard 1; waiting for it" in caplog.text
+    assert said in caplog.text
+
+
+def test_a_thread_that_computes_may_come_again():
+    def computes():
+        with alone():
+            pass
+
+    with alone(), alone():
+        pass
+    thread = threading.Thread(target=computes, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()  # all of it was given back
 
 
 def test_a_holder_that_was_killed_holds_nothing(tmp_path):
@@ -49,25 +76,6 @@ def test_where_there_are_no_locks_the_work_goes_on_with_a_warning(tmp_path, capl
     with turn(tmp_path / "a.lock", "shard 1"):
         pass
     assert "No file locks here (Operation not supported); do not start shard 1 twice" in caplog.text
-
-
-def test_of_two_threads_that_compute_the_second_waits_and_says_so(caplog):
-    order, inside = [], threading.Event()
-
-    def second():
-        inside.set()
-        with alone():
-            order.append("second")
-
-    with alone(), alone():  # the same thread may come again
-        thread = threading.Thread(target=second)
-        thread.start()
-        inside.wait()
-        thread.join(0.2)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-    assert "Another thread of this process is still computing; waiting for it." in caplog.text
 
 
 def test_a_child_that_is_forked_while_a_thread_computes_waits_for_nobody():
